@@ -20,4 +20,22 @@ public static class RelocationErrors
 
     /// <summary>There are more entries than any kernel has.</summary>
     public static readonly ErrorCode TooManyEntries = new(2305, ErrorCategory.Image);
+
+    /// <summary>The ELF has no relocation sections (<c>.rela</c>): it was not linked with <c>--emit-relocs</c>, or they were stripped.</summary>
+    public static readonly ErrorCode NoRelaSections = new(2306, ErrorCategory.Image);
+
+    /// <summary>A relocation section, its symbol table or that one's string table is not what it must be.</summary>
+    public static readonly ErrorCode RelaSection = new(2307, ErrorCategory.Image);
+
+    /// <summary>A relocation names a symbol, or a symbol a name or section, that does not exist.</summary>
+    public static readonly ErrorCode RelaSymbol = new(2308, ErrorCategory.Image);
+
+    /// <summary>A relocation's type is none that a kernel may have.</summary>
+    public static readonly ErrorCode RelaType = new(2309, ErrorCategory.Image);
+
+    /// <summary>A relocation to an absolute symbol that is not known to move, or not to move, with the kernel.</summary>
+    public static readonly ErrorCode RelaAbsolute = new(2310, ErrorCategory.Image);
+
+    /// <summary>A relocation whose bytes do not hold what its type and symbol say.</summary>
+    public static readonly ErrorCode RelaBytes = new(2311, ErrorCategory.Image);
 }

@@ -85,6 +85,38 @@ public sealed class RelocationTable
         return Split(entries, elf);
     }
 
+    /// <summary>
+    /// Makes the table from a vmlinux's own relocation sections, as <c>arch/x86/tools/relocs.c</c> does while a kernel is built:
+    /// for a vmlinux linked with <c>--emit-relocs</c> (CONFIG_X86_NEED_RELOCS) that still has them. Newer builds strip them from
+    /// <c>vmlinux</c> and may keep them in <c>vmlinux.unstripped</c>.
+    /// </summary>
+    /// <param name="file">The vmlinux.</param>
+    /// <param name="elf">Its headers.</param>
+    /// <remarks><see cref="HasInverse"/> follows from the section <c>.data..percpu</c> being linked at address 0.</remarks>
+    /// <exception cref="KaslrMtException">One of <see cref="RelocationErrors"/>.</exception>
+    public static RelocationTable FromRelaSections(ReadOnlySpan<byte> file, ElfImage elf)
+    {
+        ArgumentNullException.ThrowIfNull(elf);
+        return new RelaReader(file, elf).Read();
+    }
+
+    /// <summary>The table as it lies behind the ELF in a payload: 0, 64-bit list, [0, inverse 32-bit list,] 0, 32-bit list.</summary>
+    public byte[] ToBytes()
+    {
+        byte[] bytes = new byte[sizeof(uint) * (Count + (HasInverse ? 3 : 2))];
+        Span<uint> rest = MemoryMarshal.Cast<byte, uint>(bytes.AsSpan());
+        Add64.CopyTo(rest[1..]);
+        rest = rest[(Add64.Length + 1)..];
+        if (HasInverse)
+        {
+            Subtract32.CopyTo(rest[1..]);
+            rest = rest[(Subtract32.Length + 1)..];
+        }
+
+        Add32.CopyTo(rest[1..]);
+        return bytes;
+    }
+
     /// <summary>Relocates the kernel inside its file: segments lie at their file offsets.</summary>
     /// <param name="file">The file the table was read from or made for; changed in place.</param>
     /// <param name="slide">How far the kernel moves: its virtual base minus the link base, modulo 2^64. The negated slide undoes it.</param>
