@@ -32,7 +32,9 @@ internal static class CodecFault
         PayloadErrors.Checksum, $"the {Name(format)} payload fails its own checksum: {what}", GetAgain);
 
     internal static KaslrMtException LongerThanDeclared(PayloadFormat format, long declared) => new(
-        PayloadErrors.LongerThanDeclared, $"the {Name(format)} payload unpacks to more than the {declared} bytes it declares", GetAgain);
+        PayloadErrors.LongerThanDeclared,
+        $"the {Name(format)} payload unpacks to more than the {declared} bytes it declares",
+        GetAgain);
 
     internal static KaslrMtException ShorterThanDeclared(PayloadFormat format, long declared, long unpacked) => new(
         PayloadErrors.ShorterThanDeclared,
@@ -40,7 +42,9 @@ internal static class CodecFault
         GetAgain);
 
     internal static KaslrMtException Unsupported(PayloadFormat format, string what) => new(
-        PayloadErrors.Unsupported, $"the {Name(format)} payload cannot be unpacked: {what}", "build the kernel with the kernel's own Makefile");
+        PayloadErrors.Unsupported,
+        $"the {Name(format)} payload cannot be unpacked: {what}",
+        "pack the kernel as its own Makefile does");
 
     internal static KaslrMtException OutOfMemory(PayloadFormat format) => new(
         PayloadErrors.CodecOutOfMemory,

@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace KaslrMt.Kernels;
 
-/// <summary>The old <c>.lzma</c> format through liblzma. It has no checksum: damage that still decodes to the declared size is not seen.</summary>
+/// <summary>
+/// The old <c>.lzma</c> format through liblzma. It has no checksum: damage that still decodes to the declared size is not seen.
+/// </summary>
 internal static partial class LzmaAloneCodec
 {
     private const int Finish = 3;

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace KaslrMt.Kernels;
 
 /// <summary>
-/// lzop's format: a header, then blocks of unpacked length, packed length, checksums and LZO1X data (or the plain bytes, where packing did not
-/// help), up to a block of length 0 (<c>lib/decompress_unlzo.c</c>). Unlike the kernel, this verifies every checksum that is there.
+/// lzop's format: a header, then blocks of unpacked length, packed length, checksums and LZO1X data (or the plain bytes, where packing did
+/// not help), up to a block of length 0 (<c>lib/decompress_unlzo.c</c>). Unlike the kernel, this verifies every checksum that is there.
 /// </summary>
 internal static partial class LzopCodec
 {

@@ -26,7 +26,8 @@ internal readonly record struct LzopHeader(int Length, LzopFlags Flags)
         if (!stream.StartsWith(Magic))
         {
             throw CodecFault.Corrupt(
-                PayloadFormat.Lzo, $"it begins with {Convert.ToHexStringLower(stream[..Magic.Length])}, expected 894c5a4f000d0a1a0a (lzop)");
+                PayloadFormat.Lzo,
+                $"it begins with {Convert.ToHexStringLower(stream[..Magic.Length])}, expected 894c5a4f000d0a1a0a (lzop)");
         }
 
         ushort version = BinaryPrimitives.ReadUInt16BigEndian(stream[Magic.Length..]);

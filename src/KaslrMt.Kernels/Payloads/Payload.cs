@@ -7,8 +7,8 @@ namespace KaslrMt.Kernels;
 /// (<c>size_append</c> in <c>scripts/Makefile.lib</c>; <c>payload_offset</c> in <c>Documentation/arch/x86/boot.rst</c>).
 /// </summary>
 /// <remarks>
-/// As in the kernel's own decompressors, bytes between the end of the stream and the size word are ignored. Every codec is given exactly the
-/// declared size as room, so that size bounds memory and time.
+/// As in the kernel's own decompressors, bytes between the end of the stream and the size word are ignored. Every codec is given exactly
+/// the declared size as room, so that size bounds memory and time.
 /// </remarks>
 public static class Payload
 {
@@ -37,7 +37,9 @@ public static class Payload
         _ => null,
     };
 
-    /// <summary>The unpacked size a payload declares, in bytes: its last four bytes, little-endian (gzip: its ISIZE trailer, RFC 1952).</summary>
+    /// <summary>
+    /// The unpacked size a payload declares, in bytes: its last four bytes, little-endian (gzip: its ISIZE trailer, RFC 1952).
+    /// </summary>
     /// <param name="payload">The whole payload, size word included.</param>
     /// <param name="format">Its format, for the message.</param>
     /// <returns>1 to <see cref="MaxUnpackedLength"/>.</returns>
@@ -104,7 +106,8 @@ public static class Payload
         int declared = DeclaredLength(payload, format);
         if (destination.Length != declared)
         {
-            throw new ArgumentException($"The destination has {destination.Length} bytes, the payload declares {declared}.", nameof(destination));
+            throw new ArgumentException(
+                $"The destination has {destination.Length} bytes, the payload declares {declared}.", nameof(destination));
         }
 
         ReadOnlySpan<byte> stream = payload[..^SizeWordLength];

@@ -15,7 +15,15 @@ internal static partial class XzCodec
         fixed (byte* target = destination)
         {
             result = StreamBufferDecode(
-                &memoryLimit, flags: 0, allocator: 0, source, &consumed, (nuint)stream.Length, target, &unpacked, (nuint)destination.Length);
+                &memoryLimit,
+                flags: 0,
+                allocator: 0,
+                source,
+                &consumed,
+                (nuint)stream.Length,
+                target,
+                &unpacked,
+                (nuint)destination.Length);
         }
 
         if (LzmaStatus.IsOutputFull(result))

@@ -47,7 +47,8 @@ internal static partial class ZstdCodec
         throw code switch
         {
             ChecksumWrong => CodecFault.Checksum(PayloadFormat.Zstd, "the XXH64 of its frame"),
-            VersionOrFrameParameter or WindowTooLarge => CodecFault.Unsupported(PayloadFormat.Zstd, $"a frame parameter (zstd error {code})"),
+            VersionOrFrameParameter or WindowTooLarge =>
+                CodecFault.Unsupported(PayloadFormat.Zstd, $"it uses an unknown frame parameter (zstd error {code})"),
             DictionaryWrong => CodecFault.Unsupported(PayloadFormat.Zstd, "it needs a dictionary"),
             OutOfMemory => CodecFault.OutOfMemory(PayloadFormat.Zstd),
             DestinationTooSmall => CodecFault.LongerThanDeclared(PayloadFormat.Zstd, declared),

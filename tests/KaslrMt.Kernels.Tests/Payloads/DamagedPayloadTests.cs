@@ -49,7 +49,8 @@ public sealed class DamagedPayloadTests(SmallPayloads small) : IClassFixture<Sma
         Random random = new((int)format);
 
         // Every bit of the header, where the sizes and options are, then bits anywhere.
-        IEnumerable<int> bits = [.. Enumerable.Range(0, 40 * 8), .. Enumerable.Range(0, RandomMutants).Select(_ => random.Next(payload.Length * 8))];
+        IEnumerable<int> bits =
+            [.. Enumerable.Range(0, 40 * 8), .. Enumerable.Range(0, RandomMutants).Select(_ => random.Next(payload.Length * 8))];
         Task work = Task.Run(() =>
         {
             int refused = 0;

@@ -14,8 +14,9 @@ internal static class KernelPayloads
             "kernels");
 
     internal static IReadOnlyList<string> Names =>
-        [.. Directory.EnumerateFiles(Folder, "vmlinuz", SearchOption.AllDirectories)
-            .Select(file => Path.GetRelativePath(Folder, Path.GetDirectoryName(file)!))
+        [.. Directory.EnumerateDirectories(Folder)
+            .Where(folder => File.Exists(Path.Combine(folder, "vmlinuz")))
+            .Select(folder => Path.GetFileName(folder))
             .Order(StringComparer.Ordinal)];
 
     internal static byte[] Read(string name)

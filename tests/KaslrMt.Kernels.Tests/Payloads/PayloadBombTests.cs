@@ -35,7 +35,8 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
             // gzip's declared size is part of its own trailer: near the end zlib may see the lie before the surplus.
             ErrorCode? error = GuardedUnpacking.Run(payload, format).Error;
             Assert.True(
-                error == PayloadErrors.LongerThanDeclared || (format == PayloadFormat.Gzip && missing < 1000 && error == PayloadErrors.Corrupt),
+                error == PayloadErrors.LongerThanDeclared
+                || (format == PayloadFormat.Gzip && missing < 1000 && error == PayloadErrors.Corrupt),
                 $"{format}, {missing} bytes short: {error}");
         }
     }

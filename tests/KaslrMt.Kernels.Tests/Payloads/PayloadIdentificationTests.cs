@@ -30,7 +30,7 @@ public sealed class PayloadIdentificationTests
     }
 
     [Fact]
-    public void Only_two_of_all_first_bytes_pairs_per_gzip_and_one_per_other_format_are_known()
+    public void Of_all_first_two_bytes_only_the_eight_of_the_kernel_are_known()
     {
         int known = 0;
         for (int pair = 0; pair <= ushort.MaxValue; pair++)

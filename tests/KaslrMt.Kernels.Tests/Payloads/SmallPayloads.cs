@@ -12,7 +12,8 @@ public sealed class SmallPayloads
     {
         using NativeBuffer kernel = Payload.Decompress(KernelPayloads.Read("6.1-cloud"));
         Slice = kernel.Span.Slice(SliceOffset, SliceLength).ToArray();
-        _payloads = Enum.GetValues<PayloadFormat>().ToDictionary(format => format, format => ReferenceTool.PackAsKernelBuild(format, Slice));
+        _payloads = Enum.GetValues<PayloadFormat>()
+            .ToDictionary(format => format, format => ReferenceTool.PackAsKernelBuild(format, Slice));
     }
 
     /// <summary>What every payload unpacks to.</summary>
