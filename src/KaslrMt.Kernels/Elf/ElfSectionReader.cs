@@ -69,7 +69,8 @@ internal static class ElfSectionReader
         if (names.Type != ElfSectionType.Strings)
         {
             string expected = $"a section of type {(uint)ElfSectionType.Strings} (string table)";
-            throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_type of section {index}", table + (index * HeaderSize) + 4, expected, (uint)names.Type);
+            long at = table + (index * HeaderSize) + sizeof(uint);
+            throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_type of section {index}", at, expected, (uint)names.Type);
         }
 
         return file.Slice(names.FileOffset, names.FileSize);

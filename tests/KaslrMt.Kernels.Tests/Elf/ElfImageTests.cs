@@ -201,7 +201,8 @@ public class ElfImageTests
     [InlineData(typeof(RelocationErrors), 2300)]
     public void Error_numbers_are_distinct_and_in_their_range(Type errors, int first)
     {
-        int[] numbers = [.. errors.GetFields(BindingFlags.Public | BindingFlags.Static).Select(field => ((ErrorCode)field.GetValue(null)!).Number)];
+        FieldInfo[] fields = errors.GetFields(BindingFlags.Public | BindingFlags.Static);
+        int[] numbers = Array.ConvertAll(fields, field => ((ErrorCode)field.GetValue(null)!).Number);
 
         Assert.Equal(numbers.Length, numbers.Distinct().Count());
         Assert.All(numbers, number => Assert.InRange(number, first, first + 99));

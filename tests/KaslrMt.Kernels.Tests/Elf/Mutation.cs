@@ -12,7 +12,7 @@ internal static class Mutation
 {
     private const string SeedVariable = "KASLRMT_MUTATION_SEED";
 
-    /// <summary>Runs the check on <paramref name="count"/> seeds, and says how many mutants were accepted (the check returned true).</summary>
+    /// <summary>Runs the check on <paramref name="count"/> seeds; says how many mutants it returned true for.</summary>
     internal static int Run(ITestOutputHelper output, int count, Func<Random, bool> accepts)
     {
         string? given = Environment.GetEnvironmentVariable(SeedVariable);

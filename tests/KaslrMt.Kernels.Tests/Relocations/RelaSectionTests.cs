@@ -275,8 +275,9 @@ public class RelaSectionTests
     [Fact]
     public void A_hostile_symbol_name_reaches_no_terminal()
     {
+        string name = "a\u001b[31m\nb\u0090" + new string('x', 500);
         KaslrMtException error = Assert.Throws<KaslrMtException>(
-            () => ListOf(Absolute64, builder => builder.AddSymbol("a\u001b[31m\nb\u0090" + new string('x', 500), Absolute, 5), zeroBased: true));
+            () => ListOf(Absolute64, builder => builder.AddSymbol(name, Absolute, 5), zeroBased: true));
 
         Assert.Contains("symbol a?[31m?b?xxx", error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain(error.Message, char.IsControl);
@@ -300,7 +301,10 @@ public class RelaSectionTests
 
     private static string ListOf(RelocationTable table, uint entry)
     {
-        string list = table.Add64.Contains(entry) ? "64" : table.Subtract32.Contains(entry) ? "inverse" : table.Add32.Contains(entry) ? "32" : "";
+        string list = table.Add64.Contains(entry) ? "64"
+            : table.Subtract32.Contains(entry) ? "inverse"
+            : table.Add32.Contains(entry) ? "32"
+            : "";
         Assert.Equal(list.Length > 0 ? 1 : 0, table.Count);
         return list;
     }
