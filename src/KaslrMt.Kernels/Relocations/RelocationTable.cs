@@ -93,7 +93,10 @@ public sealed class RelocationTable
     /// </summary>
     /// <param name="file">The vmlinux.</param>
     /// <param name="elf">Its headers.</param>
-    /// <remarks><see cref="HasInverse"/> follows from the section <c>.data..percpu</c> being linked at address 0.</remarks>
+    /// <remarks>
+    /// <see cref="HasInverse"/> follows from the section <c>.data..percpu</c> being linked at address 0. A kernel before 6.15 for
+    /// one processor has it elsewhere, and then lacks the empty inverse list that its own build writes: the only difference.
+    /// </remarks>
     /// <exception cref="KaslrMtException">One of <see cref="RelocationErrors"/>.</exception>
     public static RelocationTable FromRelaSections(ReadOnlySpan<byte> file, ElfImage elf)
     {
