@@ -45,7 +45,7 @@ public static class ElfErrors
     /// <summary>A section's bytes lie outside the file.</summary>
     public static readonly ErrorCode SectionOutsideFile = new(2213, ErrorCategory.Image);
 
-    /// <summary>A section's name is missing: no string table, or an offset outside it, or no end.</summary>
+    /// <summary>A section's name is missing: no string table, an offset outside it, no end, or no printable text.</summary>
     public static readonly ErrorCode SectionName = new(2214, ErrorCategory.Image);
 
     /// <summary>A loadable segment does not lie where the kernel's mapping (0xffffffff80000000) puts it.</summary>

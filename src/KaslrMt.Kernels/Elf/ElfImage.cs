@@ -39,13 +39,13 @@ public sealed class ElfImage
     /// <summary>The first offset behind everything the headers name. A relocation table lies from here to the payload's end.</summary>
     public int FileEnd { get; }
 
-    /// <summary>The lowest physical address of a loadable segment: the image's start. Not the entry: from 6.17 on that lies further up.</summary>
+    /// <summary>The lowest physical address of a loadable segment: the image's start (the entry may lie further up).</summary>
     public PhysicalAddress PhysicalStart => Loads[0].PhysicalAddress;
 
     /// <summary>The first physical address behind the last loadable segment's memory.</summary>
     public PhysicalAddress PhysicalEnd => Loads[^1].PhysicalEnd;
 
-    /// <summary>The memory from <see cref="PhysicalStart"/> to <see cref="PhysicalEnd"/> in bytes, at most <see cref="MaximumSpan"/>.</summary>
+    /// <summary>Bytes of memory from <see cref="PhysicalStart"/> to <see cref="PhysicalEnd"/>: at most 1 GiB.</summary>
     public int Span => (int)(PhysicalEnd - PhysicalStart);
 
     /// <summary>Reads and checks the headers.</summary>

@@ -11,7 +11,9 @@ internal static class ElfLoadCheck
         if (image.Loads.IsEmpty)
         {
             throw new KaslrMtException(
-                ElfErrors.NoLoadSegment, $"kernel ELF: none of its {image.Segments.Length} segments is loadable (PT_LOAD with memory)", Remedy);
+                ElfErrors.NoLoadSegment,
+                $"kernel ELF: none of its {image.Segments.Length} segments is loadable (PT_LOAD with memory)",
+                Remedy);
         }
 
         CheckMapping(image);
@@ -68,7 +70,8 @@ internal static class ElfLoadCheck
             {
                 throw new KaslrMtException(
                     ElfErrors.SegmentOverlap,
-                    $"kernel ELF: the segment at physical address {after.PhysicalAddress} overlaps the one that ends at {before.PhysicalEnd}",
+                    $"kernel ELF: the segment at physical address {after.PhysicalAddress} "
+                    + $"overlaps the one that ends at {before.PhysicalEnd}",
                     Remedy);
             }
         }

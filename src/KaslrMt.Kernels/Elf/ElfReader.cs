@@ -21,7 +21,12 @@ internal static class ElfReader
         if (file.Length < HeaderSize || !file.StartsWith("\u007fELF"u8))
         {
             throw Damaged(
-                ElfErrors.NotElf, "no ELF header", 0, $"{HeaderSize} bytes that begin with 7f 45 4c 46", (ulong)file.Length, "bytes in the file");
+                ElfErrors.NotElf,
+                "no ELF header",
+                0,
+                $"{HeaderSize} bytes that begin with 7f 45 4c 46",
+                (ulong)file.Length,
+                "bytes in the file");
         }
 
         CheckIdentity(file);
@@ -125,7 +130,8 @@ internal static class ElfReader
 
         if (fileSize > memorySize)
         {
-            throw Damaged(ElfErrors.SegmentFileSize, $"p_filesz of segment {index}", at + 32, $"at most p_memsz 0x{memorySize:x}", fileSize);
+            string expected = $"at most p_memsz 0x{memorySize:x}";
+            throw Damaged(ElfErrors.SegmentFileSize, $"p_filesz of segment {index}", at + 32, expected, fileSize);
         }
 
         if (virtualAddress > ulong.MaxValue - memorySize || physicalAddress > ulong.MaxValue - memorySize)

@@ -1,7 +1,7 @@
 namespace KaslrMt.Kernels;
 
 /// <summary>One section header of a vmlinux, checked: its bytes lie in the file.</summary>
-/// <param name="Name">The name, without its terminating zero.</param>
+/// <param name="Name">The name, printable ASCII without its terminating zero; empty in a file that names no string table.</param>
 /// <param name="Type">What the section holds.</param>
 /// <param name="Flags">The <c>sh_flags</c> as they stand.</param>
 /// <param name="Address">Its link address, 0 for sections that are not loaded (and for the zero-based per-CPU section).</param>

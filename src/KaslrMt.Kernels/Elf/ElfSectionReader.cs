@@ -42,13 +42,15 @@ internal static class ElfSectionReader
             throw ElfReader.Damaged(ElfErrors.SectionHeaders, "e_shoff", 40, expected, table);
         }
 
-        ReadOnlySpan<byte> names = ReadNames(file, (int)table, count);
+        bool named = BinaryPrimitives.ReadUInt16LittleEndian(file[62..]) != 0;
+        ReadOnlySpan<byte> names = named ? ReadNames(file, (int)table, count) : default;
         var sections = ImmutableArray.CreateBuilder<ElfSection>(count);
         end = (int)(table + size);
         for (int index = 0; index < count; index++)
         {
-            ElfSection section = ReadSection(file, (int)table + (index * HeaderSize), index, names);
-            sections.Add(section);
+            int at = (int)table + (index * HeaderSize);
+            ElfSection section = ReadSection(file, at, index);
+            sections.Add(named ? section with { Name = ReadName(names, file, at, index) } : section);
             end = Math.Max(end, section.FileOffset + section.FileSize);
         }
 
@@ -63,11 +65,18 @@ internal static class ElfSectionReader
             throw ElfReader.Damaged(ElfErrors.SectionName, "e_shstrndx", 62, $"below e_shnum 0x{count:x}", index);
         }
 
-        ElfSection names = ReadSection(file, table + (index * HeaderSize), index, default);
+        ElfSection names = ReadSection(file, table + (index * HeaderSize), index);
+        if (names.Type != ElfSectionType.Strings)
+        {
+            string expected = $"a section of type {(uint)ElfSectionType.Strings} (string table)";
+            long at = table + (index * HeaderSize) + sizeof(uint);
+            throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_type of section {index}", at, expected, (uint)names.Type);
+        }
+
         return file.Slice(names.FileOffset, names.FileSize);
     }
 
-    private static ElfSection ReadSection(ReadOnlySpan<byte> file, int at, int index, ReadOnlySpan<byte> names)
+    private static ElfSection ReadSection(ReadOnlySpan<byte> file, int at, int index)
     {
         ReadOnlySpan<byte> header = file.Slice(at, HeaderSize);
         var type = (ElfSectionType)BinaryPrimitives.ReadUInt32LittleEndian(header[4..]);
@@ -81,7 +90,7 @@ internal static class ElfSectionReader
         }
 
         return new ElfSection(
-            names.IsEmpty ? string.Empty : ReadName(names, header, at, index),
+            string.Empty,
             type,
             (ElfSectionFlags)BinaryPrimitives.ReadUInt64LittleEndian(header[8..]),
             new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(header[16..])),
@@ -93,9 +102,9 @@ internal static class ElfSectionReader
             BinaryPrimitives.ReadUInt64LittleEndian(header[56..]));
     }
 
-    private static string ReadName(ReadOnlySpan<byte> names, ReadOnlySpan<byte> header, int at, int index)
+    private static string ReadName(ReadOnlySpan<byte> names, ReadOnlySpan<byte> file, int at, int index)
     {
-        uint offset = BinaryPrimitives.ReadUInt32LittleEndian(header);
+        uint offset = BinaryPrimitives.ReadUInt32LittleEndian(file[at..]);
         if (offset >= names.Length)
         {
             throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_name of section {index}", at, $"below 0x{names.Length:x}", offset);
@@ -103,12 +112,13 @@ internal static class ElfSectionReader
 
         ReadOnlySpan<byte> rest = names[(int)offset..];
         int length = rest[..Math.Min(rest.Length, MaximumNameLength + 1)].IndexOf((byte)0);
-        if (length < 0)
+        if (length < 0 || rest[..length].ContainsAnyExceptInRange((byte)' ', (byte)'~'))
         {
-            string expected = $"a name that ends within {MaximumNameLength} bytes and the string table";
+            // Names reach messages and terminals: no control characters.
+            string expected = $"a printable name that ends within {MaximumNameLength} bytes and the string table";
             throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_name of section {index}", at, expected, offset);
         }
 
-        return Encoding.Latin1.GetString(rest[..length]);
+        return Encoding.ASCII.GetString(rest[..length]);
     }
 }

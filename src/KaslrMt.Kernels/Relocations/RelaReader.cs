@@ -8,7 +8,7 @@ namespace KaslrMt.Kernels;
 /// <c>arch/x86/tools/relocs.c</c>: addresses do, distances inside the kernel do not, and with zero-based per-CPU data (before
 /// 6.15) it is the other way round for what refers to that.
 /// </summary>
-internal readonly ref struct RelaReader
+internal readonly ref partial struct RelaReader
 {
     private const int EntrySize = 24;
 
@@ -28,7 +28,10 @@ internal readonly ref struct RelaReader
     }
 
     internal static KaslrMtException Damaged(ErrorCode code, string problem) =>
-        new(code, $"kernel ELF: {problem}", "the vmlinux is damaged or of a kind this version does not know, give the bzImage of the same build");
+        new(
+            code,
+            $"kernel ELF: {problem}",
+            "the vmlinux is damaged or of a kind this version does not know, give the bzImage of the same build");
 
     internal RelocationTable Read()
     {
@@ -83,7 +86,7 @@ internal readonly ref struct RelaReader
         return -1;
     }
 
-    /// <summary>Debug information is not loaded, and notes are read before the kernel runs (<c>startup_xen</c>): both keep their values.</summary>
+    /// <summary>Debug information is not loaded, notes are read before the kernel runs: both keep their values.</summary>
     private bool AppliesToLoaded(ElfSection rela)
     {
         if (rela.Info >= _elf.Sections.Length)
@@ -137,7 +140,9 @@ internal readonly ref struct RelaReader
             }
         }
 
-        throw Damaged(RelocationErrors.RelaSection, $"section {section.Name}: its bytes at offset 0x{section.FileOffset:x} are in no loaded segment");
+        throw Damaged(
+            RelocationErrors.RelaSection,
+            $"section {section.Name}: its bytes at offset 0x{section.FileOffset:x} are in no loaded segment");
     }
 
     private void Sort(RelaSymbols symbols, ulong place, RelaType type, uint symbol, RelaSymbolKind kind, long addend)
@@ -169,7 +174,8 @@ internal readonly ref struct RelaReader
             default:
                 throw Damaged(
                     RelocationErrors.RelaType,
-                    $"relocation at link address 0x{place:x16} to symbol {symbols.ShownName(symbol)}: type {(uint)type} is not supported there");
+                    $"relocation at link address 0x{place:x16} to symbol {symbols.ShownName(symbol)}: "
+                    + $"type {(uint)type} is not supported there");
         }
     }
 
@@ -186,58 +192,16 @@ internal readonly ref struct RelaReader
             ? kind == RelaSymbolKind.Moves
             : throw Damaged(
                 RelocationErrors.RelaAbsolute,
-                $"relocation at link address 0x{place:x16}: symbol {symbols.ShownName(symbol)} is absolute, and not one of those known to be "
-                + "a constant or an address");
-
-    /// <summary>
-    /// The type says what the compiler asked for; what the linker made of it shows only in the bytes: the distance to a slot
-    /// of the table (which holds an address), the distance to the symbol itself, or the symbol's address.
-    /// </summary>
-    private void SortOffsetTable(RelaSymbols symbols, ulong place, uint symbol, RelaSymbolKind kind, long addend)
-    {
-        uint entry = Entry(place);
-        if (!_elf.TryGetFileOffset(RelocationTable.LinkAddress(entry), sizeof(uint), out int offset))
-        {
-            throw Damaged(RelocationErrors.EntryOutside, $"relocation at link address 0x{place:x16}: expected bytes that the file holds");
-        }
-
-        uint found = BinaryPrimitives.ReadUInt32LittleEndian(_file[offset..]);
-        ulong value = symbols.Value(symbol);
-        ulong slot = unchecked(place + (ulong)(int)found - (ulong)addend);
-        if (found == unchecked((uint)(value + (ulong)addend - place)))
-        {
-            AddDistance(place, kind);
-        }
-        else if (found == (uint)value)
-        {
-            if (Moves(symbols, place, symbol, kind))
-            {
-                _add32.Add(entry);
-            }
-        }
-        else if (_elf.TryGetFileOffset(new VirtualAddress(slot), sizeof(ulong), out int slotOffset)
-            && BinaryPrimitives.ReadUInt64LittleEndian(_file[slotOffset..]) == value)
-        {
-            if (Moves(symbols, place, symbol, kind))
-            {
-                _slots.Add(Entry(slot));
-            }
-        }
-        else
-        {
-            throw Damaged(
-                RelocationErrors.RelaBytes,
-                $"relocation at link address 0x{place:x16} to symbol {symbols.ShownName(symbol)}: its bytes 0x{found:x8} lead neither to the "
-                + "symbol nor to its slot in the global offset table");
-        }
-    }
+                $"relocation at link address 0x{place:x16}: symbol {symbols.ShownName(symbol)} is absolute, "
+                + "and not one of those known to be a constant or an address");
 
     private static uint Entry(ulong place) =>
         place >= ElfImage.StartKernelMap
             ? (uint)place
             : throw Damaged(
                 RelocationErrors.EntryOutside,
-                $"relocation at link address 0x{place:x16}: expected an address of the kernel's mapping, from 0x{ElfImage.StartKernelMap:x16} on");
+                $"relocation at link address 0x{place:x16}: expected an address of the kernel's mapping, "
+                + $"from 0x{ElfImage.StartKernelMap:x16} on");
 
     private RelocationList ToList(List<uint> entries, int width, string name)
     {

@@ -52,7 +52,8 @@ internal readonly ref struct RelaSymbols
         if (index >= _kinds.Length)
         {
             throw RelaReader.Damaged(
-                RelocationErrors.RelaSymbol, $"a relocation names symbol {index}: expected below {_kinds.Length}, the symbol table's length");
+                RelocationErrors.RelaSymbol,
+                $"a relocation names symbol {index}: expected below {_kinds.Length}, the symbol table's length");
         }
 
         RelaSymbolKind kind = _kinds[index];

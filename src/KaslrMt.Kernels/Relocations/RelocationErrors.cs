@@ -21,7 +21,7 @@ public static class RelocationErrors
     /// <summary>There are more entries than any kernel has.</summary>
     public static readonly ErrorCode TooManyEntries = new(2305, ErrorCategory.Image);
 
-    /// <summary>The ELF has no relocation sections (<c>.rela</c>): it was not linked with <c>--emit-relocs</c>, or they were stripped.</summary>
+    /// <summary>The ELF has no <c>.rela</c> sections: it was not linked with <c>--emit-relocs</c>, or they were stripped.</summary>
     public static readonly ErrorCode NoRelaSections = new(2306, ErrorCategory.Image);
 
     /// <summary>A relocation section, its symbol table or that one's string table is not what it must be.</summary>

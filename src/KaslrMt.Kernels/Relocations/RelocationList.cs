@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace KaslrMt.Kernels;
 
@@ -72,12 +73,22 @@ internal sealed class RelocationList
             : throw Outside(elf, list[done], width, name);
     }
 
-    /// <summary>Adds to each 4-byte place, modulo 2^32 as the kernel does.</summary>
+    /// <summary>Checks that the buffer holds every segment that the list changes. Nothing else keeps writes inside it.</summary>
+    internal void Require(ReadOnlySpan<byte> image, RelocationTarget target)
+    {
+        foreach (RelocationRun run in _runs)
+        {
+            target.Require(image, run);
+        }
+    }
+
+    /// <summary>Adds to each 4-byte place, modulo 2^32 as the kernel does; only after <see cref="Require"/> on the same buffer.</summary>
     internal void Add32(Span<byte> image, RelocationTarget target, uint addend)
     {
         foreach (RelocationRun run in _runs)
         {
-            ref byte origin = ref target.Origin(image, run, out nint bias);
+            ref byte origin = ref MemoryMarshal.GetReference(image);
+            nint bias = target.Bias(run);
             foreach (uint entry in _entries.AsSpan(run.First, run.Count))
             {
                 ref byte place = ref Unsafe.AddByteOffset(ref origin, (nint)entry + bias);
@@ -86,12 +97,13 @@ internal sealed class RelocationList
         }
     }
 
-    /// <summary>Adds to each 8-byte place, modulo 2^64.</summary>
+    /// <summary>Adds to each 8-byte place, modulo 2^64; only after <see cref="Require"/> on the same buffer.</summary>
     internal void Add64(Span<byte> image, RelocationTarget target, ulong addend)
     {
         foreach (RelocationRun run in _runs)
         {
-            ref byte origin = ref target.Origin(image, run, out nint bias);
+            ref byte origin = ref MemoryMarshal.GetReference(image);
+            nint bias = target.Bias(run);
             foreach (uint entry in _entries.AsSpan(run.First, run.Count))
             {
                 ref byte place = ref Unsafe.AddByteOffset(ref origin, (nint)entry + bias);
@@ -132,8 +144,9 @@ internal sealed class RelocationList
     private static KaslrMtException Outside(ElfImage elf, uint entry, int width, string name) =>
         new(
             RelocationErrors.EntryOutside,
-            $"the {name} relocation list names {width} bytes at {RelocationTable.LinkAddress(entry)}, expected bytes that the file holds, inside one "
-            + $"segment between {new VirtualAddress(elf.PhysicalStart.Value + ElfImage.StartKernelMap)} "
+            $"the {name} relocation list names {width} bytes at {RelocationTable.LinkAddress(entry)}, "
+            + "expected bytes that the file holds, inside one segment "
+            + $"between {new VirtualAddress(elf.PhysicalStart.Value + ElfImage.StartKernelMap)} "
             + $"and {new VirtualAddress(elf.PhysicalEnd.Value + ElfImage.StartKernelMap)}",
             "the kernel image is damaged, take it from its package again");
 }

@@ -29,7 +29,7 @@ public sealed class RelocationTable
     /// <summary>Places of 4 bytes that grow with the slide: low halves of link addresses, ascending.</summary>
     public ReadOnlySpan<uint> Add32 => _add32.Entries;
 
-    /// <summary>Places of 4 bytes that shrink: distances from code to zero-based per-CPU data. Low halves of link addresses, ascending.</summary>
+    /// <summary>Places of 4 bytes that shrink: distances to zero-based per-CPU data. Low halves of link addresses, ascending.</summary>
     public ReadOnlySpan<uint> Subtract32 => _subtract32.Entries;
 
     /// <summary>Places of 8 bytes that grow with the slide: low halves of link addresses, ascending.</summary>
@@ -76,7 +76,8 @@ public sealed class RelocationTable
         {
             throw new KaslrMtException(
                 RelocationErrors.TooManyEntries,
-                $"relocation table at payload offset 0x{elf.FileEnd:x}: expected at most {MaximumEntries} entries, found {bytes.Length / sizeof(uint)}",
+                $"relocation table at payload offset 0x{elf.FileEnd:x}: expected at most {MaximumEntries} entries, "
+                + $"found {bytes.Length / sizeof(uint)}",
                 Remedy);
         }
 
@@ -92,7 +93,10 @@ public sealed class RelocationTable
     /// </summary>
     /// <param name="file">The vmlinux.</param>
     /// <param name="elf">Its headers.</param>
-    /// <remarks><see cref="HasInverse"/> follows from the section <c>.data..percpu</c> being linked at address 0.</remarks>
+    /// <remarks>
+    /// <see cref="HasInverse"/> follows from the section <c>.data..percpu</c> being linked at address 0. A kernel before 6.15 for
+    /// one processor has it elsewhere, and then lacks the empty inverse list that its own build writes: the only difference.
+    /// </remarks>
     /// <exception cref="KaslrMtException">One of <see cref="RelocationErrors"/>.</exception>
     public static RelocationTable FromRelaSections(ReadOnlySpan<byte> file, ElfImage elf)
     {
@@ -119,15 +123,15 @@ public sealed class RelocationTable
 
     /// <summary>Relocates the kernel inside its file: segments lie at their file offsets.</summary>
     /// <param name="file">The file the table was read from or made for; changed in place.</param>
-    /// <param name="slide">How far the kernel moves: its virtual base minus the link base, modulo 2^64. The negated slide undoes it.</param>
-    /// <exception cref="ArgumentException">The buffer is shorter than the file was; segments before the missing one are already moved.</exception>
+    /// <param name="slide">The kernel's virtual base minus its link base, modulo 2^64. The negated slide undoes it.</param>
+    /// <exception cref="ArgumentException">The buffer is shorter than the file was; it is unchanged.</exception>
     public void Apply(Span<byte> file, ulong slide) => Apply(file, new RelocationTarget(false, 0), slide);
 
     /// <summary>Relocates the kernel in memory: segments lie at their distances from the image's start.</summary>
     /// <param name="image">The memory; changed in place.</param>
     /// <param name="start">The physical address, as linked, of the memory's first byte: <see cref="ElfImage.PhysicalStart"/>.</param>
     /// <param name="slide">How far the kernel moves virtually, modulo 2^64. The negated slide undoes it.</param>
-    /// <exception cref="ArgumentException">A segment lies outside the buffer; segments before it are already moved.</exception>
+    /// <exception cref="ArgumentException">A segment lies outside the buffer, which is unchanged.</exception>
     public void ApplyFlat(Span<byte> image, PhysicalAddress start, ulong slide) =>
         Apply(image, new RelocationTarget(true, start.Value), slide);
 
@@ -145,7 +149,7 @@ public sealed class RelocationTable
         {
             throw new KaslrMtException(
                 RelocationErrors.TableShape,
-                $"relocation table: expected it to begin with a zero and 64-bit entries where the ELF ends (payload offset 0x{elf.FileEnd:x}), "
+                $"relocation table: expected a zero and 64-bit entries where the ELF ends (payload offset 0x{elf.FileEnd:x}), "
                 + $"found its first list at offset 0x{Offset(elf, before64):x} with {end64 - before64 - 1} entries",
                 Remedy);
         }
@@ -174,6 +178,9 @@ public sealed class RelocationTable
 
     private void Apply(Span<byte> image, RelocationTarget target, ulong slide)
     {
+        _add32.Require(image, target);
+        _subtract32.Require(image, target);
+        _add64.Require(image, target);
         _add32.Add32(image, target, unchecked((uint)slide));
         _subtract32.Add32(image, target, unchecked((uint)(0 - slide)));
         _add64.Add64(image, target, slide);

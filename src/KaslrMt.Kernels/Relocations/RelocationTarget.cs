@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace KaslrMt.Kernels;
 
 /// <summary>How the bytes that relocations change lie in a buffer: as in the file, or flat by physical address.</summary>
@@ -8,20 +6,20 @@ namespace KaslrMt.Kernels;
 internal readonly record struct RelocationTarget(bool IsFlat, ulong Start)
 {
     /// <summary>Checks that the buffer holds the run's segment, which every place of the run lies in.</summary>
-    /// <param name="image">The buffer.</param>
-    /// <param name="run">The run.</param>
-    /// <param name="bias">What to add to an entry's low half to get its distance from the buffer's first byte.</param>
-    internal ref byte Origin(Span<byte> image, RelocationRun run, out nint bias)
+    internal void Require(ReadOnlySpan<byte> image, RelocationRun run)
     {
-        ulong at = IsFlat ? unchecked(run.Physical - Start) : (ulong)run.FileOffset;
+        ulong at = SegmentAt(run);
         if (at > (ulong)image.Length || (ulong)run.Size > (ulong)image.Length - at)
         {
             throw new ArgumentException(
                 $"The buffer of {image.Length} bytes does not hold the segment of {run.Size} bytes at physical address 0x{run.Physical:x}.",
                 nameof(image));
         }
-
-        bias = (nint)((long)at - (long)run.Physical - unchecked((uint)ElfImage.StartKernelMap));
-        return ref MemoryMarshal.GetReference(image);
     }
+
+    /// <summary>What to add to an entry's low half to get its distance from the buffer's first byte.</summary>
+    internal nint Bias(RelocationRun run) =>
+        (nint)((long)SegmentAt(run) - (long)run.Physical - unchecked((uint)ElfImage.StartKernelMap));
+
+    private ulong SegmentAt(RelocationRun run) => IsFlat ? unchecked(run.Physical - Start) : (ulong)run.FileOffset;
 }

@@ -44,7 +44,8 @@ internal static class UnpackedKernel
 
     private static byte[] Run(string tool, ReadOnlyMemory<byte> input, int size)
     {
-        using Process process = Process.Start(new ProcessStartInfo(tool, "-dc") { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        using Process process = Process.Start(
+            new ProcessStartInfo(tool, "-dc") { RedirectStandardInput = true, RedirectStandardOutput = true })!;
         Task feed = Task.Run(() =>
         {
             using Stream stdin = process.StandardInput.BaseStream;
