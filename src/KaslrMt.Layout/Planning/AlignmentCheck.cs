@@ -22,9 +22,9 @@ internal static class AlignmentCheck
     {
         Region.KernelPhysical => region.Base >= AddressSpace.KernelPhysicalFloor && IsFree(region.Base, kernel.MappedSize, memory),
         Region.KernelVirtual => region.Base >= kernel.LinkBase.Value && Ends(region.Base, kernel.ImageSize) <= kernel.ModulesStart.Value,
-        Region.Physmap => region.Base >= AddressSpace.Start.Value && Ends(region.Base, memory.DirectMapSize) + AddressSpace.Guard <= BaseOf(Region.Vmalloc, regions),
-        Region.Vmalloc => Ends(region.Base, AddressSpace.VmallocSize) + AddressSpace.Guard <= BaseOf(Region.Vmemmap, regions),
-        Region.Vmemmap => Ends(region.Base, AddressSpace.VmemmapSize) + AddressSpace.Guard <= AddressSpace.End.Value,
+        Region.Physmap => region.Base >= AddressSpace.Start.Value && Ends(region.Base, memory.DirectMapSize + AddressSpace.Guard) <= BaseOf(Region.Vmalloc, regions),
+        Region.Vmalloc => Ends(region.Base, AddressSpace.VmallocSize + AddressSpace.Guard) <= BaseOf(Region.Vmemmap, regions),
+        Region.Vmemmap => Ends(region.Base, AddressSpace.VmemmapSize + AddressSpace.Guard) <= AddressSpace.End.Value,
         _ => region.Base > kernel.ModulesStart.Value && region.Base - kernel.ModulesStart.Value <= AddressSpace.ModulesSlots * AddressSpace.PageSize,
     };
 
@@ -52,7 +52,8 @@ internal static class AlignmentCheck
         throw Unsound(wanted, "is missing");
     }
 
-    private static ulong Ends(ulong start, ulong size) => checked(start + size);
+    // Saturates: an end beyond 2^64 lies beyond every bound.
+    private static ulong Ends(ulong start, ulong size) => size > ulong.MaxValue - start ? ulong.MaxValue : start + size;
 
     private static void Require(bool holds, Region region, string problem)
     {
