@@ -1,0 +1,24 @@
+namespace KaslrMt.Guests;
+
+/// <summary>The physical RAM of a guest, readable while the guest runs: a live VM's, a dump's, or a test's.</summary>
+/// <remarks>
+/// A running guest changes its memory between two reads, and even within one. Implementations may be used by several threads at once,
+/// except <see cref="IDisposable.Dispose"/>.
+/// </remarks>
+public interface IGuestMemory : IDisposable
+{
+    /// <summary>Where RAM lies: ascending, not overlapping, not adjacent.</summary>
+    IReadOnlyList<PhysicalRange> Ranges { get; }
+
+    /// <summary>Reads RAM into all of <paramref name="destination"/>.</summary>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="GuestErrors.NotRam"/> when the run leaves RAM; <see cref="GuestErrors.GuestGone"/> when the guest has exited;
+    /// <see cref="GuestErrors.AccessDenied"/> or <see cref="GuestErrors.ReadFailed"/> when the host refuses.
+    /// </exception>
+    void Read(PhysicalAddress address, Span<byte> destination);
+
+    /// <summary>Like <see cref="Read"/>, for addresses that come from the guest itself and may be nonsense.</summary>
+    /// <returns>False, with <paramref name="destination"/> untouched, when the run is not RAM from end to end.</returns>
+    /// <exception cref="KaslrMtException">The guest has exited or the host refuses, as in <see cref="Read"/>.</exception>
+    bool TryRead(PhysicalAddress address, Span<byte> destination);
+}

@@ -1,0 +1,59 @@
+namespace KaslrMt.Hypervisors;
+
+/// <summary>A QEMU machine type this project knows the memory map of.</summary>
+/// <remarks>
+/// Sources: QEMU 7.2 <c>hw/i386/pc_piix.c</c>, <c>pc_q35.c</c>, <c>microvm.c</c> (RAM splits) and <c>x86.c</c> (initrd); each figure is
+/// checked against a running QEMU by the tests.
+/// </remarks>
+public sealed class QemuMachine
+{
+    private QemuMachine(string argument, ulong lowLimit, ulong lowWhenSplit, ulong acpiDataSize, bool hasSeaBios)
+    {
+        Argument = argument;
+        LowLimit = lowLimit;
+        LowWhenSplit = lowWhenSplit;
+        AcpiDataSize = acpiDataSize;
+        HasSeaBios = hasSeaBios;
+    }
+
+    /// <summary>i440FX: RAM that fits below 3.5 GiB lies there whole; else 3 GiB of it do.</summary>
+    public static QemuMachine Pc { get; } = new("pc", 0xe0000000, 0xc0000000, 0x28000, hasSeaBios: true);
+
+    /// <summary>Q35: RAM that fits below 2.75 GiB lies there whole; else 2 GiB of it do (PCI Express configuration space is at 2.75 GiB).</summary>
+    public static QemuMachine Q35 { get; } = new("q35", 0xb0000000, 0x80000000, 0x28000, hasSeaBios: true);
+
+    /// <summary>microvm: up to 3 GiB below 4 GiB. Its firmware (qboot) keeps to the first MiB.</summary>
+    public static QemuMachine Microvm { get; } = new("microvm", 0xc0000001, 0xc0000000, 0, hasSeaBios: false);
+
+    /// <summary>microvm without ACPI tables: devices are named on the kernel's command line. The memory map is the same.</summary>
+    public static QemuMachine MicrovmWithoutAcpi { get; } = new("microvm,acpi=off", 0xc0000001, 0xc0000000, 0, hasSeaBios: false);
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<QemuMachine> All { get; } = [Pc, Q35, Microvm, MicrovmWithoutAcpi];
+
+    /// <summary>What QEMU's <c>-M</c> takes: <c>pc</c>, <c>q35</c>, <c>microvm</c>, <c>microvm,acpi=off</c>.</summary>
+    public string Argument { get; }
+
+    /// <summary>RAM of fewer bytes than this is not split.</summary>
+    internal ulong LowLimit { get; }
+
+    /// <summary>Bytes below 4 GiB once RAM is split.</summary>
+    internal ulong LowWhenSplit { get; }
+
+    /// <summary>What QEMU keeps free above the initrd for the firmware's tables (<c>acpi_data_size</c>), bytes.</summary>
+    internal ulong AcpiDataSize { get; }
+
+    /// <summary>Whether SeaBIOS starts the guest, which works in high memory before the kernel is entered.</summary>
+    internal bool HasSeaBios { get; }
+
+    /// <summary>The machine type written so.</summary>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SettingInvalid"/> when it is none of <see cref="All"/>.</exception>
+    public static QemuMachine Parse(string text) =>
+        All.FirstOrDefault(machine => machine.Argument == text) ?? throw new KaslrMtException(
+            HypervisorErrors.SettingInvalid,
+            $"unknown machine type '{Printable.Of(text)}'",
+            $"give one of {string.Join(" | ", All.Select(machine => machine.Argument))}");
+
+    /// <inheritdoc/>
+    public override string ToString() => Argument;
+}

@@ -1,0 +1,212 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using KaslrMt.Guests;
+using KaslrMt.Hypervisors.Native;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>The RAM of a running QEMU guest, read from QEMU's own memory (<c>process_vm_readv(2)</c>). QEMU is not stopped or slowed.</summary>
+public sealed class QemuMemory : IGuestMemory
+{
+    // IOV_MAX; more pieces than this go into a second call.
+    private const int MostPieces = 1024;
+
+    private readonly Segment[] _segments;
+    private readonly ProcessHandle _process;
+    private readonly int _processId;
+
+    private QemuMemory(Segment[] segments, ProcessHandle process, int processId)
+    {
+        _segments = segments;
+        _process = process;
+        _processId = processId;
+        Ranges = Merge(segments);
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<PhysicalRange> Ranges { get; }
+
+    /// <summary>Asks QEMU where it keeps the guest's RAM. The monitor is not needed afterwards.</summary>
+    /// <param name="monitor">A monitor of that QEMU.</param>
+    /// <param name="processId">That QEMU.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="HypervisorErrors.MemoryMap"/>; <see cref="GuestErrors.GuestGone"/>; the monitor's errors.
+    /// </exception>
+    public static async Task<QemuMemory> OpenAsync(QmpClient monitor, int processId, CancellationToken cancellation = default)
+    {
+        ProcessHandle process = ProcessHandle.TryOpen(processId) ?? throw Gone(processId);
+        try
+        {
+            List<Segment> segments = [];
+            foreach (RamRun run in MemoryTree.Parse(await monitor.HumanAsync("info mtree -f", cancellation).ConfigureAwait(false)))
+            {
+                ulong first = await HostAddressAsync(monitor, run.Range.Start, cancellation).ConfigureAwait(false);
+                ulong last = await HostAddressAsync(monitor, run.Range.End - 1, cancellation).ConfigureAwait(false);
+                if (last < first || last - first != run.Range.Length - 1)
+                {
+                    throw new KaslrMtException(HypervisorErrors.MemoryMap, $"QEMU does not keep the RAM at {run.Range} in one piece");
+                }
+
+                segments.Add(new Segment(run.Range, first));
+            }
+
+            return new QemuMemory([.. segments], process, processId);
+        }
+        catch
+        {
+            process.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Read(PhysicalAddress address, Span<byte> destination)
+    {
+        if (!TryRead(address, destination))
+        {
+            throw new KaslrMtException(GuestErrors.NotRam, $"{destination.Length} bytes at {address} are not all guest RAM");
+        }
+    }
+
+    /// <inheritdoc/>
+    public unsafe bool TryRead(PhysicalAddress address, Span<byte> destination)
+    {
+        // Almost every read lies in one segment: no list of pieces, no second look.
+        foreach (Segment segment in _segments)
+        {
+            if (segment.Range.Contains(address, (ulong)destination.Length))
+            {
+                Linux.IoVec piece = new()
+                {
+                    Base = (nuint)(segment.HostAddress + (address - segment.Range.Start)),
+                    Length = (nuint)destination.Length,
+                };
+                Transfer(address, &piece, 1, destination);
+                return true;
+            }
+        }
+
+        return TryReadPieces(address, destination);
+    }
+
+    /// <summary>Lets go of the guest, which goes on.</summary>
+    public void Dispose() => _process.Dispose();
+
+    private static List<PhysicalRange> Merge(Segment[] segments)
+    {
+        List<PhysicalRange> merged = [];
+        foreach (PhysicalRange range in segments.Select(segment => segment.Range))
+        {
+            if (merged.Count > 0 && merged[^1].End == range.Start)
+            {
+                merged[^1] = merged[^1] with { Length = merged[^1].Length + range.Length };
+            }
+            else
+            {
+                merged.Add(range);
+            }
+        }
+
+        return merged;
+    }
+
+    // "Host virtual address for 0x100000 (pc.ram) is 0x7f12d3f00000"
+    private static async Task<ulong> HostAddressAsync(QmpClient monitor, PhysicalAddress address, CancellationToken cancellation)
+    {
+        string answer = await monitor.HumanAsync(
+            string.Create(CultureInfo.InvariantCulture, $"gpa2hva 0x{address.Value:x}"), cancellation).ConfigureAwait(false);
+        int mark = answer.LastIndexOf(" is 0x", StringComparison.Ordinal);
+        return mark >= 0 && ulong.TryParse(
+                answer.AsSpan(mark + 6).Trim(), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong host)
+            ? host
+            : throw new KaslrMtException(HypervisorErrors.MemoryMap, $"QEMU does not say where it keeps {address}: '{Printable.Of(answer, 100)}'");
+    }
+
+    private static KaslrMtException Gone(int processId) => new(
+        GuestErrors.GuestGone, string.Create(CultureInfo.InvariantCulture, $"the guest (QEMU process {processId}) has exited"));
+
+    private unsafe bool TryReadPieces(PhysicalAddress address, Span<byte> destination)
+    {
+        List<Linux.IoVec> pieces = [];
+        PhysicalAddress at = address;
+        ulong left = (ulong)destination.Length;
+        foreach (Segment segment in _segments)
+        {
+            if (left > 0 && segment.Range.Contains(at))
+            {
+                ulong skipped = at - segment.Range.Start;
+                ulong length = Math.Min(left, segment.Range.Length - skipped);
+                pieces.Add(new Linux.IoVec { Base = (nuint)(segment.HostAddress + skipped), Length = (nuint)length });
+                at += length;
+                left -= length;
+            }
+        }
+
+        if (left > 0 || pieces.Count is 0 or > MostPieces)
+        {
+            return destination.IsEmpty && Ranges.Any(range => range.Contains(address, 0));
+        }
+
+        fixed (Linux.IoVec* first = CollectionsMarshal.AsSpan(pieces))
+        {
+            Transfer(address, first, pieces.Count, destination);
+        }
+
+        return true;
+    }
+
+    private unsafe void Transfer(PhysicalAddress address, Linux.IoVec* pieces, int count, Span<byte> destination)
+    {
+        fixed (byte* target = destination)
+        {
+            nuint done = 0;
+            while (done < (nuint)destination.Length)
+            {
+                Linux.IoVec local = new() { Base = (nuint)target + done, Length = (nuint)destination.Length - done };
+                nint read = Linux.ProcessVmReadv(_processId, &local, 1, pieces, (nuint)count, 0);
+                if (read <= 0)
+                {
+                    throw Explain(read == 0 ? 0 : Marshal.GetLastPInvokeError(), address + done);
+                }
+
+                done += (nuint)read;
+                Skip(ref pieces, ref count, (nuint)read);
+            }
+        }
+
+        // The number may have been given to another process while the bytes were copied: they count only if QEMU still runs.
+        if (!_process.IsRunning)
+        {
+            throw Gone(_processId);
+        }
+    }
+
+    // One call moves at most 2 GiB and stops at the first page that is not there.
+    private static unsafe void Skip(ref Linux.IoVec* pieces, ref int count, nuint read)
+    {
+        while (count > 0 && read >= pieces->Length)
+        {
+            read -= pieces->Length;
+            pieces++;
+            count--;
+        }
+
+        if (count > 0)
+        {
+            pieces->Base += read;
+            pieces->Length -= read;
+        }
+    }
+
+    private KaslrMtException Explain(int error, PhysicalAddress address) =>
+        !_process.IsRunning || error == Linux.ESRCH ? Gone(_processId)
+        : error is Linux.EPERM or Linux.EACCES ? new KaslrMtException(
+            GuestErrors.AccessDenied,
+            string.Create(CultureInfo.InvariantCulture, $"this user may not read the memory of QEMU process {_processId}"),
+            "run as the VM's owner or root; kernel.yama.ptrace_scope above 0 allows only ancestors and root")
+        : new KaslrMtException(
+            GuestErrors.ReadFailed, $"guest memory at {address} cannot be read ({Marshal.GetPInvokeErrorMessage(error)})");
+
+    private readonly record struct Segment(PhysicalRange Range, ulong HostAddress);
+}

@@ -1,0 +1,89 @@
+using System.Collections;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace KaslrMt.Hypervisors.Native;
+
+/// <summary>Starts a program in a session of its own, by <c>posix_spawn</c>: what <see cref="System.Diagnostics.Process"/> cannot do.</summary>
+internal static unsafe class SpawnRequest
+{
+    // glibc: posix_spawnattr_t is 336 bytes, posix_spawn_file_actions_t 80, sigset_t 128.
+    private const int OpaqueSize = 1024;
+    private const short SetSignalDefaults = 0x04;
+    private const short SetSignalMask = 0x08;
+    private const short SetSession = 0x80;
+
+    /// <summary>Starts the program with standard error to a pipe and, unless they are shared, nothing at standard input and output.</summary>
+    /// <returns>The process id.</returns>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SystemCall"/>.</exception>
+    internal static int Start(string program, IReadOnlyList<string> arguments, SafeFileHandle standardError, bool sharesStandardStreams)
+    {
+        byte* actions = stackalloc byte[OpaqueSize];
+        byte* attributes = stackalloc byte[OpaqueSize];
+        byte* signals = stackalloc byte[128];
+        new Span<byte>(signals, 128).Clear();
+        Check(Linux.SpawnActionsInit(actions));
+        Check(Linux.SpawnAttributesInit(attributes));
+        byte** argv = ToNative([program, .. arguments]);
+        byte** envp = ToNative(Variables());
+        try
+        {
+            if (!sharesStandardStreams)
+            {
+                Check(Linux.SpawnActionsOpen(actions, 0, "/dev/null", 0, 0));
+                Check(Linux.SpawnActionsOpen(actions, 1, "/dev/null", 1, 0));
+            }
+
+            Check(Linux.SpawnActionsDup(actions, (int)standardError.DangerousGetHandle(), 2));
+
+            // The runtime ignores SIGPIPE and blocks signals on some threads; a child would inherit both.
+            Check(Linux.SpawnAttributesMask(attributes, signals));
+            new Span<byte>(signals, 128).Fill(0xff);
+            Check(Linux.SpawnAttributesDefault(attributes, signals));
+            Check(Linux.SpawnAttributesFlags(attributes, SetSession | SetSignalMask | SetSignalDefaults));
+            int pid;
+            Check(Linux.PosixSpawn(&pid, program, actions, attributes, argv, envp));
+            return pid;
+        }
+        finally
+        {
+            Free(argv);
+            Free(envp);
+            _ = Linux.SpawnActionsDestroy(actions);
+            _ = Linux.SpawnAttributesDestroy(attributes);
+        }
+
+        void Check(int error)
+        {
+            if (error != 0)
+            {
+                throw new KaslrMtException(HypervisorErrors.SystemCall, $"cannot start {program} ({Marshal.GetPInvokeErrorMessage(error)})");
+            }
+        }
+    }
+
+    private static IEnumerable<string> Variables() =>
+        Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => $"{entry.Key}={entry.Value}");
+
+    private static byte** ToNative(IEnumerable<string> texts)
+    {
+        string[] all = [.. texts];
+        byte** array = (byte**)NativeMemory.AllocZeroed((nuint)all.Length + 1, (nuint)sizeof(byte*));
+        for (int i = 0; i < all.Length; i++)
+        {
+            array[i] = (byte*)Marshal.StringToCoTaskMemUTF8(all[i]);
+        }
+
+        return array;
+    }
+
+    private static void Free(byte** array)
+    {
+        for (byte** text = array; *text is not null; text++)
+        {
+            Marshal.FreeCoTaskMem((nint)(*text));
+        }
+
+        NativeMemory.Free(array);
+    }
+}

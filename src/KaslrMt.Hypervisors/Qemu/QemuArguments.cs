@@ -1,0 +1,74 @@
+using System.Globalization;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>Builds QEMU's command line.</summary>
+internal static class QemuArguments
+{
+    /// <summary>The arguments for a VM.</summary>
+    /// <param name="settings">What the VM is to be.</param>
+    /// <param name="name">The VM's name.</param>
+    /// <param name="pidFile">The pid file, which marks the process as the folder's.</param>
+    /// <param name="monitors">The monitor sockets' addresses.</param>
+    /// <param name="consoleSocket">The console socket's address, where the console goes to a socket.</param>
+    internal static List<string> Build(
+        VirtualMachineSettings settings, string name, string pidFile, IEnumerable<string> monitors, string? consoleSocket)
+    {
+        // -nodefaults: no floppy, CD-ROM, network card or display the user did not ask for; each costs boot time and memory.
+        List<string> arguments =
+        [
+            "-name", $"guest={name}", "-pidfile", pidFile, "-no-user-config", "-nodefaults", "-display", "none",
+            "-M", settings.Machine.Argument, "-accel", settings.Accelerator.Argument,
+            "-m", string.Create(CultureInfo.InvariantCulture, $"{settings.Memory.Bytes / ByteSize.MiB}M"),
+            "-smp", settings.Cpus.ToString(CultureInfo.InvariantCulture),
+        ];
+        if (!settings.UserArguments.SetsCpu)
+        {
+            arguments.AddRange(["-cpu", settings.Accelerator.CpuModel]);
+        }
+
+        int number = 0;
+        foreach (string socket in monitors)
+        {
+            string id = string.Create(CultureInfo.InvariantCulture, $"kaslrmt-monitor{number++}");
+            arguments.AddRange(["-chardev", $"socket,id={id},path={Escape(socket)},server=on,wait=off", "-mon", $"chardev={id},mode=control"]);
+        }
+
+        if (Console(settings.Console, consoleSocket) is { } console)
+        {
+            arguments.AddRange(["-chardev", console, "-serial", "chardev:kaslrmt-console"]);
+        }
+
+        arguments.AddRange(["-kernel", settings.Kernel]);
+        AddPair("-initrd", settings.Initrd);
+        AddPair("-append", settings.CommandLine);
+
+        // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
+        arguments.Add("-no-reboot");
+        if (settings.StartPaused)
+        {
+            arguments.Add("-S");
+        }
+
+        arguments.AddRange(settings.UserArguments.All);
+        return arguments;
+
+        void AddPair(string option, string? value)
+        {
+            if (value is not null)
+            {
+                arguments.AddRange([option, value]);
+            }
+        }
+    }
+
+    // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
+    private static string? Console(SerialConsole console, string? socket) =>
+        console.UsesStandardStreams ? "stdio,id=kaslrmt-console,signal=on"
+        : console.FilePath is { } file ? $"file,id=kaslrmt-console,path={Escape(file)}"
+        : socket is not null ? $"socket,id=kaslrmt-console,path={Escape(socket)},server=on,wait=off"
+        : null;
+
+    // QemuOpts: a comma ends a value unless doubled.
+    private static string Escape(string value) => value.Replace(",", ",,", StringComparison.Ordinal);
+}

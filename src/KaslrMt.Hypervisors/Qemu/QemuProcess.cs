@@ -1,0 +1,120 @@
+using System.Runtime.InteropServices;
+using KaslrMt.Hypervisors.Native;
+using Microsoft.Win32.SafeHandles;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>A QEMU process that dies when this process dies, even by SIGKILL.</summary>
+/// <remarks>
+/// The kernel sends the parent-death signal (<c>prctl(2)</c>, PR_SET_PDEATHSIG, set by setpriv) when the <em>thread</em> that started the
+/// process ends, so QEMU is started from a thread of its own, which then waits for QEMU's exit and so lives exactly as long.
+/// QEMU gets a session of its own: a terminal's Ctrl-C reaches its owner only, who stops it in order.
+/// </remarks>
+internal sealed class QemuProcess : IDisposable
+{
+    private readonly TaskCompletionSource<int> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<int?> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private ProcessHandle? _handle;
+    private StderrTail? _tail;
+
+    private QemuProcess()
+    {
+    }
+
+    /// <summary>The process's number.</summary>
+    internal int Id => _started.Task.Result;
+
+    /// <summary>When it started, in clock ticks since boot.</summary>
+    internal ulong StartTime { get; private set; }
+
+    /// <summary>Completes when it has exited, with the status <c>waitpid</c> gave; null when the host could not tell.</summary>
+    internal Task<int?> Exited => _exited.Task;
+
+    /// <summary>The end of its standard error.</summary>
+    internal string LastWords => _tail?.LastWords() ?? "";
+
+    /// <summary>Starts QEMU.</summary>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="HypervisorErrors.ProgramMissing"/>, naming Debian's package; <see cref="HypervisorErrors.SystemCall"/>.
+    /// </exception>
+    internal static async Task<QemuProcess> StartAsync(string program, IReadOnlyList<string> arguments, bool sharesStandardStreams)
+    {
+        string qemu = Find(program, "qemu-system-x86");
+        string guard = Find("setpriv", "util-linux");
+        QemuProcess process = new();
+        Thread thread = new(() => process.Run(guard, ["--pdeathsig", "KILL", "--", qemu, .. arguments], sharesStandardStreams), 256 << 10)
+        {
+            IsBackground = true,
+            Name = "QEMU owner",
+        };
+        thread.Start();
+        await process._started.Task.ConfigureAwait(false);
+        return process;
+    }
+
+    /// <summary>Ends it at once. Harmless when it has exited.</summary>
+    internal void Kill() => _handle?.Signal(Linux.SIGKILL);
+
+    /// <summary>Ends it at once and waits until it is gone.</summary>
+    public void Dispose()
+    {
+        if (!_exited.Task.IsCompleted)
+        {
+            Kill();
+            _exited.Task.Wait();
+        }
+
+        _handle?.Dispose();
+    }
+
+    private static string Find(string program, string package)
+    {
+        IEnumerable<string> candidates = program.Contains('/', StringComparison.Ordinal)
+            ? [Path.GetFullPath(program)]
+            : (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(':').Where(Path.IsPathRooted).Select(folder => Path.Combine(folder, program));
+        return candidates.FirstOrDefault(File.Exists) ?? throw new KaslrMtException(
+            HypervisorErrors.ProgramMissing, $"{Printable.Of(program)} is not installed", $"install Debian's package {package}");
+    }
+
+    private unsafe void Run(string program, string[] arguments, bool sharesStandardStreams)
+    {
+        int pid;
+        try
+        {
+            int* ends = stackalloc int[2];
+            if (Linux.Pipe(ends, Linux.CloseOnExec) != 0)
+            {
+                throw new KaslrMtException(
+                    HypervisorErrors.SystemCall, $"no pipe for QEMU's messages ({Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError())})");
+            }
+
+            SafeFileHandle readEnd = new(ends[0], ownsHandle: true);
+            using (SafeFileHandle writeEnd = new(ends[1], ownsHandle: true))
+            {
+                pid = SpawnRequest.Start(program, arguments, writeEnd, sharesStandardStreams);
+            }
+
+            // Nobody has waited for it yet: even if it has exited, number and start time are still its own.
+            _handle = ProcessHandle.TryOpen(pid);
+            StartTime = ProcessIdentity.StartTime(pid) ?? 0;
+            _tail = new StderrTail(readEnd);
+        }
+        catch (KaslrMtException e)
+        {
+            _started.SetException(e);
+            return;
+        }
+
+        _started.SetResult(pid);
+        int status;
+        int result;
+        do
+        {
+            result = Linux.WaitPid(pid, &status, 0);
+        }
+        while (result < 0 && Marshal.GetLastPInvokeError() == Linux.EINTR);
+
+        _tail.WaitForEnd(TimeSpan.FromMilliseconds(200));
+        _exited.SetResult(result == pid ? status : null);
+    }
+}

@@ -1,0 +1,206 @@
+namespace KaslrMt.Hypervisors;
+
+/// <summary>A running VM and its owner's hold on it. Disposing ends the VM; so does the death of this process.</summary>
+public sealed class VirtualMachine : IAsyncDisposable
+{
+    private static readonly TimeSpan QuitGrace = TimeSpan.FromSeconds(5);
+
+    private readonly QemuProcess _process;
+    private readonly UnixSocketPath[] _sockets;
+    private readonly Task<VmExit> _exit;
+
+    private VirtualMachine(QemuProcess process, QmpClient monitor, UnixSocketPath[] sockets)
+    {
+        _process = process;
+        _sockets = sockets;
+        Monitor = monitor;
+        _exit = Task.Run(WatchAsync);
+    }
+
+    /// <summary>QEMU's process id.</summary>
+    public int ProcessId => _process.Id;
+
+    /// <summary>When QEMU started, in clock ticks since boot (<c>/proc/PID/stat</c> field 22).</summary>
+    public ulong ProcessStartTime => _process.StartTime;
+
+    /// <summary>The owner's monitor. Its events are taken by this class.</summary>
+    public QmpClient Monitor { get; }
+
+    /// <summary>Starts QEMU and returns once its monitor answers: by then it has read the kernel and initrd into memory.</summary>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="HypervisorErrors.ProgramMissing"/>; <see cref="HypervisorErrors.QemuDied"/> with QEMU's last words;
+    /// <see cref="HypervisorErrors.MonitorTimeout"/>; <see cref="HypervisorErrors.FileUnreadable"/>; <see cref="HypervisorErrors.SettingInvalid"/>.
+    /// </exception>
+    public static async Task<VirtualMachine> StartAsync(
+        VirtualMachineSettings settings, VmFolder folder, CancellationToken cancellation = default)
+    {
+        Check(settings);
+        UnixSocketPath owner = UnixSocketPath.For(folder.OwnerSocket);
+        UnixSocketPath others = UnixSocketPath.For(folder.MonitorSocket);
+        UnixSocketPath? console = settings.Console.SocketPath is { } path ? UnixSocketPath.For(path) : null;
+        UnixSocketPath[] sockets = console is null ? [owner, others] : [owner, others, console];
+        QemuProcess? process = null;
+        try
+        {
+            File.Delete(folder.OwnerSocket);
+            List<string> arguments = QemuArguments.Build(
+                settings, folder.Name, LeftoverQemu.PidFile(folder.Path), [owner.Short, others.Short], console?.Short);
+            process = await QemuProcess.StartAsync(settings.Program, arguments, settings.Console.UsesStandardStreams).ConfigureAwait(false);
+            QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, settings.StartTimeout, cancellation).ConfigureAwait(false);
+            return new VirtualMachine(process, monitor, sockets);
+        }
+        catch
+        {
+            process?.Dispose();
+            Array.ForEach(sockets, socket => socket.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>Lets a guest that was started paused begin.</summary>
+    public Task ContinueAsync(CancellationToken cancellation = default) => Monitor.ExecuteAsync("cont", cancellation: cancellation);
+
+    /// <summary>Completes when QEMU has exited.</summary>
+    public Task<VmExit> WaitForExitAsync(CancellationToken cancellation = default) => _exit.WaitAsync(cancellation);
+
+    /// <summary>Opens the guest's memory for reading.</summary>
+    /// <exception cref="KaslrMtException">As <see cref="QemuMemory.OpenAsync"/>.</exception>
+    public Task<QemuMemory> OpenMemoryAsync(CancellationToken cancellation = default) =>
+        QemuMemory.OpenAsync(Monitor, ProcessId, cancellation);
+
+    /// <summary>Stops the VM: asks the guest to power off, after the grace tells QEMU to quit, and kills it if that does not help.</summary>
+    /// <param name="grace">How long the guest may take; zero to quit at once.</param>
+    public async Task<VmExit> StopAsync(TimeSpan grace)
+    {
+        if (grace > TimeSpan.Zero && await TellAsync("system_powerdown").ConfigureAwait(false) && await ExitsWithinAsync(grace).ConfigureAwait(false))
+        {
+            return await _exit.ConfigureAwait(false);
+        }
+
+        await TellAsync("quit").ConfigureAwait(false);
+        if (!await ExitsWithinAsync(QuitGrace).ConfigureAwait(false))
+        {
+            _process.Kill();
+        }
+
+        return await _exit.ConfigureAwait(false);
+    }
+
+    /// <summary>Ends the VM without asking the guest, if it still runs.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_exit.IsCompleted)
+        {
+            await StopAsync(TimeSpan.Zero).ConfigureAwait(false);
+        }
+
+        await Monitor.DisposeAsync().ConfigureAwait(false);
+        _process.Dispose();
+        Array.ForEach(_sockets, socket => socket.Dispose());
+    }
+
+    private static void Check(VirtualMachineSettings settings)
+    {
+        if (settings.Cpus is < 1 or > 255)
+        {
+            throw new KaslrMtException(HypervisorErrors.SettingInvalid, $"{settings.Cpus} virtual CPUs are not supported", "give 1 to 255");
+        }
+
+        foreach (string file in settings.Initrd is null ? [settings.Kernel] : new[] { settings.Kernel, settings.Initrd })
+        {
+            try
+            {
+                using FileStream readable = new(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new KaslrMtException(HypervisorErrors.FileUnreadable, $"cannot read {Printable.Of(file)} ({Printable.Of(e.Message)})", inner: e);
+            }
+        }
+
+        if ((settings.CommandLine ?? "").Contains('\0'))
+        {
+            throw new KaslrMtException(HypervisorErrors.SettingInvalid, "the kernel command line holds a NUL character");
+        }
+    }
+
+    private static async Task<QmpClient> ConnectAsync(QemuProcess process, string socket, TimeSpan timeout, CancellationToken cancellation)
+    {
+        long start = Environment.TickCount64;
+        while (true)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            TimeSpan left = timeout - TimeSpan.FromMilliseconds(Environment.TickCount64 - start);
+            if (process.Exited.IsCompleted)
+            {
+                throw await DiedAsync(process).ConfigureAwait(false);
+            }
+
+            if (left <= TimeSpan.Zero)
+            {
+                throw new KaslrMtException(HypervisorErrors.MonitorTimeout, $"QEMU's monitor did not answer within {timeout.TotalSeconds:0.#} s");
+            }
+
+            try
+            {
+                if (File.Exists(socket))
+                {
+                    return await QmpClient.ConnectAsync(socket, left, cancellation).ConfigureAwait(false);
+                }
+            }
+            catch (KaslrMtException e) when (e.Code == HypervisorErrors.MonitorClosed)
+            {
+                // Bound but not listening yet, or QEMU is just dying: the next round tells which.
+            }
+
+            await Task.WhenAny(process.Exited, Task.Delay(2, cancellation)).ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<KaslrMtException> DiedAsync(QemuProcess process)
+    {
+        int? status = await process.Exited.ConfigureAwait(false);
+        VmExit exit = Describe(ShutdownReason.Unexplained, status, process.LastWords);
+        string how = exit.Signal is { } signal ? $"by signal {signal}" : $"with exit code {exit.ExitCode}";
+        string words = exit.LastWords.Length == 0 ? "it said nothing" : $"it said: {exit.LastWords}";
+        return new KaslrMtException(HypervisorErrors.QemuDied, $"QEMU ended at once, {how}; {words}");
+    }
+
+    // wait(2): the low seven bits are the signal, or zero with the exit code in the next byte.
+    private static VmExit Describe(ShutdownReason reason, int? status, string lastWords) => status is not { } value
+        ? new(reason, null, null, lastWords)
+        : (value & 0x7f) == 0 ? new(reason, (value >> 8) & 0xff, null, lastWords) : new(reason, null, value & 0x7f, lastWords);
+
+    private async Task<VmExit> WatchAsync()
+    {
+        ShutdownReason reason = ShutdownReason.Unexplained;
+        await foreach (QmpEvent message in Monitor.Events.ReadAllAsync().ConfigureAwait(false))
+        {
+            // The first one counts: after it, QEMU may report the host's quit as a second shutdown.
+            if (message.Name == "SHUTDOWN" && reason == ShutdownReason.Unexplained)
+            {
+                reason = VmExit.Explain(message);
+            }
+        }
+
+        int? status = await _process.Exited.ConfigureAwait(false);
+        return Describe(reason, status, _process.LastWords);
+    }
+
+    private async Task<bool> TellAsync(string command)
+    {
+        try
+        {
+            await Monitor.ExecuteAsync(command, timeout: QuitGrace).ConfigureAwait(false);
+            return true;
+        }
+        catch (KaslrMtException)
+        {
+            // The VM is ending, or its monitor is stuck: what follows is harsher and needs no monitor.
+            return false;
+        }
+    }
+
+    private async Task<bool> ExitsWithinAsync(TimeSpan time) =>
+        await Task.WhenAny(_exit, Task.Delay(time)).ConfigureAwait(false) == _exit;
+}

@@ -1,0 +1,41 @@
+namespace KaslrMt.Hypervisors;
+
+/// <summary>What a VM is to be. Holds no secret: all of it may appear in QEMU's arguments.</summary>
+public sealed record VirtualMachineSettings
+{
+    /// <summary>The file for <c>-kernel</c>: a bootable ELF, or a bzImage.</summary>
+    public required string Kernel { get; init; }
+
+    /// <summary>The machine type.</summary>
+    public required QemuMachine Machine { get; init; }
+
+    /// <summary>RAM; whole MiB.</summary>
+    public required ByteSize Memory { get; init; }
+
+    /// <summary>What executes the guest.</summary>
+    public required AcceleratorChoice Accelerator { get; init; }
+
+    /// <summary>Virtual CPUs, 1 to 255.</summary>
+    public int Cpus { get; init; } = 1;
+
+    /// <summary>The initrd, or null.</summary>
+    public string? Initrd { get; init; }
+
+    /// <summary>The guest's command line, or null for none.</summary>
+    public string? CommandLine { get; init; }
+
+    /// <summary>Where the guest's serial console goes.</summary>
+    public SerialConsole Console { get; init; } = SerialConsole.None;
+
+    /// <summary>The user's further QEMU arguments.</summary>
+    public UserArguments UserArguments { get; init; } = UserArguments.None;
+
+    /// <summary>Whether the guest waits, loaded but not begun, until <see cref="VirtualMachine.ContinueAsync"/>.</summary>
+    public bool StartPaused { get; init; }
+
+    /// <summary>The QEMU program: a name to look up in PATH, or a path.</summary>
+    public string Program { get; init; } = "qemu-system-x86_64";
+
+    /// <summary>How long QEMU may take until its monitor answers.</summary>
+    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(60);
+}

@@ -1,0 +1,43 @@
+using System.Globalization;
+using KaslrMt.Hypervisors.Native;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>Ends a QEMU that outlived its owner. It ends only what provably belongs to the folder in question.</summary>
+internal static class LeftoverQemu
+{
+    private const int ExitTimeoutMilliseconds = 10_000;
+
+    /// <summary>Ends the process if it is still the one that was noted, and a QEMU of this folder.</summary>
+    internal static void End(int pid, ulong startTime, string folder)
+    {
+        using ProcessHandle? process = ProcessHandle.TryOpen(pid);
+
+        // Checked after the handle is open: from here on the number cannot be given to another process.
+        if (process is not null && ProcessIdentity.StartTime(pid) == startTime && BelongsTo(pid, folder))
+        {
+            process.Signal(Linux.SIGKILL);
+            process.WaitForExit(ExitTimeoutMilliseconds);
+        }
+    }
+
+    /// <summary>Looks through all processes for a QEMU of this folder and ends it.</summary>
+    internal static void EndAllOf(string folder)
+    {
+        foreach (string entry in Directory.EnumerateDirectories("/proc"))
+        {
+            if (int.TryParse(Path.GetFileName(entry), NumberStyles.None, CultureInfo.InvariantCulture, out int pid)
+                && pid != Environment.ProcessId && BelongsTo(pid, folder) && ProcessIdentity.StartTime(pid) is { } start)
+            {
+                End(pid, start, folder);
+            }
+        }
+    }
+
+    // The mark is an argument of its own (QEMU's pid file), spelled in full even where the socket's path had to be shortened.
+    private static bool BelongsTo(int pid, string folder) =>
+        ProcessIdentity.CommandLine(pid).Split('\0').SkipWhile(argument => argument != "-pidfile").Skip(1).FirstOrDefault() == PidFile(folder);
+
+    /// <summary>The pid file QEMU writes, in the VM's folder.</summary>
+    internal static string PidFile(string folder) => Path.Combine(folder, "qemu.pid");
+}

@@ -1,0 +1,197 @@
+using System.Globalization;
+using KaslrMt.Hypervisors.Native;
+using Microsoft.Win32.SafeHandles;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>A VM another command can see: its folder's state, and whether its owner lives.</summary>
+/// <param name="Name">The VM's name.</param>
+/// <param name="State">What its owner wrote; null while it is starting.</param>
+/// <param name="MonitorSocket">Its monitor.</param>
+public sealed record RunningVm(string Name, VmState? State, string MonitorSocket);
+
+/// <summary>Where VMs keep sockets, images and state: one private folder for each running VM.</summary>
+public sealed class RuntimeDirectory
+{
+    private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+    private const int ClaimAttempts = 64;
+
+    private RuntimeDirectory(string path) => Path = path;
+
+    /// <summary>The directory, mode 0700, this user's.</summary>
+    public string Path { get; }
+
+    /// <summary>
+    /// Opens, creating it if needed, <c>$KASLRMT_RUNTIME_DIR</c>, else <c>$XDG_RUNTIME_DIR/kaslrmt</c>, else <c>/run/kaslrmt</c> (root), else
+    /// <c>/tmp/kaslrmt-UID</c>.
+    /// </summary>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="HypervisorErrors.RuntimeDirectoryUnsafe"/> when it is a link, another user's, or open to others;
+    /// <see cref="HypervisorErrors.RuntimeDirectoryFailed"/> when it cannot be made.
+    /// </exception>
+    public static RuntimeDirectory Open() => Open(DefaultPath(Environment.GetEnvironmentVariable, Linux.GetEffectiveUserId()));
+
+    /// <summary>Opens the directory at a path; otherwise as <see cref="Open()"/>.</summary>
+    public static RuntimeDirectory Open(string path)
+    {
+        if (!System.IO.Path.IsPathRooted(path))
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.RuntimeDirectoryUnsafe, $"the runtime directory '{Printable.Of(path)}' is not an absolute path");
+        }
+
+        string full = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path));
+        try
+        {
+            Directory.CreateDirectory(full, Private);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.RuntimeDirectoryFailed,
+                $"the runtime directory {full} cannot be made ({Printable.Of(e.Message)})",
+                "set KASLRMT_RUNTIME_DIR to a directory of yours",
+                e);
+        }
+
+        CheckPrivate(full);
+        return new RuntimeDirectory(full);
+    }
+
+    /// <summary>Takes a name for a VM this process is to run. A dead owner's leftovers under it are cleaned first.</summary>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="HypervisorErrors.NameInvalid"/>; <see cref="HypervisorErrors.NameInUse"/>, naming the process that has it;
+    /// <see cref="HypervisorErrors.RuntimeDirectoryFailed"/>.
+    /// </exception>
+    public VmFolder Claim(string name)
+    {
+        string folder = System.IO.Path.Combine(Path, VmName.Check(name));
+        for (int attempt = 0; attempt < ClaimAttempts; attempt++)
+        {
+            Directory.CreateDirectory(folder, Private);
+            SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: true, out bool vanished);
+            if (held is not null)
+            {
+                CheckPrivate(folder);
+                EndLeftovers(folder);
+                VmFolder.Empty(folder);
+                return new VmFolder(folder, held);
+            }
+
+            VmState? state = VmFolder.ReadState(folder);
+            if (!vanished && state is not null && ProcessIdentity.StartTime(state.OwnerProcess) == state.OwnerStartTime)
+            {
+                throw InUse(name, string.Create(CultureInfo.InvariantCulture, $"process {state.OwnerProcess}"));
+            }
+
+            // Held by an owner that has not written its state yet, or by a command that cleans up a dead owner's: the next look tells.
+            if (!vanished)
+            {
+                Thread.Sleep(10);
+            }
+        }
+
+        throw InUse(name, "another process");
+    }
+
+    /// <summary>Ends what owners that died left behind: their QEMU, sockets, images and folders.</summary>
+    /// <returns>The names that were cleaned up.</returns>
+    public IReadOnlyList<string> Sweep()
+    {
+        List<string> swept = [];
+        foreach (string folder in Folders())
+        {
+            // Without a lock file it is a claim between mkdir and lock, or a removal between its last two steps: not ours to judge by age,
+            // and empty in either case. Removing an empty folder harms neither.
+            using SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
+            if (held is not null)
+            {
+                EndLeftovers(folder);
+                VmFolder.Remove(folder);
+                swept.Add(System.IO.Path.GetFileName(folder));
+            }
+            else if (vanished)
+            {
+                TryRemoveEmpty(folder);
+            }
+        }
+
+        return swept;
+    }
+
+    /// <summary>The VMs whose owners live, by name. Sweeps first.</summary>
+    public IReadOnlyList<RunningVm> List()
+    {
+        Sweep();
+        return [.. Folders()
+            .Where(folder => File.Exists(VmFolder.LockIn(folder)))
+            .Select(folder => new RunningVm(
+                System.IO.Path.GetFileName(folder), VmFolder.ReadState(folder), VmFolder.MonitorSocketIn(folder)))
+            .OrderBy(vm => vm.Name, StringComparer.Ordinal)];
+    }
+
+    internal static string DefaultPath(Func<string, string?> environment, uint user)
+    {
+        if (environment("KASLRMT_RUNTIME_DIR") is { Length: > 0 } chosen)
+        {
+            return chosen;
+        }
+
+        if (environment("XDG_RUNTIME_DIR") is { Length: > 0 } session)
+        {
+            return System.IO.Path.Combine(session, "kaslrmt");
+        }
+
+        return user == 0 ? "/run/kaslrmt" : string.Create(CultureInfo.InvariantCulture, $"/tmp/kaslrmt-{user}");
+    }
+
+    private static KaslrMtException InUse(string name, string owner) => new(
+        HypervisorErrors.NameInUse, $"a VM named '{name}' already runs, owned by {owner}", $"stop it (kaslrmt stop {name}) or take another name");
+
+    private static void TryRemoveEmpty(string folder)
+    {
+        try
+        {
+            Directory.Delete(folder);
+        }
+        catch (IOException)
+        {
+            // Not empty any more: its owner is at work.
+        }
+    }
+
+    private static void EndLeftovers(string folder)
+    {
+        VmState? state = VmFolder.ReadState(folder);
+        if (state is { QemuProcess: { } pid, QemuStartTime: { } start })
+        {
+            LeftoverQemu.End(pid, start, folder);
+        }
+        else
+        {
+            // The owner died before it could note QEMU's number.
+            LeftoverQemu.EndAllOf(folder);
+        }
+    }
+
+    private static void CheckPrivate(string path)
+    {
+        if (!VmLock.TryStatus(path, out Linux.FileStatus status))
+        {
+            throw new KaslrMtException(HypervisorErrors.RuntimeDirectoryFailed, $"{path} cannot be examined");
+        }
+
+        const int TypeMask = 0xf000, DirectoryType = 0x4000, OpenToOthers = 0x3f;
+        string? fault = (status.Mode & TypeMask) != DirectoryType ? "is not a directory (or is a symbolic link)"
+            : status.UserId != Linux.GetEffectiveUserId() ? $"belongs to user {status.UserId}"
+            : (status.Mode & OpenToOthers) != 0 ? $"is open to others (mode {Convert.ToString(status.Mode & 0x1ff, 8)})"
+            : null;
+        if (fault is not null)
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.RuntimeDirectoryUnsafe, $"{path} {fault}", "remove it, chmod it to 0700, or set KASLRMT_RUNTIME_DIR");
+        }
+    }
+
+    private IEnumerable<string> Folders() => Directory.EnumerateDirectories(Path).Where(folder => VmName.IsLegal(System.IO.Path.GetFileName(folder)));
+}

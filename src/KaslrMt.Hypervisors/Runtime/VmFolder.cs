@@ -1,0 +1,129 @@
+using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>A claimed VM folder: its files, and the lock that proves its owner lives. Disposing removes the folder.</summary>
+public sealed class VmFolder : IDisposable
+{
+    private const long LargestState = 64 << 10;
+
+    private readonly SafeFileHandle _lock;
+    private bool _disposed;
+
+    internal VmFolder(string path, SafeFileHandle held)
+    {
+        Path = path;
+        _lock = held;
+    }
+
+    /// <summary>The VM's name.</summary>
+    public string Name => System.IO.Path.GetFileName(Path);
+
+    /// <summary>The folder, mode 0700.</summary>
+    public string Path { get; }
+
+    /// <summary>The monitor socket for other commands.</summary>
+    public string MonitorSocket => MonitorSocketIn(Path);
+
+    /// <summary>The owner's own monitor socket: QEMU serves one client for each.</summary>
+    public string OwnerSocket => System.IO.Path.Combine(Path, "owner.sock");
+
+    /// <summary>The serial console's socket, where the VM has one.</summary>
+    public string ConsoleSocket => System.IO.Path.Combine(Path, "console.sock");
+
+    /// <summary>Where the bootable image belongs. It holds the layout: create it with <see cref="CreateImage"/>.</summary>
+    public string ImagePath => System.IO.Path.Combine(Path, "image");
+
+    /// <summary>Creates (or empties) the image file, mode 0600.</summary>
+    public FileStream CreateImage() => CreatePrivate(ImagePath);
+
+    /// <summary>Replaces the state in one step: a reader sees the old one or the new one, whole.</summary>
+    public void WriteState(VmState state)
+    {
+        string temporary = System.IO.Path.Combine(Path, "state.json.new");
+        using (FileStream stream = CreatePrivate(temporary))
+        {
+            JsonSerializer.Serialize(stream, state, VmStateJson.Default.VmState);
+            stream.Flush(flushToDisk: true);
+        }
+
+        File.Move(temporary, StateIn(Path), overwrite: true);
+    }
+
+    /// <summary>Removes the folder with all it holds and gives the name back.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        Remove(Path);
+        _lock.Dispose();
+    }
+
+    internal static string MonitorSocketIn(string folder) => System.IO.Path.Combine(folder, "qmp.sock");
+
+    internal static string StateIn(string folder) => System.IO.Path.Combine(folder, "state.json");
+
+    internal static string LockIn(string folder) => System.IO.Path.Combine(folder, "lock");
+
+    /// <summary>The state in a folder, or null when there is none or it is not one.</summary>
+    internal static VmState? ReadState(string folder)
+    {
+        try
+        {
+            using FileStream stream = new(StateIn(folder), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            return stream.Length > LargestState ? null : JsonSerializer.Deserialize(stream, VmStateJson.Default.VmState);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Removes a folder whose lock the caller holds. The lock goes last, so that a killed removal is begun again by the next.</summary>
+    internal static void Remove(string folder)
+    {
+        try
+        {
+            Empty(folder);
+            File.Delete(LockIn(folder));
+            Directory.Delete(folder);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Already gone, which is what was wanted.
+        }
+        catch (IOException)
+        {
+            // Somebody claimed the name anew between the last two steps: the folder is theirs now.
+        }
+    }
+
+    /// <summary>Removes all but the lock.</summary>
+    internal static void Empty(string folder)
+    {
+        foreach (FileSystemInfo entry in new DirectoryInfo(folder).EnumerateFileSystemInfos().Where(entry => entry.Name != "lock"))
+        {
+            if (entry is DirectoryInfo { LinkTarget: null } directory)
+            {
+                directory.Delete(recursive: true);
+            }
+            else
+            {
+                entry.Delete();
+            }
+        }
+    }
+
+    private static FileStream CreatePrivate(string path) => new(path, new FileStreamOptions
+    {
+        Mode = FileMode.Create,
+        Access = FileAccess.ReadWrite,
+        Share = FileShare.Read,
+        UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+    });
+}

@@ -1,0 +1,52 @@
+using System.Text.Json.Serialization;
+
+namespace KaslrMt.Hypervisors;
+
+/// <summary>What a VM's folder says about it, for other commands and for whoever cleans up. Holds no secret: no key, seed or base.</summary>
+public sealed record VmState
+{
+    /// <summary>The VM's name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Whose it is.</summary>
+    public string? Tenant { get; init; }
+
+    /// <summary>The process that runs the VM.</summary>
+    public required int OwnerProcess { get; init; }
+
+    /// <summary>When that process started (<c>/proc/PID/stat</c> field 22): tells it from a later one of its number.</summary>
+    public required ulong OwnerStartTime { get; init; }
+
+    /// <summary>QEMU, once started.</summary>
+    public int? QemuProcess { get; init; }
+
+    /// <summary>When QEMU started, as <see cref="OwnerStartTime"/>.</summary>
+    public ulong? QemuStartTime { get; init; }
+
+    /// <summary>The tenant's kernel file.</summary>
+    public string? Kernel { get; init; }
+
+    /// <summary>The kernel's release, <c>6.1.0-51-cloud-amd64</c>.</summary>
+    public string? Release { get; init; }
+
+    /// <summary>RAM in bytes.</summary>
+    public ulong Memory { get; init; }
+
+    /// <summary>The machine type.</summary>
+    public string? Machine { get; init; }
+
+    /// <summary><c>tcg</c> or <c>kvm</c>.</summary>
+    public string? Accelerator { get; init; }
+
+    /// <summary>When the VM was first started.</summary>
+    public DateTimeOffset Created { get; init; }
+
+    /// <summary>How often the guest has rebooted since.</summary>
+    public int Reboots { get; init; }
+}
+
+/// <summary>Writes and reads <see cref="VmState"/> without reflection, which would cost every command its start-up time.</summary>
+[JsonSourceGenerationOptions(
+    WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(VmState))]
+internal sealed partial class VmStateJson : JsonSerializerContext;
