@@ -1,1 +1,5 @@
-System.Console.WriteLine("kaslrmt");
+using System.CommandLine;
+using KaslrMt;
+using KaslrMt.Cli;
+
+return await CommandLine.RunAsync(args, Console.Out, Console.Error).ConfigureAwait(false);

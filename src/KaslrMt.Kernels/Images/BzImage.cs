@@ -52,7 +52,7 @@ public sealed class BzImage
     /// <summary>The length of the compressed payload with its size trailer, in bytes.</summary>
     public int PayloadLength { get; private init; }
 
-    /// <summary>CONFIG_PHYSICAL_ALIGN in bytes: a power of two from 2 MiB to 1 GiB.</summary>
+    /// <summary>CONFIG_PHYSICAL_ALIGN in bytes: a power of two from 2 MiB to 16 MiB.</summary>
     public uint KernelAlignment { get; private init; }
 
     /// <summary>The physical address the kernel was linked for, or null where the protocol (below 2.10) does not say.</summary>
@@ -122,9 +122,9 @@ public sealed class BzImage
         }
 
         uint alignment = U32(file, KernelAlignmentOffset);
-        if (!BitOperations.IsPow2(alignment) || alignment is < 0x200000 or > 0x40000000)
+        if (!BitOperations.IsPow2(alignment) || alignment is < 0x200000 or > 0x1000000)
         {
-            throw Bad("kernel_alignment", KernelAlignmentOffset, "a power of two from 2 MiB to 1 GiB", alignment);
+            throw Bad("kernel_alignment", KernelAlignmentOffset, "a power of two from 2 MiB to 16 MiB", alignment);
         }
 
         bool hasPreferredAddress = protocol >= PreferredAddressProtocol;

@@ -19,6 +19,6 @@ public readonly record struct PhysicalRange(PhysicalAddress Start, ulong Length)
     public bool Overlaps(PhysicalRange other) =>
         Length != 0 && other.Length != 0 && (other.Start >= Start ? other.Start - Start < Length : Start - other.Start < other.Length);
 
-    /// <summary>Both ends, as <c>[0x…, 0x…)</c>.</summary>
-    public override string ToString() => $"[{Start}, {End})";
+    /// <summary>Start and end, the end not included.</summary>
+    public override string ToString() => $"{Start}-{End}";
 }

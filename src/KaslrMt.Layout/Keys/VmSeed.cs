@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 using System.Security.Cryptography;
 
@@ -42,6 +43,24 @@ public sealed class VmSeed : IDisposable
         var bytes = new SecretBytes(Size);
         Convert.FromHexString(hex, bytes.Span, out _, out _);
         return new VmSeed(bytes);
+    }
+
+    /// <summary>The seed of a VM's boot: a guest that reboots gets new per-VM bases, repeatably.</summary>
+    /// <param name="boot">How often the VM booted before; 0 gives a copy of this seed.</param>
+    /// <returns>A seed of its own, which the caller disposes of.</returns>
+    public VmSeed ForBoot(int boot)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(boot);
+        var derived = new SecretBytes(_bytes.Span);
+        if (boot > 0)
+        {
+            Span<byte> info = stackalloc byte["kaslrmt/v1/boot/"u8.Length + sizeof(int)];
+            "kaslrmt/v1/boot/"u8.CopyTo(info);
+            BinaryPrimitives.WriteInt32BigEndian(info[^sizeof(int)..], boot);
+            HKDF.DeriveKey(HashAlgorithmName.SHA256, _bytes.Span, derived.Span, salt: [], info);
+        }
+
+        return new VmSeed(derived);
     }
 
     /// <summary>The seed itself, for those who derive from it. Valid until disposal.</summary>

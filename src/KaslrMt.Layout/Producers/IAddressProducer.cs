@@ -4,7 +4,7 @@ namespace KaslrMt.Layout;
 public interface IAddressProducer
 {
     /// <summary>The name in commands and reports.</summary>
-    public string Name { get; }
+    string Name { get; }
 
     /// <summary>The slot of a per-tenant region.</summary>
     /// <param name="key">The tenant key.</param>
@@ -12,5 +12,5 @@ public interface IAddressProducer
     /// <param name="slots">How many slots the region has, at least 1.</param>
     /// <returns>A slot below <paramref name="slots"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There are no slots.</exception>
-    public ulong DrawSlot(TenantKey key, Region region, ulong slots);
+    ulong DrawSlot(TenantKey key, Region region, ulong slots);
 }

@@ -73,6 +73,9 @@ public sealed record KernelGeometry
     /// </summary>
     public ulong MappedSize => Round.Up(ImageSize, MinimumAlignment);
 
+    /// <summary>How many virtual bases there are.</summary>
+    public ulong VirtualSlots => AvailableRanges.KernelVirtual(this, Scope.PerVm).Slots;
+
     /// <summary>A kernel with the usual addresses.</summary>
     /// <exception cref="KaslrMtException">KMT1201 or KMT1202, as the constructor.</exception>
     public static KernelGeometry Usual(ulong imageSize, uint alignment = MinimumAlignment) => new(

@@ -1,0 +1,20 @@
+namespace KaslrMt.Cli;
+
+/// <summary>The command's own errors (KMT90xx).</summary>
+internal static class CommandErrors
+{
+    /// <summary>An option or argument is unknown, missing or malformed.</summary>
+    public static readonly ErrorCode Usage = new(9001, ErrorCategory.Usage);
+
+    /// <summary>A key file cannot be read, or others can read it.</summary>
+    public static readonly ErrorCode KeyFile = new(9002, ErrorCategory.Permission);
+
+    /// <summary>No tenant key was given where one is needed.</summary>
+    public static readonly ErrorCode NoKey = new(9003, ErrorCategory.Usage);
+
+    /// <summary>The initrd cannot be read.</summary>
+    public static readonly ErrorCode Initrd = new(9004, ErrorCategory.Permission);
+
+    /// <summary>Something the demonstration needs is missing.</summary>
+    public static readonly ErrorCode Demo = new(9005, ErrorCategory.Host);
+}

@@ -1,0 +1,33 @@
+using System.CommandLine;
+using KaslrMt.Cli.Output;
+using KaslrMt.Kernels;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Cli.Commands;
+
+/// <summary><c>kaslrmt key new</c>: a fresh tenant key in a file.</summary>
+internal static class KeyCommand
+{
+    public static Command Create()
+    {
+        var file = new Argument<string>("FILE") { Description = "The file to write, mode 0600; must not exist" };
+        var create = new Command("new", "Make a random tenant key (about 157 bits) in a new file") { file };
+        create.SetAction(parsed =>
+        {
+            string path = parsed.GetRequiredValue(file);
+            if (File.Exists(path) || Directory.Exists(path))
+            {
+                throw new KaslrMtException(CommandErrors.KeyFile, $"{path} exists already", "a key in use must not be overwritten: choose another name");
+            }
+
+            using TenantKey key = TenantKey.Generate();
+            using WholeFile output = WholeFile.Create(path);
+            output.Write(key.Reveal(), 0);
+            output.Write("\n"u8, key.Reveal().Length);
+            output.Commit();
+            return ExitCode.Success;
+        });
+        create.WithExamples("kaslrmt key new acme.key");
+        return new Command("key", "Make tenant keys") { create }.WithExamples("kaslrmt key new acme.key");
+    }
+}

@@ -1,0 +1,16 @@
+using System.Text.Json.Serialization;
+using KaslrMt.Cli.Commands;
+
+namespace KaslrMt.Cli.Output;
+
+/// <summary>Everything the command prints as JSON, written without reflection.</summary>
+[JsonSourceGenerationOptions(
+    WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(LayoutReport))]
+[JsonSerializable(typeof(KernelReport))]
+[JsonSerializable(typeof(IReadOnlyList<VmReport>))]
+[JsonSerializable(typeof(VmReport))]
+[JsonSerializable(typeof(VerifyReport))]
+[JsonSerializable(typeof(DoctorReport))]
+[JsonSerializable(typeof(DemoReport))]
+internal sealed partial class ReportJson : JsonSerializerContext;

@@ -1,0 +1,188 @@
+using System.Buffers.Binary;
+using System.Collections.Immutable;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Kernels;
+
+/// <summary>How the bootable ELF lies in its file, and how it is written.</summary>
+/// <remarks>
+/// <para>The file is <c>[front: ELF header, program headers, note, low segment][body: the kernel's segments, one behind the other]</c>. The body
+/// depends on the kernel and its virtual base alone; the front and a few words in the body hold the rest of the layout. So one body
+/// serves all VMs of a tenant.</para>
+/// <para>QEMU's <c>-kernel</c> takes an ELF whose PT_NOTE carries <c>XEN_ELFNOTE_PHYS32_ENTRY</c> (type 18) as a PVH kernel. That note is a
+/// PT_NOTE of its own outside every PT_LOAD: the kernel's in-memory <c>.notes</c>, which <c>/sys/kernel/notes</c> shows to everybody,
+/// keeps its link values.</para>
+/// </remarks>
+internal static class BootImageFile
+{
+    /// <summary>Where the body starts, in bytes.</summary>
+    public const int BodyOffset = 0x10000;
+
+    private const int PageSize = 4096;
+    private const int LowSegmentOffset = PageSize;
+    private const int LowSegmentSize = (2 * PageSize) + IdentityMap.Size;
+    private const int ElfHeaderSize = 64;
+    private const int ProgramHeaderSize = 56;
+    private const uint PtLoad = 1;
+    private const uint PtNote = 4;
+    private const uint Readable = 4;
+    private const uint ReadWriteExecute = 7;
+    private const uint Phys32Entry = 18;
+
+    /// <summary>Where each segment's bytes start in the file, page aligned; the last entry is the file's size.</summary>
+    public static ImmutableArray<long> SegmentOffsets(IEnumerable<int> fileSizes)
+    {
+        ImmutableArray<long>.Builder offsets = ImmutableArray.CreateBuilder<long>();
+        long next = BodyOffset;
+        foreach (int size in fileSizes)
+        {
+            offsets.Add(next);
+            next += (size + (PageSize - 1L)) & ~(PageSize - 1L);
+        }
+
+        offsets.Add(next);
+        return offsets.ToImmutable();
+    }
+
+    /// <summary>Maps an offset in the unpacked kernel's file to the same byte's offset in the image's file.</summary>
+    public static Func<int, long> OffsetInImage(ElfImage elf)
+    {
+        ImmutableArray<long> offsets = SegmentOffsets(elf.Loads.Select(load => load.FileSize));
+        return offset =>
+        {
+            for (int i = 0; i < elf.Loads.Length; i++)
+            {
+                if (offset >= elf.Loads[i].FileOffset && offset < elf.Loads[i].FileEnd)
+                {
+                    return offsets[i] + (offset - elf.Loads[i].FileOffset);
+                }
+            }
+
+            throw new ArgumentOutOfRangeException(nameof(offset), offset, "The offset lies in no loadable segment.");
+        };
+    }
+
+    /// <summary>Writes the kernel's segments, as they lie in <paramref name="file"/>, to the body.</summary>
+    public static void WriteBody(WholeFile output, ElfImage elf, ReadOnlySpan<byte> file)
+    {
+        ImmutableArray<long> offsets = SegmentOffsets(elf.Loads.Select(load => load.FileSize));
+        for (int i = 0; i < elf.Loads.Length; i++)
+        {
+            output.Write(file.Slice(elf.Loads[i].FileOffset, elf.Loads[i].FileSize), offsets[i]);
+        }
+
+        // The last segment is padded too: a whole file's length is known beforehand.
+        if (offsets[^1] > offsets[^2] + elf.Loads[^1].FileSize)
+        {
+            output.Write([0], offsets[^1] - 1);
+        }
+    }
+
+    /// <summary>Writes all that depends on the layout: the front, and the regions into the body.</summary>
+    public static void WriteLayout(WholeFile output, KernelFacts kernel, KernelLayout layout)
+    {
+        output.Write(BuildFront(kernel, layout.KernelPhysical, randomized: !layout.IsLink), 0);
+        if (layout.IsLink)
+        {
+            return;
+        }
+
+        KernelFacts.PatchSites sites = kernel.Patch;
+        output.Write(BootPatch.Nop5, sites.RandomizeMemoryCall);
+        WriteWord(output, sites.Physmap, layout.Physmap.Value);
+        WriteWord(output, sites.Vmalloc, layout.Vmalloc.Value);
+        WriteWord(output, sites.Vmemmap, layout.Vmemmap.Value);
+        if (sites.DirectMapEnd is long end)
+        {
+            WriteWord(output, end, layout.DirectMapSize - 1);
+        }
+
+        if (sites.ModuleOffset is long modules)
+        {
+            output.Write(ModuleOffsetSite.Instruction((int)layout[Region.Modules].Slot, sites.ModuleOffsetShift), modules);
+        }
+    }
+
+    /// <summary>Builds the front: everything before the body.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="physicalBase">Where its first byte is loaded.</param>
+    /// <param name="randomized">Whether the kernel is to believe that it was randomized.</param>
+    public static byte[] BuildFront(KernelFacts kernel, PhysicalAddress physicalBase, bool randomized)
+    {
+        var front = new byte[BodyOffset];
+        ulong slide = physicalBase.Value - kernel.LinkPhysical;
+        FillLowSegment(front.AsSpan(LowSegmentOffset, LowSegmentSize), kernel, physicalBase, slide, randomized);
+
+        int headers = kernel.Segments.Length + 2;
+        int noteOffset = ElfHeaderSize + (headers * ProgramHeaderSize);
+        Span<byte> note = front.AsSpan(noteOffset, 24);
+        BinaryPrimitives.WriteUInt32LittleEndian(note, 4);
+        BinaryPrimitives.WriteUInt32LittleEndian(note[4..], 8);
+        BinaryPrimitives.WriteUInt32LittleEndian(note[8..], Phys32Entry);
+        "Xen\0"u8.CopyTo(note[12..]);
+        BinaryPrimitives.WriteUInt64LittleEndian(note[16..], EntryStub.LoadAddress);
+
+        WriteElfHeader(front, headers);
+        ImmutableArray<long> offsets = SegmentOffsets(kernel.Segments.Select(segment => segment.FileSize));
+        Span<byte> table = front.AsSpan(ElfHeaderSize);
+        WriteProgramHeader(table, PtLoad, LowSegmentOffset, EntryStub.LoadAddress, LowSegmentSize, LowSegmentSize);
+        for (int i = 0; i < kernel.Segments.Length; i++)
+        {
+            KernelFacts.Segment segment = kernel.Segments[i];
+            table = table[ProgramHeaderSize..];
+            WriteProgramHeader(table, PtLoad, offsets[i], segment.PhysicalAddress + slide, (ulong)segment.FileSize, segment.MemorySize);
+        }
+
+        WriteProgramHeader(table[ProgramHeaderSize..], PtNote, noteOffset, 0, (ulong)note.Length, (ulong)note.Length);
+        return front;
+    }
+
+    private static void FillLowSegment(Span<byte> low, KernelFacts kernel, PhysicalAddress physicalBase, ulong slide, bool randomized)
+    {
+        EntryStub.Code.CopyTo(low);
+        BinaryPrimitives.WriteUInt16LittleEndian(low[EntryStub.GdtPointerOffset..], (ushort)((EntryStub.Gdt.Length * 8) - 1));
+        BinaryPrimitives.WriteUInt32LittleEndian(low[(EntryStub.GdtPointerOffset + 2)..], EntryStub.LoadAddress + EntryStub.GdtOffset);
+        for (int i = 0; i < EntryStub.Gdt.Length; i++)
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(low[(EntryStub.GdtOffset + (8 * i))..], EntryStub.Gdt[i]);
+        }
+
+        BinaryPrimitives.WriteUInt64LittleEndian(low[EntryStub.KernelEntryOffset..], unchecked(kernel.Entry + slide));
+        ZeroPage.Fill(low.Slice(PageSize, ZeroPage.Size), kernel.SetupHeader, kernel.Alignment, randomized);
+        ulong end = kernel.Segments[^1].PhysicalAddress + kernel.Segments[^1].MemorySize;
+        IdentityMap.Build(low[(2 * PageSize)..], EntryStub.PageTableAddress, physicalBase, end - kernel.LinkPhysical);
+    }
+
+    private static void WriteWord(WholeFile output, long offset, ulong word)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes, word);
+        output.Write(bytes, offset);
+    }
+
+    private static void WriteElfHeader(Span<byte> file, int programHeaders)
+    {
+        ReadOnlySpan<byte> identification = [0x7f, (byte)'E', (byte)'L', (byte)'F', 2, 1, 1];
+        identification.CopyTo(file);
+        BinaryPrimitives.WriteUInt16LittleEndian(file[16..], 2); // ET_EXEC
+        BinaryPrimitives.WriteUInt16LittleEndian(file[18..], 62); // EM_X86_64
+        BinaryPrimitives.WriteUInt32LittleEndian(file[20..], 1);
+        BinaryPrimitives.WriteUInt64LittleEndian(file[24..], EntryStub.LoadAddress);
+        BinaryPrimitives.WriteUInt64LittleEndian(file[32..], ElfHeaderSize);
+        BinaryPrimitives.WriteUInt16LittleEndian(file[52..], ElfHeaderSize);
+        BinaryPrimitives.WriteUInt16LittleEndian(file[54..], ProgramHeaderSize);
+        BinaryPrimitives.WriteUInt16LittleEndian(file[56..], (ushort)programHeaders);
+    }
+
+    private static void WriteProgramHeader(Span<byte> header, uint type, long offset, ulong address, ulong fileSize, ulong memorySize)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(header, type);
+        BinaryPrimitives.WriteUInt32LittleEndian(header[4..], type == PtLoad ? ReadWriteExecute : Readable);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[8..], (ulong)offset);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[16..], address);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], address);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[32..], fileSize);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[40..], memorySize);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[48..], type == PtLoad ? PageSize : 4UL);
+    }
+}

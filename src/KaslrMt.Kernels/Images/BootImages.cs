@@ -1,0 +1,57 @@
+using KaslrMt.Layout;
+
+namespace KaslrMt.Kernels;
+
+/// <summary>Makes bootable images from kernel files, with or without a cache.</summary>
+public static class BootImages
+{
+    /// <summary>Writes the bootable ELF: whole or not at all, mode 0600.</summary>
+    /// <param name="kernelPath">The kernel file.</param>
+    /// <param name="cache">Prepared kernels, or null.</param>
+    /// <param name="plan">Chooses the layout once the kernel is known.</param>
+    /// <param name="path">The file to write.</param>
+    /// <returns>What is known of the kernel, and the layout that was written; the caller disposes of the latter.</returns>
+    /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
+    public static (KernelFacts Kernel, KernelLayout Layout) Write(
+        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        string? name = cache is null || !File.Exists(kernelPath) ? null : ImageCache.NameOf(kernelPath);
+        KernelFacts? known = name is null ? null : cache!.FindFacts(name);
+        if (known is null)
+        {
+            using KernelImage kernel = KernelImage.Open(kernelPath);
+            KernelLayout layout = plan(kernel.Facts);
+            return (kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path));
+        }
+
+        KernelLayout planned = plan(known);
+        using WholeFile? output = cache!.TryStartWithBody(name!, known, planned.KernelVirtual, path);
+        if (output is null)
+        {
+            using KernelImage kernel = KernelImage.Open(kernelPath);
+            return (kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path));
+        }
+
+        BootImageFile.WriteLayout(output, known, planned);
+        output.Commit();
+        return (known, planned);
+    }
+
+    private static KernelLayout Prepare(KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path)
+    {
+        using WholeFile output = WholeFile.Create(path);
+        kernel.WriteBody(layout, output);
+
+        // Only bodies that another VM can use again are kept: those at a tenant's base. And only if the file did not change meanwhile.
+        bool shared = layout.IsLink || layout[Region.KernelVirtual].Scope == Scope.PerTenant;
+        if (cache is not null && name is not null && shared && ImageCache.NameOf(kernelPath) == name)
+        {
+            cache.Add(name, kernel.Facts, layout.KernelVirtual, output.TemporaryPath);
+        }
+
+        BootImageFile.WriteLayout(output, kernel.Facts, layout);
+        output.Commit();
+        return layout;
+    }
+}

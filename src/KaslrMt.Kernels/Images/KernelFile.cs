@@ -1,0 +1,70 @@
+namespace KaslrMt.Kernels;
+
+/// <summary>Reads a kernel file whole, with the errors an operator understands.</summary>
+internal static class KernelFile
+{
+    private const long LargestFile = 1L << 30;
+
+    /// <summary>Reads the file into memory of its own.</summary>
+    /// <exception cref="KaslrMtException">KMT2007 (too large), KMT2008 (missing, not a regular file, not readable), KMT2001 (empty).</exception>
+    public static NativeBuffer Read(string path)
+    {
+        try
+        {
+            if (Directory.Exists(path))
+            {
+                throw new IOException("it is a folder");
+            }
+
+            using var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read, FileOptions.SequentialScan);
+            long length = RandomAccess.GetLength(handle);
+            if (length > LargestFile)
+            {
+                throw new KaslrMtException(BzImageErrors.TooLarge, $"the file has {length} bytes, more than any kernel (1 GiB)", "give a kernel image");
+            }
+
+            if (length == 0)
+            {
+                throw new KaslrMtException(BzImageErrors.NotAKernel, "the file is empty, or not a regular file", "give a bzImage (vmlinuz) or an ELF vmlinux");
+            }
+
+            return ReadAll(handle, (int)length);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            string reason = error switch
+            {
+                FileNotFoundException or DirectoryNotFoundException => "no such file",
+                UnauthorizedAccessException => "permission denied",
+                _ => error.Message.Split(" : ")[0],
+            };
+            throw new KaslrMtException(BzImageErrors.Unreadable, $"cannot be read: {reason}", "give a kernel file that exists and is readable", error);
+        }
+    }
+
+    private static NativeBuffer ReadAll(Microsoft.Win32.SafeHandles.SafeFileHandle handle, int length)
+    {
+        var buffer = new NativeBuffer(length);
+        try
+        {
+            int done = 0;
+            while (done < length)
+            {
+                int read = RandomAccess.Read(handle, buffer.Span[done..], done);
+                if (read == 0)
+                {
+                    throw new KaslrMtException(BzImageErrors.Truncated, $"the file shrank from {length} to {done} bytes while it was read", "run again");
+                }
+
+                done += read;
+            }
+
+            return buffer;
+        }
+        catch
+        {
+            buffer.Dispose();
+            throw;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+using System.Collections.Immutable;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Kernels;
+
+/// <summary>A distribution's kernel that can be given a layout. Not for use by two threads at once.</summary>
+public sealed class KernelImage : IDisposable
+{
+    /// <summary>The variables by which a running guest's layout is observed; those that a kernel has.</summary>
+    private static readonly string[] ObservedVariables = ["vmalloc_base", "module_load_offset", "execmem_info"];
+
+    private readonly KernelInspection _inspection;
+    private ulong _slide;
+
+    private KernelImage(KernelInspection inspection)
+    {
+        _inspection = inspection;
+        Elf = inspection.Elf!;
+        Relocations = inspection.Relocations!;
+        Symbols = inspection.Symbols!;
+        Geometry = inspection.Geometry!;
+        Facts = Collect(inspection);
+    }
+
+    /// <summary>The unpacked kernel's headers.</summary>
+    public ElfImage Elf { get; }
+
+    /// <summary>Where the kernel must be changed when it moves.</summary>
+    public RelocationTable Relocations { get; }
+
+    /// <summary>The kernel's own symbol table, at link addresses.</summary>
+    public Kallsyms Symbols { get; }
+
+    /// <summary>What the layout must know of it.</summary>
+    public KernelGeometry Geometry { get; }
+
+    /// <summary>What making a bootable image needs to know of it.</summary>
+    public KernelFacts Facts { get; }
+
+    /// <summary>The release, such as <c>6.1.0-56-cloud-amd64</c>; empty where the image does not say.</summary>
+    public string Release => Facts.Release;
+
+    /// <summary>Reads, unpacks and understands a kernel file.</summary>
+    /// <exception cref="KaslrMtException">KMT20xx to KMT25xx, naming the file; nothing is left allocated.</exception>
+    public static KernelImage Open(string path)
+    {
+        KernelInspection inspection = KernelInspection.Of(path);
+        return From(inspection, problem => KernelInspection.InFile(path, problem));
+    }
+
+    /// <summary>Unpacks and understands a kernel.</summary>
+    /// <param name="file">The kernel file's bytes; not kept.</param>
+    /// <exception cref="KaslrMtException">KMT20xx to KMT25xx; nothing is left allocated.</exception>
+    public static KernelImage Read(ReadOnlySpan<byte> file) => From(KernelInspection.Of(file), problem => problem);
+
+    /// <summary>Writes the bootable ELF for a layout: whole or not at all, mode 0600.</summary>
+    /// <param name="layout">Where the regions lie, planned for this kernel's <see cref="Geometry"/>.</param>
+    /// <param name="path">The file to write.</param>
+    /// <exception cref="KaslrMtException">KMT26xx when it cannot be written.</exception>
+    public void WriteBootImage(KernelLayout layout, string path)
+    {
+        using WholeFile output = WholeFile.Create(path);
+        WriteBody(layout, output);
+        BootImageFile.WriteLayout(output, Facts, layout);
+        output.Commit();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _inspection.Dispose();
+
+    /// <summary>Moves the kernel to the layout's virtual base and writes its segments. The regions are not in them yet.</summary>
+    internal void WriteBody(KernelLayout layout, WholeFile output)
+    {
+        ulong slide = layout.KernelVirtual - Geometry.LinkBase;
+        Span<byte> file = _inspection.File;
+        Relocations.Apply(file, unchecked(slide - _slide));
+        _slide = slide;
+        BootImageFile.WriteBody(output, Elf, file);
+    }
+
+    private static KernelImage From(KernelInspection inspection, Func<KaslrMtException, KaslrMtException> name)
+    {
+        if (inspection.Problem is KaslrMtException problem)
+        {
+            inspection.Dispose();
+            throw name(problem);
+        }
+
+        return new KernelImage(inspection);
+    }
+
+    private static KernelFacts Collect(KernelInspection inspection)
+    {
+        KernelGeometry geometry = inspection.Geometry!;
+        ElfImage elf = inspection.Elf!;
+        return new KernelFacts
+        {
+            Release = inspection.Release,
+            LinkBase = geometry.LinkBase.Value,
+            ImageSize = geometry.ImageSize,
+            Alignment = geometry.Alignment,
+            LinkPhysical = geometry.PreferredPhysical.Value,
+            Entry = elf.Entry.Value,
+            SetupHeader = inspection.SetupHeader,
+            Segments = [.. elf.Loads.Select(load => new KernelFacts.Segment(load.PhysicalAddress.Value, load.FileSize, load.MemorySize))],
+            Patch = inspection.Patch!.In(BootImageFile.OffsetInImage(elf)),
+            Variables = ObservedVariables
+                .Select(name => (name, addresses: inspection.Symbols!.All(name).Select(symbol => symbol.Address.Value).ToImmutableArray()))
+                .Where(variable => !variable.addresses.IsEmpty)
+                .ToImmutableSortedDictionary(variable => variable.name, variable => variable.addresses, StringComparer.Ordinal),
+        };
+    }
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Sets up what the tests need (Debian packages, kernels in a cache), builds without warnings, and runs every test project.
+# The last line is "N passed, N failed", the sum over all of them. Exit code 0 only if something ran and nothing failed.
+set -uo pipefail
+cd "$(dirname "$0")" || exit 4
+
+say() { printf '\n==> %s\n' "$*"; }
+
+started=$SECONDS
+bash eng/setup.sh test || exit 4
+bash eng/kernels.sh 6.1-cloud 6.12-cloud 5.10-cloud 7-cloud || exit 4
+
+say "Building (Release, warnings are errors)"
+dotnet build kaslrmt.slnx -c Release --nologo -v quiet || { echo "the build failed" >&2; echo "0 passed, 1 failed"; exit 1; }
+
+passed=0
+failed=0
+for project in tests/*/*.csproj; do
+  name=$(basename "$project" .csproj)
+  say "$name"
+  log=$(mktemp)
+  dotnet test "$project" -c Release --no-build --nologo -v quiet --logger "console;verbosity=normal" 2>&1 | tee "$log" | grep --line-buffered -vE '^\[xUnit|^ *$|^Test run for|^VSTest version|^A total of|^Starting test'
+  code=${PIPESTATUS[0]}
+  ok=$(awk '/^ *Passed: *[0-9]+/ {sum += $2} END {print sum + 0}' "$log")
+  bad=$(awk '/^ *Failed: *[0-9]+/ {sum += $2} END {print sum + 0}' "$log")
+  rm -f "$log"
+  # A runner that dies, or a project in which nothing ran, is a failure of its own.
+  if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
+    echo "$name: the test runner ended with code $code" >&2
+    bad=1
+  elif [ "$ok" -eq 0 ] && [ "$bad" -eq 0 ]; then
+    echo "$name: no test ran" >&2
+    bad=1
+  fi
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+done
+
+say "Done in $((SECONDS - started)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
