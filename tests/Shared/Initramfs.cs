@@ -58,10 +58,11 @@ public static class Initramfs
     }
 
     private static string Busybox() =>
-        new[] { "/usr/bin/busybox", "/bin/busybox" }.FirstOrDefault(File.Exists)
-        ?? throw new InvalidOperationException("the boot tests need busybox: install Debian's package busybox-static");
+        File.Exists("/usr/bin/busybox") ? "/usr/bin/busybox"
+        : File.Exists("/bin/busybox") ? "/bin/busybox"
+        : throw new InvalidOperationException("the boot tests need busybox: install Debian's package busybox-static");
 
-    private static IEnumerable<string> Folders(IEnumerable<string> paths)
+    private static SortedSet<string> Folders(IEnumerable<string> paths)
     {
         SortedSet<string> folders = new(StringComparer.Ordinal);
         foreach (string path in paths)

@@ -1,0 +1,108 @@
+using System.Text;
+using KaslrMt.Guests;
+
+namespace KaslrMt.Hypervisors.Tests;
+
+/// <summary>A guest's memory is read as it is, inside its bounds only, and a guest that ends says so.</summary>
+public sealed class QemuMemoryTests : IDisposable
+{
+    private readonly Scratch _scratch = new();
+
+    public void Dispose() => _scratch.Dispose();
+
+    [Theory]
+    [InlineData("pc", 0xc0000000)]
+    [InlineData("q35", 0x80000000)]
+    [InlineData("microvm", 0xc0000000)]
+    public async Task Reads_equal_what_QEMU_itself_says_on_both_sides_of_the_hole(string machine, ulong lowEnd)
+    {
+        using VmFolder folder = _scratch.Runtime.Claim("memory");
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+            Halting(QemuMachine.Parse(machine)) with { Memory = new ByteSize(4 * ByteSize.GiB), StartPaused = true }, folder);
+        using QemuMemory memory = await vm.OpenMemoryAsync();
+
+        byte[] code = new byte[4];
+        memory.Read(new PhysicalAddress(HaltingKernel.Base), code);
+        Assert.Equal([0xfa, 0xf4, 0xeb, 0xfd], code);
+
+        // A mark written through the debugger's way (gdbstub shares it with pmemsave) would need a guest; the edges tell as much.
+        byte[] two = new byte[2];
+        memory.Read(new PhysicalAddress(lowEnd - 2), two);
+        memory.Read(new PhysicalAddress(4 * ByteSize.GiB), two);
+        foreach ((ulong address, int length) in new[] { (lowEnd - 1, 2), (lowEnd, 1), (0xffffffffUL, 2), (ulong.MaxValue, 1), (ulong.MaxValue - 1, 4) })
+        {
+            byte[] buffer = new byte[length];
+            buffer.AsSpan().Fill(0x5a);
+            Assert.False(memory.TryRead(new PhysicalAddress(address), buffer));
+            Assert.All(buffer, b => Assert.Equal(0x5a, b));
+            Assert.Equal(GuestErrors.NotRam, Assert.Throws<KaslrMtException>(() => memory.Read(new PhysicalAddress(address), buffer)).Code);
+        }
+    }
+
+    [Fact]
+    public async Task Memory_read_from_outside_equals_what_the_monitor_saves()
+    {
+        using VmFolder folder = _scratch.Runtime.Claim("same");
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+            TestVm.Settings(QemuMachine.Pc) with { CommandLine = "earlyprintk=ttyS0", Console = SerialConsole.ToFile(_scratch.File("log")) }, folder);
+        await TestVm.EventuallyAsync(() => Printed("Linux version"), "a running kernel");
+        await vm.Monitor.ExecuteAsync("stop");
+        await vm.Monitor.ExecuteAsync("pmemsave", writer =>
+        {
+            writer.WriteNumber("val", 0);
+            writer.WriteNumber("size", 256 << 20);
+            writer.WriteString("filename", _scratch.File("saved"));
+        });
+        using QemuMemory memory = await vm.OpenMemoryAsync();
+        byte[] saved = File.ReadAllBytes(_scratch.File("saved"));
+        byte[] read = new byte[saved.Length];
+        ulong compared = 0;
+        foreach (PhysicalRange range in memory.Ranges)
+        {
+            Span<byte> part = read.AsSpan((int)range.Start.Value, (int)range.Length);
+            memory.Read(range.Start, part);
+            Assert.True(part.SequenceEqual(saved.AsSpan((int)range.Start.Value, part.Length)), $"{range} differs");
+            compared += range.Length;
+        }
+
+        Assert.True(compared > 254 << 20);
+        Assert.True(read.AsSpan().IndexOf(Encoding.ASCII.GetBytes("Linux version 6.1")) > 0);
+    }
+
+    [Fact]
+    public async Task A_guest_that_ends_while_it_is_read_is_reported_as_gone()
+    {
+        using VmFolder folder = _scratch.Runtime.Claim("ending");
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(Halting(QemuMachine.Microvm), folder);
+        using QemuMemory memory = await vm.OpenMemoryAsync();
+        Task<KaslrMtException> reader = Task.Run(() => Assert.Throws<KaslrMtException>(ReadForEver));
+        await Task.Delay(50);
+        await vm.StopAsync(TimeSpan.Zero);
+        KaslrMtException e = await reader.WaitAsync(TestVm.BootLimit);
+        Assert.Equal(GuestErrors.GuestGone, e.Code);
+        Assert.Contains($"{vm.ProcessId}", e.Message, StringComparison.Ordinal);
+
+        void ReadForEver()
+        {
+            byte[] block = new byte[1 << 20];
+            while (true)
+            {
+                memory.Read(new PhysicalAddress(ByteSize.MiB), block);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("FlatView #0\n AS \"memory\", root: system\n Root memory region: system\n  No rendered FlatView\n")]
+    [InlineData("FlatView #0\n AS \"I/O\", root: io\n Root memory region: io\n  0000000000000000-000000000000ffff (prio 0, ram): pc.ram\n")]
+    [InlineData("FlatView #0\n AS \"memory\", root: s\n Root memory region: s\n  0000000000000000-ffffffffffffffff (prio 0, ram): pc.ram\n")]
+    [InlineData("FlatView #0\n AS \"memory\", root: s\n Root memory region: s\n  0000000000000000-0000000000001fff (prio 0, ram): a\n  0000000000001000-0000000000001fff (prio 0, ram): a @0000000000001000\n")]
+    [InlineData("FlatView #0\n AS \"memory\", root: s\n Root memory region: s\n  0000000000002000-0000000000001fff (prio 0, ram): a\n")]
+    public void A_memory_map_that_makes_no_sense_is_refused(string text) =>
+        Assert.Equal(HypervisorErrors.MemoryMap, Assert.Throws<KaslrMtException>(() => MemoryTree.Parse(text)).Code);
+
+    private bool Printed(string text) => File.Exists(_scratch.File("log")) && File.ReadAllText(_scratch.File("log")).Contains(text, StringComparison.Ordinal);
+
+    private VirtualMachineSettings Halting(QemuMachine machine) => TestVm.Settings(machine, HaltingKernel.Write(_scratch.File("halt.elf")));
+}

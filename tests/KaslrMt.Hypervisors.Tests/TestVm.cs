@@ -1,0 +1,65 @@
+using KaslrMt.Hypervisors.Native;
+using KaslrMt.TestSupport;
+
+namespace KaslrMt.Hypervisors.Tests;
+
+internal static class TestVm
+{
+    internal static readonly TimeSpan BootLimit = TimeSpan.FromSeconds(60);
+
+    internal static VirtualMachineSettings Settings(QemuMachine machine, string? kernel = null) => new()
+    {
+        Kernel = kernel ?? TestKernels.Image("6.1-cloud"),
+        Machine = machine,
+        Memory = new ByteSize(256 * ByteSize.MiB),
+        Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
+    };
+
+    internal static VmState State(string name, VirtualMachine vm) => new()
+    {
+        Name = name,
+        OwnerProcess = Environment.ProcessId,
+        OwnerStartTime = ProcessIdentity.StartTime(Environment.ProcessId)!.Value,
+        QemuProcess = vm.ProcessId,
+        QemuStartTime = vm.ProcessStartTime,
+    };
+
+    internal static bool IsRunning(int pid)
+    {
+        using ProcessHandle? process = ProcessHandle.TryOpen(pid);
+        return process is { IsRunning: true };
+    }
+
+    internal static async Task EventuallyAsync(Func<bool> condition, string what)
+    {
+        for (int i = 0; i < 500; i++)
+        {
+            if (condition())
+            {
+                return;
+            }
+
+            await Task.Delay(20);
+        }
+
+        Assert.Fail($"not within 10 s: {what}");
+    }
+}
+
+/// <summary>A folder that is gone after the test, and a runtime directory in it.</summary>
+internal sealed class Scratch : IDisposable
+{
+    internal Scratch()
+    {
+        Path = Directory.CreateTempSubdirectory("kaslrmt-test-").FullName;
+        Runtime = RuntimeDirectory.Open(System.IO.Path.Combine(Path, "run"));
+    }
+
+    internal string Path { get; }
+
+    internal RuntimeDirectory Runtime { get; }
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    internal string File(string name) => System.IO.Path.Combine(Path, name);
+}
