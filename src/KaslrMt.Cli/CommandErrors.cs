@@ -17,4 +17,10 @@ internal static class CommandErrors
 
     /// <summary>Something the demonstration needs is missing.</summary>
     public static readonly ErrorCode Demo = new(9005, ErrorCategory.Host);
+
+    /// <summary>No VM of that name runs.</summary>
+    public static readonly ErrorCode NoSuchVm = new(9006, ErrorCategory.Usage);
+
+    /// <summary>The VM cannot be verified: it boots with its kernel's own KASLR, or is still starting.</summary>
+    public static readonly ErrorCode NoLayout = new(9007, ErrorCategory.Usage);
 }

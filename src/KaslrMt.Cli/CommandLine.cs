@@ -27,7 +27,6 @@ internal static class CommandLine
             VerifyCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
-            DemoCommand.Create(),
         };
         HelpWithExamples.Install(root);
         ParseResult parsed = root.Parse(args);

@@ -1,5 +1,3 @@
-using System.CommandLine;
-using KaslrMt;
 using KaslrMt.Cli;
 
 return await CommandLine.RunAsync(args, Console.Out, Console.Error).ConfigureAwait(false);

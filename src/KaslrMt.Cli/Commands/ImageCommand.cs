@@ -1,6 +1,7 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Vms;
 using KaslrMt.Kernels;
 
 namespace KaslrMt.Cli.Commands;

@@ -9,29 +9,37 @@ internal sealed class LayoutOptions
 {
     private readonly Option<string> _kernel = new("--kernel", "-k")
     {
-        Description = "The tenant's own kernel: a bzImage (vmlinuz) or an ELF vmlinux", HelpName = "FILE", Required = true,
+        Description = "The tenant's own kernel: a bzImage (vmlinuz) or an ELF vmlinux",
+        HelpName = "FILE",
+        Required = true,
     };
 
     private readonly Option<string> _memory = new("--memory", "-m")
     {
-        Description = "The VM's memory, 128M to 16G and beyond", HelpName = "SIZE", DefaultValueFactory = _ => "512M",
+        Description = "The VM's memory, 128M to 16G and beyond",
+        HelpName = "SIZE",
+        DefaultValueFactory = _ => "512M",
     };
 
     private readonly Option<string> _machine = new("--machine", "-M")
     {
-        Description = "QEMU's machine type: pc, q35 or microvm", HelpName = "TYPE", DefaultValueFactory = _ => "q35",
+        Description = "QEMU's machine type: pc, q35 or microvm",
+        HelpName = "TYPE",
+        DefaultValueFactory = _ => "q35",
     };
 
     private readonly Option<string?> _initrd = new("--initrd") { Description = "The VM's initrd; the kernel is placed clear of it", HelpName = "FILE" };
 
     private readonly Option<string?> _append = new("--append")
     {
-        Description = "The guest's command line. kaslr_mt=KEY-BITMAP in it is obeyed and removed; nokaslr gives the link layout", HelpName = "LINE",
+        Description = "The guest's command line. kaslr_mt=KEY-BITMAP in it is obeyed and removed; nokaslr gives the link layout",
+        HelpName = "LINE",
     };
 
     private readonly Option<string?> _keyFile = new("--tenant-key-file")
     {
-        Description = "The tenant key's file (mode 0600), or - for standard input", HelpName = "FILE",
+        Description = "The tenant key's file (mode 0600), or - for standard input",
+        HelpName = "FILE",
     };
 
     private readonly Option<string> _policy = new("--policy")
@@ -50,7 +58,8 @@ internal sealed class LayoutOptions
 
     private readonly Option<string?> _seed = new("--vm-seed")
     {
-        Description = "64 hex digits that make the per-VM bases repeatable, for tests; default: new random ones", HelpName = "HEX",
+        Description = "64 hex digits that make the per-VM bases repeatable, for tests; default: new random ones",
+        HelpName = "HEX",
     };
 
     /// <summary>The kernel file given.</summary>

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.Json.Serialization;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Output;

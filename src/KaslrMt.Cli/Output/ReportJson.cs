@@ -12,5 +12,4 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(DoctorReport))]
-[JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using KaslrMt.Hypervisors.Native;
 
 namespace KaslrMt.Hypervisors;
 
@@ -16,6 +17,16 @@ public sealed record VmState
 
     /// <summary>When that process started (<c>/proc/PID/stat</c> field 22): tells it from a later one of its number.</summary>
     public required ulong OwnerStartTime { get; init; }
+
+    /// <summary>The first state of a VM that this process owns.</summary>
+    /// <param name="name">The VM's name.</param>
+    public static VmState OwnedByThisProcess(string name) => new()
+    {
+        Name = name,
+        OwnerProcess = Environment.ProcessId,
+        OwnerStartTime = ProcessIdentity.StartTime(Environment.ProcessId) ?? 0,
+        Created = DateTimeOffset.UtcNow,
+    };
 
     /// <summary>QEMU, once started.</summary>
     public int? QemuProcess { get; init; }

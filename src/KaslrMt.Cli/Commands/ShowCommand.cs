@@ -1,0 +1,50 @@
+using System.CommandLine;
+using System.Globalization;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Hypervisors;
+
+namespace KaslrMt.Cli.Commands;
+
+/// <summary><c>kaslrmt show</c>: all about one VM but its secrets.</summary>
+internal static class ShowCommand
+{
+    public static Command Create()
+    {
+        Argument<string> name = CommonOptions.VmName();
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("show", "Show all about a running VM but its secrets") { name, json };
+        command.SetAction(parsed =>
+        {
+            RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
+            IntendedLayout? layout = IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
+            VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy);
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            if (parsed.GetValue(json))
+            {
+                Report.Json(output, report, ReportJson.Default.VmReport);
+                return ExitCode.Success;
+            }
+
+            Report.Facts(
+                output,
+                ("name", report.Name),
+                ("state", report.State),
+                ("tenant", report.Tenant ?? ""),
+                ("kernel", report.Release ?? ""),
+                ("kernel file", report.Kernel ?? ""),
+                ("policy", report.Policy ?? (report.State == "running" ? "none: the kernel's own KASLR" : "")),
+                ("memory", report.Memory ?? ""),
+                ("machine", report.Machine ?? ""),
+                ("accelerator", report.Accelerator ?? ""),
+                ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
+                ("QEMU", report.QemuProcess is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
+                ("monitor", vm.MonitorSocket),
+                ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
+                ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
+            return ExitCode.Success;
+        });
+        return command.WithExamples("kaslrmt show web1", "kaslrmt show web1 --json");
+    }
+}

@@ -1,0 +1,53 @@
+using KaslrMt.Hypervisors;
+
+namespace KaslrMt.Cli.Commands;
+
+/// <summary>A running VM, as <c>ps</c> and <c>show</c> report it. No secret.</summary>
+internal sealed record VmReport
+{
+    public required string Name { get; init; }
+
+    public required string State { get; init; }
+
+    public string? Tenant { get; init; }
+
+    public string? Release { get; init; }
+
+    public string? Kernel { get; init; }
+
+    public string? Memory { get; init; }
+
+    public string? Machine { get; init; }
+
+    public string? Accelerator { get; init; }
+
+    public int? OwnerProcess { get; init; }
+
+    public int? QemuProcess { get; init; }
+
+    public DateTimeOffset? Created { get; init; }
+
+    public int? Reboots { get; init; }
+
+    public string? Policy { get; init; }
+
+    /// <summary>The report of a VM.</summary>
+    /// <param name="vm">The VM.</param>
+    /// <param name="policy">Its policy's bitmap, where it is known.</param>
+    public static VmReport Of(RunningVm vm, string? policy = null) => new()
+    {
+        Name = vm.Name,
+        State = vm.State?.QemuProcess is null ? "starting" : "running",
+        Tenant = vm.State?.Tenant,
+        Release = vm.State?.Release,
+        Kernel = vm.State?.Kernel,
+        Memory = vm.State is null ? null : new ByteSize(vm.State.Memory).ToString(),
+        Machine = vm.State?.Machine,
+        Accelerator = vm.State?.Accelerator,
+        OwnerProcess = vm.State?.OwnerProcess,
+        QemuProcess = vm.State?.QemuProcess,
+        Created = vm.State?.Created,
+        Reboots = vm.State?.Reboots,
+        Policy = policy,
+    };
+}

@@ -1,0 +1,133 @@
+using KaslrMt.Cli.Options;
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Cli.Vms;
+
+/// <summary>Runs a VM from its first boot to its end: makes each boot's image, starts QEMU, and starts it anew when the guest reboots.</summary>
+/// <param name="request">What the layout is chosen from.</param>
+/// <param name="options">What the VM is to be.</param>
+/// <param name="log">Where the owner's own lines go: standard error.</param>
+internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWriter log)
+{
+    private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
+
+    /// <summary>Runs the VM.</summary>
+    /// <param name="stop">Cancelled when the VM is to stop.</param>
+    /// <returns>How it ended.</returns>
+    public async Task<VmExit> RunAsync(CancellationToken stop)
+    {
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        runtime.Sweep();
+        using VmFolder folder = runtime.Claim(options.Name);
+        ImageCache? cache = options.UseCache ? CacheLocation.Open(runtime) : null;
+        VmState first = VmState.OwnedByThisProcess(options.Name) with
+        {
+            Tenant = options.Tenant,
+            Kernel = Path.GetFullPath(options.Kernel),
+            Memory = request.Memory.Bytes,
+            Machine = request.Machine.Argument,
+            Accelerator = options.Accelerator.Argument,
+        };
+        for (int boot = 0; ; boot++)
+        {
+            VmState state = first with { Reboots = boot };
+            folder.WriteState(state);
+            VmExit exit = await BootAsync(folder, cache, state, boot, stop).ConfigureAwait(false);
+            bool again = exit.Reason == ShutdownReason.Reboot && !options.UserArguments.RebootEnds && !stop.IsCancellationRequested;
+            if (!again)
+            {
+                return exit;
+            }
+
+            await log.WriteLineAsync($"kaslrmt: {options.Name}: the guest reboots, with new per-VM bases").ConfigureAwait(false);
+        }
+    }
+
+    private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken stop)
+    {
+        IntendedLayout? intended = Prepare(folder, cache, boot);
+        string image = intended is null ? options.Kernel : folder.ImagePath;
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image), folder, stop).ConfigureAwait(false);
+
+        // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
+        File.Delete(folder.ImagePath);
+        folder.WriteState(state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release });
+
+        Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
+        Task verified = intended is null || !options.Verify ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
+        try
+        {
+            await ended.WaitAsync(stop).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            await log.WriteLineAsync($"kaslrmt: {options.Name}: stopping").ConfigureAwait(false);
+            await vm.StopAsync(options.StopGrace).ConfigureAwait(false);
+        }
+
+        await verified.ConfigureAwait(false);
+        return await ended.ConfigureAwait(false);
+    }
+
+    /// <summary>Makes the image; null when the kernel boots with its own KASLR instead.</summary>
+    private IntendedLayout? Prepare(VmFolder folder, ImageCache? cache, int boot)
+    {
+        try
+        {
+            (KernelFacts kernel, KernelLayout layout) = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath);
+            using (layout)
+            {
+                IntendedLayout intended = IntendedLayout.Of(layout, kernel);
+                intended.WriteTo(folder);
+                return intended;
+            }
+        }
+        catch (KaslrMtException error) when (options.FallBackToStock && error.Category is ErrorCategory.Image or ErrorCategory.Relocation)
+        {
+            log.WriteLine($"kaslrmt: {error.Code}: {error.Message}");
+            log.WriteLine(
+                $"kaslrmt: WARNING: {options.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
+            return null;
+        }
+    }
+
+    private async Task VerifyAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken stop)
+    {
+        try
+        {
+            LayoutVerification verification = await LayoutVerification
+                .RunAsync(intended, vm.Monitor, vm.ProcessId, BootPatience, stop).ConfigureAwait(false);
+            await log.WriteLineAsync(verification.Matches
+                ? $"kaslrmt: {options.Name}: layout verified in the guest's memory"
+                : $"kaslrmt: WARNING: {options.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {options.Name}'").ConfigureAwait(false);
+        }
+        catch (KaslrMtException error)
+        {
+            // A guest that ended, or ends within a moment, takes its memory and monitor along: nothing to say then.
+            if (await Task.WhenAny(ended, Task.Delay(TimeSpan.FromSeconds(1), CancellationToken.None)).ConfigureAwait(false) != ended)
+            {
+                await log.WriteLineAsync($"kaslrmt: WARNING: {options.Name}: layout not verified: {error.Code}: {error.Message}").ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The VM is being stopped.
+        }
+    }
+
+    private VirtualMachineSettings Settings(string image) => new()
+    {
+        Kernel = image,
+        Machine = request.Machine,
+        Memory = request.Memory,
+        Accelerator = options.Accelerator,
+        Cpus = options.Cpus,
+        Initrd = options.Initrd,
+        CommandLine = request.Line.Text,
+        Console = options.Console,
+        UserArguments = options.UserArguments,
+        Program = options.QemuProgram,
+    };
+}
