@@ -3,10 +3,13 @@ namespace KaslrMt.Kernels;
 /// <content>From addresses to names.</content>
 public sealed partial class Kallsyms
 {
+    /// <summary>Most aliases that <see cref="Find"/> gives: code has under 200, hostile tables can put all symbols at one address.</summary>
+    public const int MaxAliases = 1024;
+
     /// <summary>The symbol that an address belongs to, as a stack trace names it.</summary>
     /// <param name="address">Any address, or a per-CPU value.</param>
     /// <returns>
-    /// Null where no symbol covers the address: below the first, behind the last (usually <c>_end</c>), or between the per-CPU values
+    /// Null where no symbol covers the address: below the first, behind the last (<c>_end</c> or a symbol above it), or between the per-CPU values
     /// and the kernel.
     /// </returns>
     public KallsymsPlace? Find(VirtualAddress address)
@@ -35,7 +38,7 @@ public sealed partial class Kallsyms
         symbols.MoveNext();
         KallsymsSymbol symbol = symbols.Current.ToSymbol();
         List<KallsymsSymbol> aliases = [];
-        for (int alias = first + 1; alias < next; alias++)
+        for (int alias = first + 1; alias < next && aliases.Count < MaxAliases; alias++)
         {
             symbols.MoveNext();
             aliases.Add(symbols.Current.ToSymbol());

@@ -51,20 +51,26 @@ public sealed partial class Kallsyms
         return missing == 0;
     }
 
-    /// <summary>All symbols of one name, by ascending address: names of static functions and variables are not unique.</summary>
+    /// <summary>Most symbols that <see cref="All"/> gives. Real kernels have some hundred of a name; hostile tables can have millions.</summary>
+    public const int MaxOfOneName = 1 << 16;
+
+    /// <summary>
+    /// All symbols of one name (at most <see cref="MaxOfOneName"/>), by ascending address: names of static functions and variables are
+    /// not unique.
+    /// </summary>
     public IReadOnlyList<KallsymsSymbol> All(string name)
     {
         NameSet wanted = new([name], _tokens);
         List<KallsymsSymbol> all = [];
         Span<byte> buffer = stackalloc byte[MaxNameBytes + 1];
         NameWalk walk = new(this, 0);
-        while (walk.MoveNext(wanted))
+        while (all.Count < MaxOfOneName && walk.MoveNext(wanted))
         {
             ReadOnlySpan<byte> expanded = buffer[.._tokens.Expand(walk.Codes, buffer)];
             KallsymsEntry entry = new(walk.Symbol, expanded, _addresses[walk.Memory, walk.Symbol]);
             if (wanted.First(entry.NameBytes) >= 0)
             {
-                all.Add(entry.ToSymbol());
+                all.Add(new KallsymsSymbol(entry.Index, entry.Type, name, entry.Address));
             }
         }
 

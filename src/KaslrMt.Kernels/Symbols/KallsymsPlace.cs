@@ -4,7 +4,7 @@ namespace KaslrMt.Kernels;
 /// <param name="Symbol">The symbol at or below the address; of several with one address the first, as the kernel prints it.</param>
 /// <param name="Offset">Bytes from the symbol to the address.</param>
 /// <param name="Size">Bytes to the next symbol with another address; null for the last symbol.</param>
-/// <param name="Aliases">Further symbols with the symbol's address.</param>
+/// <param name="Aliases">Further symbols with the symbol's address, at most <see cref="Kallsyms.MaxAliases"/>.</param>
 public sealed record KallsymsPlace(KallsymsSymbol Symbol, ulong Offset, ulong? Size, IReadOnlyList<KallsymsSymbol> Aliases)
 {
     /// <summary><c>name+0x1c/0x80</c>, as in an oops.</summary>

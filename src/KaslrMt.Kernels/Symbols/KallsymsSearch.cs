@@ -43,7 +43,7 @@ internal ref partial struct KallsymsSearch
         _image = image;
         _words = MemoryMarshal.Cast<byte, uint>(image);
         _imageBase = imageBase.Value;
-        _steps = (4L * image.Length) + (1 << 16);
+        _steps = image.Length + (1L << 20);
     }
 
     /// <summary>What stopped the candidate that came farthest.</summary>
