@@ -56,4 +56,7 @@ public static class HypervisorErrors
 
     /// <summary>QEMU's description of the guest's memory could not be understood.</summary>
     public static readonly ErrorCode MemoryMap = new(3040, ErrorCategory.Host);
+
+    /// <summary>There is no busybox to make an initramfs of.</summary>
+    public static readonly ErrorCode BusyboxMissing = new(3050, ErrorCategory.Host);
 }

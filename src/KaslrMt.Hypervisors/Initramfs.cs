@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace KaslrMt.TestSupport;
+namespace KaslrMt.Hypervisors;
 
 /// <summary>Builds a guest's initramfs: busybox and an init script, as an uncompressed newc cpio archive.</summary>
 /// <remarks>Format: <c>Documentation/driver-api/early-userspace/buffer-format.rst</c>.</remarks>
@@ -25,6 +25,7 @@ public static class Initramfs
     /// <summary>The archive.</summary>
     /// <param name="initScript">What init does once /proc and /sys are mounted: busybox shell. When it ends, the kernel panics.</param>
     /// <param name="extraFiles">Further files by absolute path in the guest; they are executable.</param>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.BusyboxMissing"/>.</exception>
     public static byte[] Build(string initScript, IReadOnlyDictionary<string, byte[]>? extraFiles = null)
     {
         Dictionary<string, byte[]> files = new(extraFiles ?? new Dictionary<string, byte[]>())
