@@ -1,5 +1,6 @@
 using System.CommandLine;
 using KaslrMt.Cli.Commands;
+using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Output;
 
 namespace KaslrMt.Cli;
@@ -27,6 +28,7 @@ internal static class CommandLine
             VerifyCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
+            DemoCommand.Create(),
         };
         HelpWithExamples.Install(root);
         ParseResult parsed = root.Parse(args);

@@ -11,7 +11,7 @@ internal static class KeyCommand
     public static Command Create()
     {
         var file = new Argument<string>("FILE") { Description = "The file to write, mode 0600; must not exist" };
-        var create = new Command("new", "Make a random tenant key (about 157 bits) in a new file") { file };
+        var create = new Command("new", "Make a random tenant key (about 143 bits) in a new file") { file };
         create.SetAction(parsed =>
         {
             string path = parsed.GetRequiredValue(file);

@@ -1,7 +1,6 @@
 using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -76,10 +75,10 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         try
         {
-            (KernelFacts kernel, KernelLayout layout) = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath);
-            using (layout)
+            BootImage written = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath);
+            using (written.Layout)
             {
-                IntendedLayout intended = IntendedLayout.Of(layout, kernel);
+                IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
                 intended.WriteTo(folder);
                 return intended;
             }

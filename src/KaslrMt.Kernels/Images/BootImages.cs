@@ -10,9 +10,9 @@ public static class BootImages
     /// <param name="cache">Prepared kernels, or null.</param>
     /// <param name="plan">Chooses the layout once the kernel is known.</param>
     /// <param name="path">The file to write.</param>
-    /// <returns>What is known of the kernel, and the layout that was written; the caller disposes of the latter.</returns>
+    /// <returns>What was written; the caller disposes of its layout.</returns>
     /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
-    public static (KernelFacts Kernel, KernelLayout Layout) Write(
+    public static BootImage Write(
         string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path)
     {
         ArgumentNullException.ThrowIfNull(plan);
@@ -22,7 +22,7 @@ public static class BootImages
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
-            return (kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path));
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path), FromCache: false);
         }
 
         KernelLayout planned = plan(known);
@@ -30,12 +30,12 @@ public static class BootImages
         if (output is null)
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
-            return (kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path));
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path), FromCache: false);
         }
 
         BootImageFile.WriteLayout(output, known, planned);
         output.Commit();
-        return (known, planned);
+        return new BootImage(known, planned, FromCache: true);
     }
 
     private static KernelLayout Prepare(KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path)
