@@ -22,7 +22,7 @@ internal static class ImageCommand
         {
             using LayoutRequest request = options.Read(parsed);
             ImageCache? cache = parsed.GetValue(noCache) ? null : CacheLocation.Open();
-            BootImage written = BootImages.Write(options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target));
+            BootImage written = BootImages.Write(options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten);
             written.Layout.Dispose();
             return ExitCode.Success;
         });
