@@ -72,6 +72,7 @@ public sealed class SettingsTests : IDisposable
         Assert.Equal("tsc_early_khz=7 reboot=t", GuestClock.Complete(null, QemuMachine.Microvm, tcg, () => 7));
         Assert.Equal("reboot=t tsc_early_khz=9", GuestClock.Complete("tsc_early_khz=9", QemuMachine.Microvm, tcg, () => 7));
         Assert.Equal("reboot=t a", GuestClock.Complete("a", QemuMachine.Microvm, tcg, () => null));
+        Assert.Equal("reboot=t a", GuestClock.Complete("a", QemuMachine.MicrovmWithoutAcpi, tcg, () => 7));
         Assert.Equal("a", GuestClock.Complete("a", QemuMachine.Microvm, kvm, () => 7));
         Assert.Equal("a", GuestClock.Complete("a", QemuMachine.Pc, tcg, () => 7));
         Assert.InRange(GuestClock.HostTscKilohertz() ?? 0, 100_000, 10_000_000);

@@ -47,7 +47,10 @@ public sealed class QemuMachine
     internal ulong AcpiDataSize { get; }
 
     /// <summary>Whether the guest has no timer to calibrate others with, see <see cref="GuestClock"/>.</summary>
-    internal bool NeedsClockHelp => Argument == "microvm";
+    internal bool NeedsClockHelp => this == Microvm;
+
+    /// <summary>Whether the ways a kernel reboots by default may hang, see <see cref="GuestClock"/>.</summary>
+    internal bool NeedsRebootHelp => this == Microvm || this == MicrovmWithoutAcpi;
 
     /// <summary>Whether SeaBIOS starts the guest, which works in high memory before the kernel is entered.</summary>
     internal bool HasSeaBios { get; }
