@@ -6,9 +6,9 @@ namespace KaslrMt.Hypervisors;
 /// <summary>What a microvm under TCG must be told to boot and reboot reliably.</summary>
 /// <remarks>
 /// A microvm with ACPI is "hardware-reduced": the kernel leaves the PIT alone and finds neither HPET nor PM timer, so without kvm-clock it
-/// cannot calibrate its TSC and local APIC timer, and about one boot in three hangs (seen on 6.1, 6.18 and 7.3 under QEMU 7.2). The TSC that
-/// TCG shows is the host's, so its frequency can be given. The default ways to reboot hang as often, with ACPI and without; a triple fault
-/// never did (0 of 48 tries).
+/// has nothing to calibrate its TSC and local APIC timer with, and some boots hang there (seen on 6.1 under QEMU 7.2). The TSC that TCG
+/// shows is the host's, so its frequency can be given. The default ways to reboot hang now and then, with ACPI and without (4 of 14 tries
+/// without, on 6.1); a triple fault did not in 54.
 /// </remarks>
 internal static class GuestClock
 {
