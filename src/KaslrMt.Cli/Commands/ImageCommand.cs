@@ -2,6 +2,7 @@ using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 
 namespace KaslrMt.Cli.Commands;
@@ -12,7 +13,12 @@ internal static class ImageCommand
     public static Command Create()
     {
         var options = new LayoutOptions();
-        var target = new Option<string>("--output", "-o") { Description = "The ELF to write; mode 0600, it holds the layout", HelpName = "FILE", Required = true };
+        Option<string> target = new Option<string>("--output", "-o")
+        {
+            Description = "The ELF to write; mode 0600, it holds the layout",
+            HelpName = "FILE",
+            Required = true,
+        }.NotEmpty();
         Option<bool> noCache = CommonOptions.NoCache();
         var command = new Command("image", "Write the bootable ELF that QEMU's -kernel takes, with the layout built in");
         options.AddTo(command);
@@ -22,7 +28,11 @@ internal static class ImageCommand
         {
             using LayoutRequest request = options.Read(parsed);
             ImageCache? cache = parsed.GetValue(noCache) ? null : CacheLocation.Open();
-            BootImage written = BootImages.Write(options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target));
+
+            // Ctrl-C must leave no half-written file with a layout in it.
+            using var signals = new OwnerSignals();
+            BootImage written = BootImages.Write(
+                options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), signals.StopRequested);
             written.Layout.Dispose();
             return ExitCode.Success;
         });

@@ -24,7 +24,7 @@ public sealed class WholeFile : IDisposable
     /// <summary>Starts an empty file.</summary>
     /// <param name="path">Where it will be. Its folder must exist.</param>
     /// <exception cref="KaslrMtException">KMT2601 when the folder is missing or not writable.</exception>
-    public static WholeFile Create(string path) => Start(path, temporary =>
+    public static WholeFile Create(string path) => Start(path, sourceStays: true, temporary =>
     {
         var options = new FileStreamOptions
         {
@@ -39,24 +39,29 @@ public sealed class WholeFile : IDisposable
     /// <summary>Starts the file as a copy of another, which the kernel makes (copy_file_range); it keeps the source's mode.</summary>
     /// <exception cref="FileNotFoundException">The source is gone.</exception>
     /// <exception cref="KaslrMtException">KMT2601 when the folder is missing or not writable, or the disk is full.</exception>
-    internal static WholeFile CreateFrom(string source, string path) => Start(path, temporary => File.Copy(source, temporary));
+    internal static WholeFile CreateFrom(string source, string path) => Start(path, sourceStays: false, temporary => File.Copy(source, temporary));
 
-    private static WholeFile Start(string path, Action<string> create)
+    private static WholeFile Start(string path, bool sourceStays, Action<string> create)
     {
-        string full = Path.GetFullPath(path);
+        string full = path.Length == 0 ? "/" : Path.GetFullPath(path);
         string temporary = Path.Combine(Path.GetDirectoryName(full) ?? "/", $".{Path.GetFileName(full)}.{Path.GetRandomFileName()}");
         try
         {
-            if (Directory.Exists(full))
+            if (RegularFile.Fault(path) is string fault)
             {
-                throw new IOException("it is a folder");
+                throw new IOException(fault);
             }
 
             create(temporary);
             return new WholeFile(full, temporary, File.OpenHandle(temporary, FileMode.Open, FileAccess.ReadWrite));
         }
-        catch (Exception error) when (error is (IOException or UnauthorizedAccessException) and not FileNotFoundException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
+            if (error is FileNotFoundException && !sourceStays)
+            {
+                throw;
+            }
+
             if (File.Exists(temporary))
             {
                 File.Delete(temporary);
@@ -112,7 +117,7 @@ public sealed class WholeFile : IDisposable
     // .NET's messages name the temporary path; the reader needs the reason alone.
     private static string Reason(Exception error) => error switch
     {
-        DirectoryNotFoundException => "no such folder",
+        FileNotFoundException or DirectoryNotFoundException => "no such folder",
         UnauthorizedAccessException => "permission denied",
         _ when error.HResult == 28 || error.Message.StartsWith("No space left", StringComparison.Ordinal) => "no space left on the device",
         _ => error.Message.Split(" : ")[0],

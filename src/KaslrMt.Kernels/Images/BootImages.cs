@@ -10,19 +10,21 @@ public static class BootImages
     /// <param name="cache">Prepared kernels, or null.</param>
     /// <param name="plan">Chooses the layout once the kernel is known.</param>
     /// <param name="path">The file to write.</param>
+    /// <param name="cancellation">Ends the work between its steps, the last time before the file appears.</param>
     /// <returns>What was written; the caller disposes of its layout.</returns>
     /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; no file is left.</exception>
     public static BootImage Write(
-        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path)
+        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        string? name = cache is null || !File.Exists(kernelPath) ? null : ImageCache.NameOf(kernelPath);
+        string? name = cache is null ? null : ImageCache.NameOf(kernelPath);
         KernelFacts? known = name is null ? null : cache!.FindFacts(name);
         if (known is null)
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, cancellation), FromCache: false);
         }
 
         KernelLayout planned = plan(known);
@@ -30,16 +32,19 @@ public static class BootImages
         if (output is null)
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path, cancellation), FromCache: false);
         }
 
         BootImageFile.WriteLayout(output, known, planned);
+        cancellation.ThrowIfCancellationRequested();
         output.Commit();
         return new BootImage(known, planned, FromCache: true);
     }
 
-    private static KernelLayout Prepare(KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path)
+    private static KernelLayout Prepare(
+        KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path, CancellationToken cancellation)
     {
+        cancellation.ThrowIfCancellationRequested();
         using WholeFile output = WholeFile.Create(path);
         kernel.WriteBody(layout, output);
 
@@ -51,6 +56,7 @@ public static class BootImages
         }
 
         BootImageFile.WriteLayout(output, kernel.Facts, layout);
+        cancellation.ThrowIfCancellationRequested();
         output.Commit();
         return layout;
     }
