@@ -12,7 +12,12 @@ internal static class ImageCommand
     public static Command Create()
     {
         var options = new LayoutOptions();
-        var target = new Option<string>("--output", "-o") { Description = "The ELF to write; mode 0600, it holds the layout", HelpName = "FILE", Required = true };
+        Option<string> target = new Option<string>("--output", "-o")
+        {
+            Description = "The ELF to write; mode 0600, it holds the layout",
+            HelpName = "FILE",
+            Required = true,
+        }.NotEmpty();
         Option<bool> noCache = CommonOptions.NoCache();
         var command = new Command("image", "Write the bootable ELF that QEMU's -kernel takes, with the layout built in");
         options.AddTo(command);

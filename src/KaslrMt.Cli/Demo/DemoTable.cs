@@ -1,6 +1,5 @@
 using System.Globalization;
 using KaslrMt.Cli.Output;
-using Spectre.Console;
 
 namespace KaslrMt.Cli.Demo;
 

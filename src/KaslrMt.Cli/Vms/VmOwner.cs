@@ -54,6 +54,12 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         File.Delete(folder.ImagePath);
         folder.WriteState(state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release });
 
+        if (boot == 0)
+        {
+            await log.WriteLineAsync(
+                $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
+        }
+
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
         Task verified = intended is null || !options.Verify ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
         try

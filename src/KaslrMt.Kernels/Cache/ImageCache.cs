@@ -70,14 +70,32 @@ public sealed class ImageCache
     /// <summary>The name under which a kernel file's entries are kept; null where its identity is not known or may still change unseen.</summary>
     internal static string? NameOf(string kernelPath)
     {
-        using var handle = File.OpenHandle(kernelPath);
-        if (FileIdentity.Of(handle) is not { IsSettled: true } identity)
+        if (TryIdentify(kernelPath) is not { IsSettled: true } identity)
         {
             return null;
         }
 
         string build = typeof(ImageCache).Module.ModuleVersionId.ToString("N", CultureInfo.InvariantCulture);
         return Hash($"{build} {identity.Text}");
+    }
+
+    private static FileIdentity? TryIdentify(string path)
+    {
+        try
+        {
+            if (RegularFile.Fault(path) is not null)
+            {
+                return null;
+            }
+
+            using var handle = File.OpenHandle(path);
+            return FileIdentity.Of(handle);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Whoever reads the kernel next says what is wrong with it.
+            return null;
+        }
     }
 
     /// <summary>What is known of a kernel; null when it is not in the cache.</summary>

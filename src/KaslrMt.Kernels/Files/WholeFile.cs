@@ -25,13 +25,13 @@ public sealed class WholeFile : IDisposable
     /// <exception cref="KaslrMtException">KMT2601 when the folder is missing or not writable.</exception>
     public static WholeFile Create(string path)
     {
-        string full = Path.GetFullPath(path);
+        string full = path.Length == 0 ? "/" : Path.GetFullPath(path);
         string folder = Path.GetDirectoryName(full) ?? "/";
         try
         {
-            if (Directory.Exists(full))
+            if (RegularFile.Fault(path) is string fault)
             {
-                throw new IOException("it is a folder");
+                throw new IOException(fault);
             }
 
             if (UnnamedFile.Open(folder) is SafeFileHandle unnamed)
@@ -152,7 +152,7 @@ public sealed class WholeFile : IDisposable
     // .NET's messages name the temporary path; the reader needs the reason alone.
     private static string Reason(Exception error) => error switch
     {
-        DirectoryNotFoundException => "no such folder",
+        FileNotFoundException or DirectoryNotFoundException => "no such folder",
         UnauthorizedAccessException => "permission denied",
         _ when error.HResult == 28 || error.Message.StartsWith("No space left", StringComparison.Ordinal) => "no space left on the device",
         _ => error.Message.Split(" : ")[0],

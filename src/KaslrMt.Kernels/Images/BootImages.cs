@@ -17,7 +17,7 @@ public static class BootImages
         string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path, PhysicalRange? overwritten = null)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        string? name = cache is null || !File.Exists(kernelPath) ? null : ImageCache.NameOf(kernelPath);
+        string? name = cache is null ? null : ImageCache.NameOf(kernelPath);
         KernelFacts? known = name is null ? null : cache!.FindFacts(name);
         if (known is null)
         {
