@@ -80,6 +80,12 @@ public sealed class RuntimeDirectory
             if (held is not null)
             {
                 CheckPrivate(folder);
+                if (LeftoverQemu.GoesOn(VmFolder.ReadState(folder), folder))
+                {
+                    held.Dispose();
+                    throw InUse(name, "nobody at the moment: its supervisor died");
+                }
+
                 EndLeftovers(folder);
                 VmFolder.Empty(folder);
                 return new VmFolder(folder, held);
@@ -101,9 +107,38 @@ public sealed class RuntimeDirectory
         throw InUse(name, "another process");
     }
 
-    /// <summary>Ends what owners that died left behind: their QEMU, sockets, images and folders.</summary>
+    /// <summary>Takes over a detached VM whose owner died. Of several that try, one gets it.</summary>
+    /// <returns>The folder as it was left; null when there is no such VM (any more), or it has an owner.</returns>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.NameInvalid"/>.</exception>
+    public VmFolder? TryAdopt(string name)
+    {
+        string folder = System.IO.Path.Combine(Path, VmName.Check(name));
+        for (int attempt = 0; attempt < ClaimAttempts; attempt++)
+        {
+            SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
+            if (held is not null && LeftoverQemu.GoesOn(VmFolder.ReadState(folder), folder))
+            {
+                return new VmFolder(folder, held);
+            }
+
+            // Its owner lives, or it has ended, and the next sweep finds it.
+            held?.Dispose();
+            if (held is not null || vanished || VmFolder.ReadState(folder) is { OwnerLives: true })
+            {
+                return null;
+            }
+
+            // Another command looks at it, for a moment.
+            Thread.Sleep(10);
+        }
+
+        return null;
+    }
+
+    /// <summary>Ends what owners that died left behind: their QEMU, sockets, images and folders. Detached VMs go on.</summary>
+    /// <param name="orphans">Takes the names of detached VMs that go on without an owner: see <see cref="TryAdopt"/>.</param>
     /// <returns>The names that were cleaned up.</returns>
-    public IReadOnlyList<string> Sweep()
+    public IReadOnlyList<string> Sweep(ICollection<string>? orphans = null)
     {
         List<string> swept = [];
         foreach (string folder in Folders())
@@ -111,7 +146,11 @@ public sealed class RuntimeDirectory
             // Without a lock file it is a claim between mkdir and lock, or a removal between its last two steps: not ours to judge by age,
             // and empty in either case. Removing an empty folder harms neither.
             using SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
-            if (held is not null)
+            if (held is not null && LeftoverQemu.GoesOn(VmFolder.ReadState(folder), folder))
+            {
+                orphans?.Add(System.IO.Path.GetFileName(folder));
+            }
+            else if (held is not null)
             {
                 EndLeftovers(folder);
                 VmFolder.Remove(folder);
@@ -126,7 +165,7 @@ public sealed class RuntimeDirectory
         return swept;
     }
 
-    /// <summary>The VMs whose owners live, by name. Sweeps first.</summary>
+    /// <summary>The VMs whose owners live, and detached ones, by name. Sweeps first.</summary>
     public IReadOnlyList<RunningVm> List()
     {
         Sweep();
