@@ -116,14 +116,21 @@ public sealed class RuntimeDirectory
         for (int attempt = 0; attempt < ClaimAttempts; attempt++)
         {
             SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
-            if (held is not null && LeftoverQemu.GoesOn(VmFolder.ReadState(folder), folder))
+            VmState? state = VmFolder.ReadState(folder);
+            if (held is not null && LeftoverQemu.GoesOn(state, folder))
             {
+                if (state is { QemuProcess: null })
+                {
+                    // It was being booted anew: a QEMU that was not noted may run by now, and nobody knows what it was told.
+                    LeftoverQemu.EndAllOf(folder);
+                }
+
                 return new VmFolder(folder, held);
             }
 
             // Its owner lives, or it has ended, and the next sweep finds it.
             held?.Dispose();
-            if (held is not null || vanished || VmFolder.ReadState(folder) is { OwnerLives: true })
+            if (held is not null || vanished || state is { OwnerLives: true })
             {
                 return null;
             }
