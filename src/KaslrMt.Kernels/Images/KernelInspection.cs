@@ -128,12 +128,28 @@ public sealed class KernelInspection : IDisposable
         Elf = ElfImage.Read(file);
         Geometry = ReadGeometry(file.Length, Elf, Setup);
         Release = Release.Length > 0 ? Release : ReadRelease(file, Elf);
-        Relocations = file.Length > Elf.FileEnd ? RelocationTable.Read(file, Elf) : RelocationTable.FromRelaSections(file, Elf);
+        Relocations = ReadRelocations(file, Elf);
 
         // kallsyms lies in read-only data, which shares the first segment with the text.
         ElfSegment text = Elf.Loads[0];
         Symbols = Kallsyms.Copy(file.Slice(text.FileOffset, text.FileSize), text.VirtualAddress);
         Patch = BootPatch.Locate(file, Elf, Symbols);
+    }
+
+    private static RelocationTable ReadRelocations(ReadOnlySpan<byte> file, ElfImage elf)
+    {
+        if (file.Length > elf.FileEnd)
+        {
+            return RelocationTable.Read(file, elf);
+        }
+
+        RelocationTable table = RelocationTable.FromRelaSections(file, elf);
+        return table.Add64.IsEmpty
+            ? throw new KaslrMtException(
+                RelocationErrors.NoRelaSections,
+                "no relocation table behind the vmlinux, and its relocation sections move nothing: they were stripped",
+                "give the bzImage, the build's vmlinux.unstripped, or vmlinux with vmlinux.relocs appended")
+            : table;
     }
 
     private static KernelGeometry ReadGeometry(int unpackedSize, ElfImage elf, BzImage? setup)

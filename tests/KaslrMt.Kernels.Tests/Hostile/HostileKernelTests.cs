@@ -80,6 +80,29 @@ public sealed class HostileKernelTests
     }
 
     [Theory]
+    [MemberData(nameof(Kernels))]
+    public void A_stripped_vmlinux_without_its_table(string name)
+    {
+        HostileKernel kernel = new(name);
+        using KernelInspection found = KernelInspection.Of(kernel.File.AsSpan(0, kernel.Elf.FileEnd));
+
+        Assert.Equal(RelocationErrors.NoRelaSections, found.Problem?.Code);
+    }
+
+    [Fact]
+    public void A_vmlinux_whose_relocations_were_stripped_all_but_a_few()
+    {
+        // What a build since 6.12 leaves as "vmlinux": only .relaruntime_* sections, with nothing in them that moves the kernel.
+        KernelElfBuilder builder = new();
+        builder.AddRelocation(KernelElfBuilder.Text, 2, KernelElfBuilder.TextAddress + 0x100, builder.AddSymbol("f", KernelElfBuilder.Text, KernelElfBuilder.TextAddress));
+
+        using KernelInspection found = KernelInspection.Of(builder.Build());
+
+        Assert.Equal(RelocationErrors.NoRelaSections, found.Problem?.Code);
+        Assert.Contains("vmlinux.unstripped", found.Problem?.Remedy, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [MemberData(nameof(NeededSymbols))]
     public void A_kernel_without_a_needed_symbol(string name, string symbol)
     {
