@@ -18,7 +18,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     /// <returns>How it ended.</returns>
     public async Task<VmExit> RunAsync(CancellationToken stop)
     {
-        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
         runtime.Sweep();
         using VmFolder folder = runtime.Claim(options.Name);
         ImageCache? cache = options.UseCache ? CacheLocation.Open(runtime) : null;
