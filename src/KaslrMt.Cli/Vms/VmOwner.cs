@@ -1,7 +1,6 @@
 using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -55,6 +54,12 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         File.Delete(folder.ImagePath);
         folder.WriteState(state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release });
 
+        if (boot == 0)
+        {
+            await log.WriteLineAsync(
+                $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
+        }
+
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
         Task verified = intended is null || !options.Verify ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
         try
@@ -76,10 +81,10 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         try
         {
-            (KernelFacts kernel, KernelLayout layout) = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath);
-            using (layout)
+            BootImage written = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath, request.Ram.Overwritten);
+            using (written.Layout)
             {
-                IntendedLayout intended = IntendedLayout.Of(layout, kernel);
+                IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
                 intended.WriteTo(folder);
                 return intended;
             }
