@@ -15,6 +15,12 @@ public static class LayoutObserver
     private const ulong ModulesStart = 0xffffffffc0000000;
     private const ulong ModulesRoom = 1025 * 4096;
     private const ulong VmallocSize = 32 * ByteSize.TiB;
+    private const ulong RootMask = 0x000ffffffffff000;
+
+    // Under page-table isolation (arch/x86/mm/pti.c) a processor in user mode walks tables without the direct map; the kernel's own top
+    // table is the page before, at the address with bit 12 clear. Without isolation the bit is an address bit like others: kernels from 7.x on
+    // allocate single pages then, so the table the processor walks is tried first.
+    private const ulong UserHalf = 1 << 12;
 
     /// <summary>Reads the bases.</summary>
     /// <param name="memory">The guest's RAM.</param>
@@ -26,8 +32,19 @@ public static class LayoutObserver
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(symbols);
 
-        // Bit 12 of CR3 selects the user half's tables under page-table isolation (arch/x86/mm/pti.c): clear it for the kernel's.
-        var walk = new PageTableWalk(memory, new PhysicalAddress(cr3 & 0x000fffffffffe000));
+        ulong root = cr3 & RootMask;
+        try
+        {
+            return Read(memory, new PageTableWalk(memory, new PhysicalAddress(root)), symbols);
+        }
+        catch (KaslrMtException error) when (error.Code == ObservationErrors.NoKernel && (root & UserHalf) != 0)
+        {
+            return Read(memory, new PageTableWalk(memory, new PhysicalAddress(root & ~UserHalf)), symbols);
+        }
+    }
+
+    private static ObservedLayout Read(IGuestMemory memory, PageTableWalk walk, ObservationSymbols symbols)
+    {
         Mapping text = First(walk, KernelMapping, ModulesStart - 1, "its text mapping");
         Mapping direct = First(walk, AddressSpace.Start.Value, AddressSpace.End.Value - 1, "its direct map");
         ulong Variable(VirtualAddress link) => ReadWord(memory, text, link, symbols);

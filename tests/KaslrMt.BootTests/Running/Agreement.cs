@@ -27,21 +27,32 @@ internal static class Agreement
         foreach (LayoutVerification.Row row in observed.Regions)
         {
             Same(planned[row.Region], row.Intended, $"{row.Region} given", what);
-            Same(planned[row.Region], row.Observed, $"{row.Region} in memory", what);
+
+            // Under nokaslr, kernels before 6.10 have a module offset of 0, which is also the one not drawn yet.
+            bool mayBeUndrawn = row.Region == Region.Modules && guest.Intended.Link && row.Observed is null;
+            Same(planned[row.Region], mayBeUndrawn ? planned[row.Region] : row.Observed, $"{row.Region} in memory", what);
         }
 
+        CheckView(planned, view, what);
+        Assert.True(view.Cpus == plan.Cpus, what);
+        Assert.True(view.Troubles.Count == 0, what);
+        Assert.DoesNotContain("WARNING", guest.Log, StringComparison.Ordinal);
+        return planned;
+    }
+
+    /// <summary>Compares what a guest says with its bases.</summary>
+    internal static void CheckView(IReadOnlyDictionary<Region, ulong> planned, GuestView view, string what)
+    {
         Same(planned[Region.KernelVirtual], view.Text, "kernel-virtual in the guest", what);
         Same(planned[Region.KernelPhysical], view.Code, "kernel-physical in the guest", what);
         Same(planned[Region.Physmap], view.Physmap, "physmap in the guest", what);
         Same(planned[Region.Vmalloc], view.Vmalloc, "vmalloc in the guest", what);
         Same(planned[Region.Vmemmap], view.Vmemmap, "vmemmap in the guest", what);
-        Same(planned[Region.Modules], view.Module, "modules in the guest", what);
+        Same(planned[Region.Modules], view.FirstModuleArea, "modules in the guest", what);
+
+        // Not at the very base: the kernel's BPF comes first, and kernels from 6.16 on align modules to large pages.
+        Assert.True(view.Module >= planned[Region.Modules] && view.ReloadedModule >= planned[Region.Modules], what);
         Assert.True(view.ModulesAfterUnload == 0, what);
-        Same(view.Module, view.ReloadedModule, "module loaded again", what);
-        Assert.True(view.Cpus == plan.Cpus, what);
-        Assert.True(view.Troubles.Count == 0, what);
-        Assert.DoesNotContain("WARNING", guest.Log, StringComparison.Ordinal);
-        return planned;
     }
 
     private static void Same(ulong expected, ulong? found, string name, string what) =>

@@ -19,7 +19,9 @@ internal static class GuestInit
         echo "kmt cmdline $(cat /proc/cmdline)"
         echo "kmt text $(grep -m1 ' _text$' /proc/kallsyms)"
         echo "kmt code $(grep -m1 'Kernel code' /proc/iomem)"
+        echo 1 > /proc/sys/kernel/kptr_restrict
         insmod /dummy.ko && echo "kmt module $(cat /proc/modules)"
+        echo "kmt area $(grep -m1 '^0xffffffffc' /proc/vmallocinfo)"
         rmmod dummy && echo "kmt unloaded $(wc -l < /proc/modules)"
         insmod /dummy.ko && echo "kmt reloaded $(cat /proc/modules)"
         echo "kmt cpus $(nproc)"

@@ -23,6 +23,9 @@ internal sealed class GuestView
     /// <summary>Where the first module was loaded, from /proc/modules.</summary>
     internal ulong Module => ModuleAddress("module");
 
+    /// <summary>The first address in use where modules lie, from /proc/vmallocinfo; BPF may have come before any module.</summary>
+    internal ulong FirstModuleArea => Hex(_lines["area"].Split('-')[0][2..]);
+
     /// <summary>Where it was loaded the second time.</summary>
     internal ulong ReloadedModule => ModuleAddress("reloaded");
 
@@ -43,7 +46,10 @@ internal sealed class GuestView
     /// <summary>What the kernel complained of.</summary>
     internal List<string> Troubles { get; } = [];
 
-    /// <summary>Reads the last view in a console's text.</summary>
+    /// <summary>Reads all views in a console's text, one for each boot.</summary>
+    internal static GuestView[] ParseAll(string console) => [.. console.Split(GuestInit.End)[..^1].Select(Parse)];
+
+    /// <summary>Reads the view in a console's text.</summary>
     internal static GuestView Parse(string console)
     {
         GuestView view = new();

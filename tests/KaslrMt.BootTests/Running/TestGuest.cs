@@ -59,6 +59,11 @@ internal sealed class TestGuest : IAsyncDisposable
     /// <summary>What the VM was given.</summary>
     internal IntendedLayout Intended => IntendedLayout.ReadFrom(Folder) ?? throw new InvalidOperationException($"{Name} has no layout");
 
+    internal bool HasLayout => IntendedLayout.ReadFrom(Folder) is not null;
+
+    /// <summary>QEMU's arguments, as every user of the host may read them.</summary>
+    internal string QemuCommandLine => File.ReadAllText($"/proc/{State.QemuProcess}/cmdline").Replace('\0', ' ');
+
     internal VmState State => _scratch.Runtime.List().Single(vm => vm.Name == Name).State!;
 
     /// <summary>Starts a guest and waits until it has printed its view.</summary>
@@ -82,7 +87,7 @@ internal sealed class TestGuest : IAsyncDisposable
     internal IReadOnlyDictionary<Layout.Region, ulong> Planned(int boot = 0)
     {
         using LayoutRequest request = _plan.Request(new FileInfo(_scratch.File($"{Name}.initrd")).Length);
-        using Layout.KernelLayout layout = request.Plan(Intended.Kernel.Geometry, boot);
+        using Layout.KernelLayout layout = request.Plan(Geometries.Of(_plan.Kernel), boot);
         return layout.Regions.ToDictionary(region => region.Region, region => region.Base);
     }
 
@@ -102,6 +107,8 @@ internal sealed class TestGuest : IAsyncDisposable
     }
 
     internal Task WaitForConsoleAsync(string text) => WaitAsync(() => Console.Contains(text, StringComparison.Ordinal), $"'{text.Trim()}' on the console");
+
+    internal Task WaitForBootsAsync(int count) => WaitAsync(() => Console.Split(GuestInit.End).Length > count, $"boot {count}");
 
     internal Task WaitForLogAsync(string text) => WaitAsync(() => Log.Contains(text, StringComparison.Ordinal), $"'{text}' in the log");
 
