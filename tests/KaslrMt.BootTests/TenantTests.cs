@@ -47,7 +47,7 @@ public sealed class TenantTests : IDisposable
         GuestPlan plan = new() { Kernel = kernel, Machine = machine, Policy = bitmap, Cpus = 2, Seed = TestSecrets.Seed($"policy {bitmap}") };
         IReadOnlyDictionary<Region, ulong> a = await Agreement.BootAndCheckAsync(_scratch, plan);
         IReadOnlyDictionary<Region, ulong> b = await Agreement.BootAndCheckAsync(
-            _scratch, Geometries.Find(_scratch, plan with { Seed = "another VM" }, layout => OwnBasesDiffer(layout, policy, a)));
+            _scratch, Geometries.Find(_scratch, plan with { Seed = TestSecrets.Seed($"another VM {bitmap}") }, layout => OwnBasesDiffer(layout, policy, a)));
         AssertShared(policy, a, b);
     }
 

@@ -34,7 +34,7 @@ internal static class Agreement
         }
 
         CheckView(planned, view, what);
-        Assert.True(view.Cpus == plan.Cpus, what);
+        Assert.True(view.Cpus == plan.CpusFound, what);
         Assert.True(view.Troubles.Count == 0, what);
         Assert.DoesNotContain("WARNING", guest.Log, StringComparison.Ordinal);
         return planned;
