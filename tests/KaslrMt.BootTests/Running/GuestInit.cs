@@ -21,7 +21,7 @@ internal static class GuestInit
         echo "kmt code $(grep -m1 'Kernel code' /proc/iomem)"
         echo 1 > /proc/sys/kernel/kptr_restrict
         insmod /dummy.ko && echo "kmt module $(cat /proc/modules)"
-        echo "kmt area $(grep -m1 '^0xffffffffc' /proc/vmallocinfo)"
+        echo "kmt area $(grep '^0xffffffffc' /proc/vmallocinfo | sort | head -n 1)"
         rmmod dummy && echo "kmt unloaded $(wc -l < /proc/modules)"
         insmod /dummy.ko && echo "kmt reloaded $(cat /proc/modules)"
         echo "kmt cpus $(nproc)"

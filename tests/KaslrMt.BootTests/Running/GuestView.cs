@@ -71,10 +71,10 @@ internal sealed class GuestView
     }
 
     // fs/proc/kcore.c: RAM carries its physical address, the other segments carry none (all ones, or 0 before 4.18). vmalloc is the one of
-    // 32 TiB less a byte; vmemmap's are the ones of the half above it, the first for the first page of RAM, rounded down to a page.
+    // 32 TiB less a byte, 12,800 TiB where a kernel left to itself took to five levels; vmemmap's are the ones of the half above it, the first for the first page of RAM, rounded down to a page.
     private void ReadKcore(byte[] kcore)
     {
-        const ulong VmallocSize = 32UL << 40;
+        const ulong VmallocSize = 32UL << 40, VmallocSizeOfFiveLevels = 12800UL << 40;
         int count = BinaryPrimitives.ReadUInt16LittleEndian(kcore.AsSpan(56));
         Assert.InRange(count, 4, 60);
         List<(ulong Address, ulong Target, ulong Size)> loads = [];
@@ -87,7 +87,7 @@ internal sealed class GuestView
             }
         }
 
-        Vmalloc = Assert.Single(loads, load => load.Size is VmallocSize or VmallocSize - 1).Address;
+        Vmalloc = Assert.Single(loads, load => load.Size is VmallocSize or VmallocSize - 1 or VmallocSizeOfFiveLevels or VmallocSizeOfFiveLevels - 1).Address;
         (ulong Address, ulong Target, ulong Size)[] ram = [.. loads.Where(load => load.Address < Vmalloc)];
         Physmap = Assert.Single(ram.Select(load => load.Address - load.Target).Distinct());
         Vmemmap = loads.Where(load => load.Address > Vmalloc && load.Address < 0xfffffe0000000000).Min(load => load.Address);
