@@ -32,7 +32,12 @@ internal static class ImageCommand
             // Ctrl-C must leave no half-written file with a layout in it.
             using var signals = new OwnerSignals();
             BootImage written = BootImages.Write(
-                options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), signals.StopRequested);
+                options.Kernel(parsed),
+                cache,
+                kernel => request.Plan(kernel.Geometry),
+                parsed.GetRequiredValue(target),
+                request.Ram.Overwritten,
+                signals.StopRequested);
             written.Layout.Dispose();
             return ExitCode.Success;
         });

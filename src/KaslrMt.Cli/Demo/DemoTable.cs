@@ -33,14 +33,14 @@ internal static class DemoTable
 
     private static Table Bases(DemoReport.KernelRow kernel)
     {
-        Table table = Report.Table("region", "tenant", "VM 1", "VM 2", "within tenant", "");
+        Table table = Report.Table("region", "tenant", "VM 1", "VM 2", "", "");
         for (int i = 0; i < kernel.Vms[0].Regions.Count; i++)
         {
             string region = kernel.Vms[0].Regions[i].Region;
             foreach (IGrouping<string, DemoReport.VmRow> tenant in kernel.Vms.GroupBy(vm => vm.Tenant))
             {
                 DemoReport.BaseRow[] bases = [.. tenant.Select(vm => vm.Regions[i])];
-                string relation = bases[0].Intended == bases[1].Intended ? "shared" : "each its own";
+                string relation = bases[0].Intended == bases[1].Intended ? "shared" : "own";
                 table.Row(region, tenant.Key, bases[0].Intended, bases[1].Intended, relation, bases.All(row => row.Agrees) ? "ok" : "DIFFERS");
                 region = "";
             }
@@ -50,7 +50,7 @@ internal static class DemoTable
         foreach (IGrouping<string, DemoReport.VmRow> tenant in kernel.Vms.GroupBy(vm => vm.Tenant))
         {
             string[] addresses = [.. tenant.Select(vm => vm.ModuleAddress ?? "-")];
-            table.Row(label, tenant.Key, addresses[0], addresses[1], addresses[0] == addresses[1] ? "shared" : "each its own", "");
+            table.Row(label, tenant.Key, addresses[0], addresses[1], addresses[0] == addresses[1] ? "shared" : "own", "");
             label = "";
         }
 

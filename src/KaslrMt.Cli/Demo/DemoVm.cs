@@ -83,10 +83,10 @@ internal sealed class DemoVm : IAsyncDisposable
     {
         ImageCache cache = CacheLocation.Open(runtime);
         GuestRam ram = GuestRam.Of(QemuMachine.Q35, Memory, (ulong)new FileInfo(initramfs).Length);
-        var map = new GuestMemoryMap(ram.Ranges, ram.Reserved.Select(reserved => reserved.Range));
+        var map = new GuestMemoryMap(ram.Ranges, ram.Taken);
         using VmSeed seed = VmSeed.Generate();
         BootImage written = BootImages.Write(
-            kernel.Image, cache, facts => LayoutPlanner.Plan(facts.Geometry, map, Policy.Default, key, seed, AddressProducers.Default), folder.ImagePath);
+            kernel.Image, cache, facts => LayoutPlanner.Plan(facts.Geometry, map, Policy.Default, key, seed, AddressProducers.Default), folder.ImagePath, ram.Overwritten);
         using (written.Layout)
         {
             IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);

@@ -18,6 +18,7 @@ internal sealed record GuestSelfReport(IReadOnlyDictionary<Region, ulong> Bases,
     public const string End = "KASLRMT-DEMO-END";
 
     private const string Begin = "KASLRMT-DEMO-BEGIN";
+    private const int ProgramHeaderCount = 56;
     private const int ProgramHeaders = 64;
     private const int ProgramHeaderSize = 56;
     private const uint PtLoad = 1;
@@ -79,7 +80,8 @@ internal sealed record GuestSelfReport(IReadOnlyDictionary<Region, ulong> Bases,
 
     private static void ReadKcore(ReadOnlySpan<byte> header, Dictionary<Region, ulong> bases)
     {
-        for (int at = ProgramHeaders; at + ProgramHeaderSize <= header.Length; at += ProgramHeaderSize)
+        int count = header.Length < ProgramHeaders ? 0 : BinaryPrimitives.ReadUInt16LittleEndian(header[ProgramHeaderCount..]);
+        for (int at = ProgramHeaders; count > 0 && at + ProgramHeaderSize <= header.Length; at += ProgramHeaderSize, count--)
         {
             ulong address = BinaryPrimitives.ReadUInt64LittleEndian(header[(at + 16)..]);
             ulong physical = BinaryPrimitives.ReadUInt64LittleEndian(header[(at + 24)..]);

@@ -10,12 +10,18 @@ public static class BootImages
     /// <param name="cache">Prepared kernels, or null.</param>
     /// <param name="plan">Chooses the layout once the kernel is known.</param>
     /// <param name="path">The file to write.</param>
+    /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
     /// <param name="cancellation">Ends the work between its steps, the last time before the file appears.</param>
     /// <returns>What was written; the caller disposes of its layout.</returns>
     /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; no file is left.</exception>
     public static BootImage Write(
-        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path, CancellationToken cancellation = default)
+        string kernelPath,
+        ImageCache? cache,
+        Func<KernelFacts, KernelLayout> plan,
+        string path,
+        PhysicalRange? overwritten = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(plan);
         string? name = cache is null ? null : ImageCache.NameOf(kernelPath);
@@ -24,7 +30,7 @@ public static class BootImages
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, cancellation), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, overwritten, cancellation), FromCache: false);
         }
 
         KernelLayout planned = plan(known);
@@ -32,17 +38,24 @@ public static class BootImages
         if (output is null)
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path, cancellation), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path, overwritten, cancellation), FromCache: false);
         }
 
-        BootImageFile.WriteLayout(output, known, planned);
+        BootImageFile.WriteLayout(output, known, planned, overwritten);
         cancellation.ThrowIfCancellationRequested();
         output.Commit();
         return new BootImage(known, planned, FromCache: true);
     }
 
     private static KernelLayout Prepare(
-        KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path, CancellationToken cancellation)
+        KernelImage kernel,
+        string kernelPath,
+        ImageCache? cache,
+        string? name,
+        KernelLayout layout,
+        string path,
+        PhysicalRange? overwritten,
+        CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         using WholeFile output = WholeFile.Create(path);
@@ -55,7 +68,7 @@ public static class BootImages
             cache.Add(name, kernel.Facts, layout.KernelVirtual, output.TemporaryPath);
         }
 
-        BootImageFile.WriteLayout(output, kernel.Facts, layout);
+        BootImageFile.WriteLayout(output, kernel.Facts, layout, overwritten);
         cancellation.ThrowIfCancellationRequested();
         output.Commit();
         return layout;
