@@ -43,6 +43,6 @@ internal static class ImageCommand
         });
         return command.WithExamples(
             "kaslrmt image --kernel vmlinuz --memory 1G --tenant-key-file acme.key --output web1.elf",
-            "qemu-system-x86_64 -M q35 -m 1G -kernel web1.elf -append console=ttyS0 -nographic");
+            "qemu-system-x86_64 -M q35 -m 1G -nographic -kernel web1.elf");
     }
 }
