@@ -62,7 +62,6 @@ internal static class ImageBenchmark
 
     private static void Write(string kernel, ImageCache? cache, int vm, string image)
     {
-        (_, KernelLayout layout) = BootImages.Write(TestKernels.Image(kernel), cache, facts => BenchKernel.Layout(facts.Geometry, vm), image);
-        layout.Dispose();
+        BootImages.Write(TestKernels.Image(kernel), cache, facts => BenchKernel.Layout(facts.Geometry, vm), image).Layout.Dispose();
     }
 }

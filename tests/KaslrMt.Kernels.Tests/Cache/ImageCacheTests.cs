@@ -226,8 +226,7 @@ public sealed class ImageCacheTests : IDisposable
     private byte[] Write(string kernel, ImageCache? cache, ulong vm, string tenant = "a-tenant-key-of-the-tests")
     {
         string path = Path.Combine(_folder, "image");
-        (_, KernelLayout layout) = BootImages.Write(kernel, cache, facts => Layouts.Of(facts.Geometry, vm, tenant), path);
-        layout.Dispose();
+        BootImages.Write(kernel, cache, facts => Layouts.Of(facts.Geometry, vm, tenant), path).Layout.Dispose();
         return File.ReadAllBytes(path);
     }
 }
