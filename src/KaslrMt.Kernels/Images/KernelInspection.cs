@@ -136,20 +136,20 @@ public sealed class KernelInspection : IDisposable
         Patch = BootPatch.Locate(file, Elf, Symbols);
     }
 
-    private static RelocationTable ReadRelocations(ReadOnlySpan<byte> file, ElfImage elf)
+    /// <summary>Takes the table behind the ELF, or makes it from <c>.rela</c> sections.</summary>
+    /// <exception cref="KaslrMtException">KMT23xx; KMT2306 too when stripping left <c>.rela</c> sections that move nothing (6.12's vmlinux).</exception>
+    internal static RelocationTable ReadRelocations(ReadOnlySpan<byte> file, ElfImage elf)
     {
         if (file.Length > elf.FileEnd)
         {
             return RelocationTable.Read(file, elf);
         }
 
-        RelocationTable table = RelocationTable.FromRelaSections(file, elf);
-        return table.Add64.IsEmpty
-            ? throw new KaslrMtException(
-                RelocationErrors.NoRelaSections,
-                "no relocation table behind the vmlinux, and its relocation sections move nothing: they were stripped",
-                "give the bzImage, the build's vmlinux.unstripped, or vmlinux with vmlinux.relocs appended")
-            : table;
+        RelocationTable made = RelocationTable.FromRelaSections(file, elf);
+        return !made.Add64.IsEmpty ? made : throw new KaslrMtException(
+            RelocationErrors.NoRelaSections,
+            "kernel ELF: its .rela sections hold no 64-bit relocation, and every kernel that can move has thousands: they were stripped",
+            "give the bzImage, the build's vmlinux.unstripped, or the vmlinux with its vmlinux.relocs appended");
     }
 
     private static KernelGeometry ReadGeometry(int unpackedSize, ElfImage elf, BzImage? setup)
