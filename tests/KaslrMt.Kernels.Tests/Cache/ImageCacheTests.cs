@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Kernels.Tests;
 
@@ -226,8 +225,7 @@ public sealed class ImageCacheTests : IDisposable
     private byte[] Write(string kernel, ImageCache? cache, ulong vm, string tenant = "a-tenant-key-of-the-tests")
     {
         string path = Path.Combine(_folder, "image");
-        (_, KernelLayout layout) = BootImages.Write(kernel, cache, facts => Layouts.Of(facts.Geometry, vm, tenant), path);
-        layout.Dispose();
+        BootImages.Write(kernel, cache, facts => Layouts.Of(facts.Geometry, vm, tenant), path).Layout.Dispose();
         return File.ReadAllBytes(path);
     }
 }
