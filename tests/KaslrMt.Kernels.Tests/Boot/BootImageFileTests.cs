@@ -78,6 +78,27 @@ public sealed class BootImageFileTests : IDisposable
         Assert.Equal(3, page[0x1000 + 0x211] & 3);
     }
 
+    [Fact]
+    public void As_many_segments_as_an_ELF_may_have_leave_the_stub_and_the_note_whole()
+    {
+        using KernelImage kernel = KernelImage.Open(TestKernels.Image("6.1-cloud"));
+        PhysicalAddress physicalBase = new(1 << 30);
+        KernelFacts many = kernel.Facts with
+        {
+            Segments = [.. Enumerable.Range(0, 64).Select(i => new KernelFacts.Segment((16 << 20) + ((ulong)i << 15), 0x4000, 0x4000))],
+        };
+        byte[] front = BootImageFile.BuildFront(many, physicalBase, randomized: true, new PhysicalRange(physicalBase, 2 << 20));
+        int headers = BinaryPrimitives.ReadUInt16LittleEndian(front.AsSpan(56));
+        BootImageChecks.Segment low = Low(front);
+        int note = (int)BinaryPrimitives.ReadUInt64LittleEndian(front.AsSpan(64 + ((headers - 1) * 56) + 8));
+
+        // The low segment, 64 of the kernel's, 64 copies of them, the note.
+        Assert.Equal(130, headers);
+        Assert.InRange(64 + (headers * 56), 0, note);
+        Assert.InRange(note + 24, 0, low.Offset);
+        Assert.True(front.AsSpan(low.Offset).StartsWith(EntryStub.Code));
+    }
+
     [Theory]
     [InlineData("6.1-cloud")]
     [InlineData("6.12-cloud")]

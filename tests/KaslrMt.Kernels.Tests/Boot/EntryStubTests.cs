@@ -30,6 +30,7 @@ public sealed class EntryStubTests
     private static readonly string[] Listing64 =
     [
         "mov eax,18h", "mov ds,eax", "mov es,eax", "mov ss,eax", "xor eax,eax", "mov fs,eax", "mov gs,eax",
+        "mov esi,[100F48h]", "mov edi,[100F4Ch]", "mov ecx,[100F50h]", "rep movsq",
         "mov esp,100F00h", "mov esi,101000h", "mov rax,[100F40h]", "jmp rax",
         "HALT: hlt", "jmp HALT",
     ];
@@ -68,7 +69,8 @@ public sealed class EntryStubTests
         Assert.InRange(EntryStub.Code.Length, 1, EntryStub.GdtPointerOffset - 64);
         Assert.InRange(EntryStub.GdtPointerOffset + 6, 0, EntryStub.GdtOffset);
         Assert.InRange(EntryStub.GdtOffset + (8 * EntryStub.Gdt.Length), 0, EntryStub.KernelEntryOffset);
-        Assert.InRange(EntryStub.KernelEntryOffset + 8, 0, 4096);
+        Assert.InRange(EntryStub.KernelEntryOffset + 8, 0, EntryStub.RestoreOffset);
+        Assert.InRange(EntryStub.RestoreOffset + 12, 0, 4096);
     }
 
     [Fact]

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Kernels.Tests;
 
