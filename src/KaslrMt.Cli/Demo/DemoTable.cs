@@ -27,13 +27,14 @@ internal static class DemoTable
         }
 
         output.WriteLine();
-        output.WriteLine($"How long each step took, in ms, on {report.Accelerator}");
+        output.WriteLine("How long each step took, in ms, on");
+        output.WriteLine(report.Accelerator);
         Report.Print(output, Steps(report));
     }
 
     private static Table Bases(DemoReport.KernelRow kernel)
     {
-        Table table = Report.Table("region", "tenant", "VM 1", "VM 2", "", "");
+        Table table = Report.Table("region", "tenant", "VM 1", "VM 2", "in tenant", "");
         for (int i = 0; i < kernel.Vms[0].Regions.Count; i++)
         {
             string region = kernel.Vms[0].Regions[i].Region;

@@ -41,7 +41,7 @@ internal static class QemuArguments
 
         arguments.AddRange(["-kernel", settings.Kernel]);
         AddPair("-initrd", settings.Initrd);
-        AddPair("-append", settings.CommandLine);
+        AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
 
         // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
         arguments.Add("-no-reboot");

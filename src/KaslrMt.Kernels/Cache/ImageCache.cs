@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Kernels;
 
@@ -117,24 +118,36 @@ public sealed class ImageCache
     /// <summary>Starts a file with the kernel's body at a virtual base; null when it is not in the cache.</summary>
     internal WholeFile? TryStartWithBody(string name, KernelFacts kernel, VirtualAddress virtualBase, string path)
     {
-        string body = BodyPath(name, virtualBase);
+        string entry = BodyPath(name, virtualBase);
         long expected = BootImageFile.SegmentOffsets(kernel.Segments.Select(segment => segment.FileSize))[^1];
-        try
+        if (!File.Exists(entry))
         {
-            if (new FileInfo(body) is not { Exists: true } file || file.Length != expected)
-            {
-                return null;
-            }
-
-            WholeFile started = WholeFile.CreateFrom(body, path);
-            File.SetLastWriteTimeUtc(body, DateTime.UtcNow);
-            return started;
-        }
-        catch (FileNotFoundException)
-        {
-            // Evicted by another process just now.
             return null;
         }
+
+        WholeFile started = WholeFile.Create(path);
+        try
+        {
+            using SafeFileHandle body = File.OpenHandle(entry);
+            if (RandomAccess.GetLength(body) == expected)
+            {
+                File.SetLastWriteTimeUtc(body, DateTime.UtcNow);
+                started.CopyFrom(body);
+                return started;
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Evicted by another process just now.
+        }
+        catch
+        {
+            started.Dispose();
+            throw;
+        }
+
+        started.Dispose();
+        return null;
     }
 
     /// <summary>Adds what was prepared. Failing to is no error: the next run prepares again.</summary>
@@ -142,18 +155,18 @@ public sealed class ImageCache
     /// <param name="kernel">What is known of it.</param>
     /// <param name="virtualBase">The body's virtual base.</param>
     /// <param name="prepared">A file with the body in it, and no regions yet.</param>
-    internal void Add(string name, KernelFacts kernel, VirtualAddress virtualBase, string prepared)
+    internal void Add(string name, KernelFacts kernel, VirtualAddress virtualBase, WholeFile prepared)
     {
         try
         {
-            long size = new FileInfo(prepared).Length;
-            if (!MakeRoom(size))
+            if (!MakeRoom(prepared.Length))
             {
                 return;
             }
 
-            using (WholeFile body = WholeFile.CreateFrom(prepared, BodyPath(name, virtualBase)))
+            using (WholeFile body = WholeFile.Create(BodyPath(name, virtualBase)))
             {
+                prepared.CopyTo(body);
                 body.Commit();
             }
 

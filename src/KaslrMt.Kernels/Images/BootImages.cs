@@ -65,7 +65,7 @@ public static class BootImages
         bool shared = layout.IsLink || layout[Region.KernelVirtual].Scope == Scope.PerTenant;
         if (cache is not null && name is not null && shared && ImageCache.NameOf(kernelPath) == name)
         {
-            cache.Add(name, kernel.Facts, layout.KernelVirtual, output.TemporaryPath);
+            cache.Add(name, kernel.Facts, layout.KernelVirtual, output);
         }
 
         BootImageFile.WriteLayout(output, kernel.Facts, layout, overwritten);
