@@ -17,7 +17,6 @@ public static class LayoutObserver
     private const ulong TableAddressMask = 0x000ffffffffff000;
     private const ulong UserTablesBit = 1UL << 12;
     private const ulong VmallocSize = 32 * ByteSize.TiB;
-
     /// <summary>Reads the bases.</summary>
     /// <param name="memory">The guest's RAM.</param>
     /// <param name="cr3">The CR3 of any of its processors, once the kernel runs.</param>

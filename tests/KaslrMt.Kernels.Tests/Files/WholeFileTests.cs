@@ -1,0 +1,146 @@
+using System.Diagnostics;
+
+namespace KaslrMt.Kernels.Tests;
+
+/// <summary>A file appears whole or not at all.</summary>
+public sealed class WholeFileTests : IDisposable
+{
+    private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("kaslrmt-test-").FullName;
+
+    private string Target => Path.Combine(_folder, "image");
+
+    [Fact]
+    public void A_committed_file_has_its_bytes_and_is_its_owners_alone()
+    {
+        using (WholeFile file = WholeFile.Create(Target))
+        {
+            file.Write([3, 4], 2);
+            file.Write([1, 2], 0);
+            Assert.False(File.Exists(Target));
+            Assert.Equal(Private, File.GetUnixFileMode(file.TemporaryPath));
+            file.Commit();
+        }
+
+        Assert.Equal([1, 2, 3, 4], File.ReadAllBytes(Target));
+        Assert.Equal(Private, File.GetUnixFileMode(Target));
+        Assert.Equal([Target], Directory.GetFiles(_folder));
+    }
+
+    [Fact]
+    public void Without_a_commit_nothing_is_left_and_what_was_there_stays()
+    {
+        File.WriteAllText(Target, "old");
+        using (WholeFile file = WholeFile.Create(Target))
+        {
+            file.Write([1], 0);
+        }
+
+        Assert.Equal("old", File.ReadAllText(Target));
+        Assert.Equal([Target], Directory.GetFiles(_folder));
+    }
+
+    [Fact]
+    public void A_file_that_was_open_to_others_is_replaced_by_one_that_is_not()
+    {
+        File.WriteAllText(Target, "old");
+        File.SetUnixFileMode(Target, Private | UnixFileMode.OtherRead);
+        using (WholeFile file = WholeFile.Create(Target))
+        {
+            file.Commit();
+        }
+
+        Assert.Equal(Private, File.GetUnixFileMode(Target));
+    }
+
+    [Fact]
+    public void A_link_in_the_files_place_is_replaced_and_not_followed()
+    {
+        string elsewhere = Path.Combine(_folder, "elsewhere");
+        File.WriteAllText(elsewhere, "untouched");
+        File.CreateSymbolicLink(Target, elsewhere);
+        using (WholeFile file = WholeFile.Create(Target))
+        {
+            file.Write([1], 0);
+            file.Commit();
+        }
+
+        Assert.Equal("untouched", File.ReadAllText(elsewhere));
+        Assert.Null(new FileInfo(Target).LinkTarget);
+    }
+
+    [Fact]
+    public void A_folder_that_is_missing_or_in_the_way_has_its_number_and_the_path_that_was_given()
+    {
+        string missing = Path.Combine(_folder, "no", "such");
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => WholeFile.Create(missing));
+        Assert.Equal(FileErrors.NotWritable, error.Code);
+        Assert.Equal($"{missing} cannot be written: no such folder", error.Problem);
+
+        Assert.Equal(FileErrors.NotWritable, Assert.Throws<KaslrMtException>(() => WholeFile.Create(_folder)).Code);
+        Assert.Empty(Directory.GetFileSystemEntries(_folder));
+    }
+
+    [Fact]
+    public void A_full_disk_leaves_nothing_and_what_was_there_stays()
+    {
+        using SmallDisk? disk = SmallDisk.TryMount(Path.Combine(_folder, "disk"), kibibytes: 64);
+
+        // Not root: no file system of our own. A place in the file that none can hold ends in the same error.
+        string target = Path.Combine(disk?.Path ?? _folder, "image");
+        File.WriteAllText(target, "old");
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() =>
+        {
+            using WholeFile file = WholeFile.Create(target);
+            file.Write(new byte[16 << 10], 0);
+            file.Write(new byte[1 << 20], disk is null ? long.MaxValue - (1 << 20) : 16 << 10);
+            file.Commit();
+        });
+
+        Assert.Equal(FileErrors.WriteFailed, error.Code);
+        Assert.Contains(target, error.Problem, StringComparison.Ordinal);
+        Assert.Equal("old", File.ReadAllText(target));
+        Assert.Single(Directory.GetFiles(Path.GetDirectoryName(target)!));
+    }
+
+    [Fact]
+    public void A_copy_that_does_not_fit_leaves_nothing()
+    {
+        using SmallDisk? disk = SmallDisk.TryMount(Path.Combine(_folder, "disk"), kibibytes: 64);
+        string source = Path.Combine(_folder, "source");
+        File.WriteAllBytes(source, new byte[1 << 20]);
+        string target = disk is null ? Path.Combine(_folder, "no", "image") : Path.Combine(disk.Path, "image");
+
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => WholeFile.CreateFrom(source, target));
+
+        Assert.Equal(FileErrors.NotWritable, error.Code);
+        Assert.Empty(disk is null ? [] : Directory.GetFileSystemEntries(disk.Path));
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    /// <summary>A memory file system of a few KiB; only root can mount one.</summary>
+    private sealed class SmallDisk : IDisposable
+    {
+        private SmallDisk(string path) => Path = path;
+
+        public string Path { get; }
+
+        public static SmallDisk? TryMount(string path, int kibibytes)
+        {
+            Directory.CreateDirectory(path);
+            return Run("mount", "-t", "tmpfs", "-o", $"size={kibibytes}k,mode=0700", "tmpfs", path) ? new SmallDisk(path) : null;
+        }
+
+        public void Dispose() => Run("umount", Path);
+
+        private static bool Run(string program, params string[] arguments)
+        {
+            using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            return process.ExitCode == 0;
+        }
+    }
+}
