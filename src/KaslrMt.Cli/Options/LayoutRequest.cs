@@ -6,6 +6,8 @@ namespace KaslrMt.Cli.Options;
 /// <summary>All that a layout is chosen from, checked. Owns the secrets.</summary>
 internal sealed class LayoutRequest : IDisposable
 {
+    private readonly GuestRam? _ram;
+
     /// <summary>The VM's memory.</summary>
     public required ByteSize Memory { get; init; }
 
@@ -13,11 +15,15 @@ internal sealed class LayoutRequest : IDisposable
     public required QemuMachine Machine { get; init; }
 
     /// <summary>The VM's initrd, or null.</summary>
-    public required string? Initrd { get; init; }
+    public string? Initrd { get; init; }
 
     /// <summary>Where RAM lies and what of it is taken: by the initrd as it is now, for its file may change between two boots of a VM.</summary>
     /// <exception cref="KaslrMtException">The initrd cannot be used, or does not fit.</exception>
-    public GuestRam Ram => GuestRam.Of(Machine, Memory, Initrd is null ? 0 : LayoutOptions.InitrdSize(Initrd));
+    public GuestRam Ram
+    {
+        get => _ram ?? GuestRam.Of(Machine, Memory, Initrd is null ? 0 : LayoutOptions.InitrdSize(Initrd));
+        init => _ram = value;
+    }
 
     /// <summary>The same for the layout.</summary>
     public GuestMemoryMap MemoryMap => new(Ram.Ranges, Ram.Taken);

@@ -20,7 +20,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     /// <returns>How it ended.</returns>
     public async Task<VmExit> RunAsync(CancellationToken stop)
     {
-        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
         runtime.Sweep();
         using VmFolder folder = runtime.Claim(options.Name);
         return await RunAsync(runtime, folder, null, null, stop).ConfigureAwait(false);
@@ -79,7 +79,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         IntendedLayout? intended = Prepare(folder, cache, boot);
         string image = intended is null ? options.Kernel : folder.ImagePath;
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image), folder, stop).ConfigureAwait(false);
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image, boot), folder, stop).ConfigureAwait(false);
 
         // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
         File.Delete(folder.ImagePath);
@@ -175,7 +175,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         return null;
     }
 
-    private VirtualMachineSettings Settings(string image) => new()
+    private VirtualMachineSettings Settings(string image, int boot) => new()
     {
         Kernel = image,
         Machine = request.Machine,
@@ -184,7 +184,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         Cpus = options.Cpus,
         Initrd = options.Initrd,
         CommandLine = request.Line.Text,
-        Console = options.Console,
+        Console = boot == 0 ? options.Console : options.Console.Continued(),
         UserArguments = options.UserArguments,
         OutlivesOwner = options.Detached,
         Program = options.QemuProgram,

@@ -73,7 +73,7 @@ internal static class QemuArguments
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
     private static string? Console(SerialConsole console, string? socket) =>
         console.UsesStandardStreams ? "stdio,id=kaslrmt-console,signal=on"
-        : console.FilePath is { } file ? $"file,id=kaslrmt-console,path={Escape(file)}"
+        : console.FilePath is { } file ? $"file,id=kaslrmt-console,path={Escape(file)}{(console.Appends ? ",append=on" : "")}"
         : socket is not null ? $"socket,id=kaslrmt-console,path={Escape(socket)},server=on,wait=off"
         : null;
 

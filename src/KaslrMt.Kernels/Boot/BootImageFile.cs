@@ -19,7 +19,9 @@ internal static class BootImageFile
     public const int BodyOffset = 0x10000;
 
     private const int PageSize = 4096;
-    private const int LowSegmentOffset = PageSize;
+
+    // The headers before it: at most 64 segments of the kernel, each perhaps with a copy, the low segment and the note take 7.4 KiB.
+    private const int LowSegmentOffset = 2 * PageSize;
     private const int LowSegmentSize = (2 * PageSize) + IdentityMap.Size;
     private const int ElfHeaderSize = 64;
     private const int ProgramHeaderSize = 56;

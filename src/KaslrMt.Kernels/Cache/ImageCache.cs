@@ -35,16 +35,16 @@ public sealed class ImageCache
     /// <summary>Opens the cache, creating its folder if needed.</summary>
     /// <param name="folder">The folder; its parent must exist.</param>
     /// <param name="limit">The most that all entries may take, in bytes.</param>
-    /// <exception cref="KaslrMtException">KMT2603 when others can enter the folder; KMT2601 when it cannot be made.</exception>
+    /// <exception cref="KaslrMtException">KMT2603 when it is a link, another user's, or not of mode 0700; KMT2601 when it cannot be made.</exception>
     public static ImageCache Open(string folder, long limit = DefaultLimit)
     {
         try
         {
             Directory.CreateDirectory(folder, Private);
-            if (File.GetUnixFileMode(folder) != Private || new DirectoryInfo(folder).LinkTarget is not null)
+            if (!PrivateFolder.IsAt(folder))
             {
                 throw new KaslrMtException(
-                    FileErrors.CacheNotPrivate, $"the image cache {folder} is a link or open to others", "remove it, chmod it to 0700, or give --no-cache");
+                    FileErrors.CacheNotPrivate, $"the image cache {folder} is a link, another user's, or open to others", "remove it, chmod it to 0700, or give --no-cache");
             }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

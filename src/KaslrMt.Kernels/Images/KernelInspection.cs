@@ -149,7 +149,7 @@ public sealed class KernelInspection : IDisposable
         return !made.Add64.IsEmpty ? made : throw new KaslrMtException(
             RelocationErrors.NoRelaSections,
             "kernel ELF: its .rela sections hold no 64-bit relocation, and every kernel that can move has thousands: they were stripped",
-            "give the bzImage, or the vmlinux as linked with --emit-relocs (vmlinux.unstripped)");
+            "give the bzImage, the build's vmlinux.unstripped, or the vmlinux with its vmlinux.relocs appended");
     }
 
     private static KernelGeometry ReadGeometry(int unpackedSize, ElfImage elf, BzImage? setup)
