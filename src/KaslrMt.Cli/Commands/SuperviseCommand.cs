@@ -76,7 +76,7 @@ internal static class SuperviseCommand
         try
         {
             DetachedPlan plan = DetachedPlan.ReadFrom(folder);
-            VmState state = folder.ReadState()!.TakenOver();
+            VmState state = folder.ReadState()!;
             if (state is { QemuProcess: int process, QemuStartTime: ulong start })
             {
                 running = await VirtualMachine.AttachAsync(folder, process, start, MonitorPatience).ConfigureAwait(false);
@@ -88,7 +88,6 @@ internal static class SuperviseCommand
                 }
             }
 
-            folder.WriteState(state);
             report.End(ExitCode.Success);
             if (Directory.Exists(plan.WorkingDirectory))
             {

@@ -108,7 +108,7 @@ public sealed class RuntimeDirectory
     }
 
     /// <summary>Takes over a detached VM whose owner died. Of several that try, one gets it.</summary>
-    /// <returns>The folder as it was left; null when there is no such VM (any more), or it has an owner.</returns>
+    /// <returns>The folder as it was left, its state naming this process as the owner; null when there is no such VM (any more), or it has an owner.</returns>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.NameInvalid"/>.</exception>
     public VmFolder? TryAdopt(string name)
     {
@@ -125,7 +125,10 @@ public sealed class RuntimeDirectory
                     LeftoverQemu.EndAllOf(folder);
                 }
 
-                return new VmFolder(folder, held);
+                // At once, before anything that takes time: others see whose it is.
+                VmFolder adopted = new(folder, held);
+                adopted.WriteState(state!.TakenOver());
+                return adopted;
             }
 
             // Its owner lives, or it has ended, and the next sweep finds it.
@@ -153,7 +156,10 @@ public sealed class RuntimeDirectory
             // Without a lock file it is a claim between mkdir and lock, or a removal between its last two steps: not ours to judge by age,
             // and empty in either case. Removing an empty folder harms neither.
             using SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
-            if (held is not null && LeftoverQemu.GoesOn(VmFolder.ReadState(folder), folder))
+            VmState? state = VmFolder.ReadState(folder);
+
+            // Another sweep may hold the lock for a moment: an orphan is one to each of them.
+            if ((held is not null || state is { OwnerLives: false }) && LeftoverQemu.GoesOn(state, folder))
             {
                 orphans?.Add(System.IO.Path.GetFileName(folder));
             }
@@ -179,7 +185,7 @@ public sealed class RuntimeDirectory
         return [.. Folders()
             .Where(folder => File.Exists(VmFolder.LockIn(folder)))
             .Select(folder => new RunningVm(
-                System.IO.Path.GetFileName(folder), VmFolder.ReadState(folder), VmFolder.MonitorSocketIn(folder)))
+                System.IO.Path.GetFileName(folder), ReadSettledState(folder), VmFolder.MonitorSocketIn(folder)))
             .OrderBy(vm => vm.Name, StringComparer.Ordinal)];
     }
 
@@ -196,6 +202,27 @@ public sealed class RuntimeDirectory
         }
 
         return user == 0 ? "/run/kaslrmt" : string.Create(CultureInfo.InvariantCulture, $"/tmp/kaslrmt-{user}");
+    }
+
+    // A dead owner in the state of a folder that somebody holds: it is being adopted, and the next look tells by whom.
+    private static VmState? ReadSettledState(string folder)
+    {
+        VmState? state = VmFolder.ReadState(folder);
+        for (int attempt = 0; attempt < ClaimAttempts && state is { Detached: true, OwnerLives: false }; attempt++)
+        {
+            using (SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished))
+            {
+                if (held is not null || vanished)
+                {
+                    break;
+                }
+            }
+
+            Thread.Sleep(10);
+            state = VmFolder.ReadState(folder);
+        }
+
+        return state;
     }
 
     private static KaslrMtException InUse(string name, string owner) => new(
