@@ -30,7 +30,7 @@ internal static class PsCommand
             return;
         }
 
-        Table table = Report.Table("~name", "~tenant", "state", "~kernel", ">memory", ">owner", ">reboots", ">age");
+        Table table = Report.Table("name", "~tenant", "state", "~kernel", ">memory", ">owner", ">reboots", ">age");
         foreach (VmReport vm in vms)
         {
             table.Row(

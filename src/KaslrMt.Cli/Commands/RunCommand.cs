@@ -151,9 +151,9 @@ internal static class RunCommand
         bool failed = exit.Reason is ShutdownReason.Unexplained or ShutdownReason.HostError or ShutdownReason.GuestPanic;
         if (failed)
         {
-            string how = exit.Signal is int signal ? $"by signal {signal}" : exit.ExitCode is int code ? $"with exit code {code}" : "";
-            log.WriteLine(
-                $"kaslrmt: {HypervisorErrors.QemuDied}: {name}: the VM ended ({exit.Reason}) {how}{(exit.LastWords.Length > 0 ? $"; QEMU said: {exit.LastWords}" : "")}");
+            string how = exit.Signal is int signal ? $" by signal {signal}" : exit.ExitCode is int code ? $" with exit code {code}" : "";
+            string words = exit.LastWords.Length > 0 ? $"; QEMU said: {exit.LastWords}" : "";
+            log.WriteLine($"kaslrmt: {HypervisorErrors.QemuDied}: {name}: the VM ended ({exit.Reason}){how}{words}; look at its console");
         }
 
         return failed ? ExitCode.HostFailed : ExitCode.Success;

@@ -131,7 +131,7 @@ internal static class HelpPage
         foreach (string part in example.Split(" --"))
         {
             string piece = line == Indent ? part : $" --{part}";
-            if (line.Length + piece.Length + More.Length > width)
+            if (line != Indent && line.Length + piece.Length + More.Length > width)
             {
                 output.WriteLine(line + More);
                 line = Continued;
