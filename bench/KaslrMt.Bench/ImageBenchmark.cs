@@ -28,10 +28,10 @@ internal static class ImageBenchmark
         string unpacked = Path.Combine(folder, "unpacked");
         string image = Path.Combine(folder, "image");
         byte[] payload = BenchKernel.ReadPayload(kernel);
-        string tool = Payload.Identify(payload) switch
+        (string tool, string[] arguments) = Payload.Identify(payload) switch
         {
-            PayloadFormat.Lz4 => "lz4",
-            PayloadFormat.Zstd => "zstd",
+            PayloadFormat.Lz4 => ("lz4", (string[])["-d", "-f", "-q", packed, unpacked]),
+            PayloadFormat.Zstd => ("zstd", ["-d", "-f", "-q", packed, "-o", unpacked]),
             PayloadFormat other => throw new InvalidOperationException($"no baseline for {other}"),
             null => throw new InvalidOperationException("no payload"),
         };
@@ -42,7 +42,7 @@ internal static class ImageBenchmark
             () => Write(kernel, cache: null, vm++, image),
             () =>
             {
-                Stopwatches.Run(tool, "-d", "-f", "-q", packed, unpacked);
+                Stopwatches.Run(tool, arguments);
                 Stopwatches.Run("cp", unpacked, image + ".copy");
             });
         return new Result($"image cold, {kernel}", ours, theirs, $"{tool} -d and cp", "ms", 1.5, LimitIsRatio: true);
