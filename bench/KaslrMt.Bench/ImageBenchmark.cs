@@ -60,8 +60,6 @@ internal static class ImageBenchmark
         return new Result($"image warm, {kernel}", ours, theirs, "cp", "ms", 1.5, LimitIsRatio: true);
     }
 
-    private static void Write(string kernel, ImageCache? cache, int vm, string image)
-    {
+    private static void Write(string kernel, ImageCache? cache, int vm, string image) =>
         BootImages.Write(TestKernels.Image(kernel), cache, facts => BenchKernel.Layout(facts.Geometry, vm), image).Layout.Dispose();
-    }
 }

@@ -92,4 +92,19 @@ public sealed class UsageTests
         Call version = await Call.Of("--version");
         Assert.Equal((0, "kaslrmt 0.1.0\n"), (version.Code, version.Output));
     }
+
+    [Fact]
+    public async Task A_fault_of_the_program_is_one_line_that_shows_nothing_of_its_message()
+    {
+        using var output = new FaultyWriter();
+        using var error = new StringWriter();
+        int code = await CommandLine.RunAsync(["--version"], output, error);
+        new Call(code, "", error.ToString()).FailedWith("KMT9000", 4);
+        Assert.DoesNotContain("SECRET", error.ToString(), StringComparison.Ordinal);
+    }
+
+    private sealed class FaultyWriter : StringWriter
+    {
+        public override void WriteLine(string? value) => throw new InvalidOperationException("SECRET");
+    }
 }
