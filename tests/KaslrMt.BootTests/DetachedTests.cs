@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
@@ -98,6 +99,34 @@ public sealed class DetachedTests : IDisposable
             await kill.WaitForExitAsync();
         }
 
+        await NothingIsLeftAsync();
+    }
+
+    [Fact]
+    public async Task A_supervisor_killed_between_two_boots_is_replaced_by_one_that_boots_the_guest()
+    {
+        await StartedAsync();
+        Dictionary<Region, ulong> before = Bases();
+        VmState state = State();
+        Kill(state.OwnerProcess);
+        Kill(state.QemuProcess);
+        await EventuallyAsync(() => !state.OwnerLives && !Processes("qemu").Any(), "the end of both");
+
+        // What such a supervisor leaves: it noted the reboot, and no QEMU yet.
+        string file = Path.Combine(_scratch.Runtime.Path, "vm", "state.json");
+        JsonObject left = JsonNode.Parse(File.ReadAllText(file))!.AsObject();
+        left.Remove("qemuProcess");
+        left.Remove("qemuStartTime");
+        left["reboots"] = 1;
+        File.WriteAllText(file, left.ToJsonString());
+
+        Assert.DoesNotContain("unsupervised", await PsAsync(), StringComparison.Ordinal);
+        await EventuallyAsync(() => State().QemuProcess is not null, "the boot");
+        (int verified, _, string problem) = await KaslrmtProcess.RunAsync(_scratch, "verify", "vm");
+        Assert.True(verified == 0, problem);
+        Assert.Equal(before[Region.Vmemmap], Bases()[Region.Vmemmap]);
+        Assert.NotEqual(before[Region.Physmap], Bases()[Region.Physmap]);
+        Assert.Equal(0, (await KaslrmtProcess.RunAsync(_scratch, "stop", "vm", "--grace", "0")).ExitCode);
         await NothingIsLeftAsync();
     }
 
