@@ -180,7 +180,25 @@ public sealed class DetachedTests : IDisposable
         await run.SignalAsync("INT");
         (int code, string output, string error) = await run.EndAsync();
         Assert.True(code == 130, error);
+        Assert.DoesNotContain("internal error", error, StringComparison.Ordinal);
         Assert.Empty(output);
+        await NothingIsLeftAsync();
+    }
+
+    [Fact]
+    public async Task A_stop_while_QEMU_starts_is_an_end_in_order()
+    {
+        using KaslrMt.Cli.Options.LayoutRequest request = new GuestPlan { Seed = TestSecrets.Seed("stopped") }.Request(0);
+        RunOptions options = new()
+        {
+            Name = "vm",
+            Kernel = TestKernels.Image(Kernel),
+            Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
+            Runtime = _scratch.Runtime,
+            UseCache = false,
+        };
+        VmExit exit = await new VmOwner(request, options, TextWriter.Null).RunAsync(new CancellationToken(canceled: true));
+        Assert.Equal(ShutdownReason.HostSignal, exit.Reason);
         await NothingIsLeftAsync();
     }
 

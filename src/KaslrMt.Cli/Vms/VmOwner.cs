@@ -62,7 +62,15 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             {
                 VmState state = first with { Reboots = boot, QemuProcess = null, QemuStartTime = null };
                 folder.WriteState(state);
-                exit = await BootAsync(folder, cache, state, boot, stop).ConfigureAwait(false);
+                try
+                {
+                    exit = await BootAsync(folder, cache, state, boot, stop).ConfigureAwait(false);
+                }
+                catch (OperationCanceledException) when (stop.IsCancellationRequested)
+                {
+                    // QEMU was just starting, for the first time or after a reboot.
+                    return new VmExit(ShutdownReason.HostSignal, null, null, "");
+                }
             }
 
             bool again = exit.Reason == ShutdownReason.Reboot && !options.UserArguments.RebootEnds && !stop.IsCancellationRequested;
