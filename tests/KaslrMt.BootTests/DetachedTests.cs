@@ -186,6 +186,36 @@ public sealed class DetachedTests : IDisposable
     }
 
     [Fact]
+    public void After_a_kernel_update_an_adopted_vm_takes_the_key_from_its_file_if_it_still_is_the_same_key()
+    {
+        KernelGeometry old = KernelGeometry.Usual(53_243_444), updated = KernelGeometry.Usual(57_575_404);
+        GuestPlan plan = new() { Tenant = "updated", Seed = TestSecrets.Seed("updated") };
+        using KaslrMt.Cli.Options.LayoutRequest withKey = plan.Request(0);
+        using KernelLayout first = withKey.Plan(old), expected = withKey.Plan(updated);
+
+        using (KaslrMt.Cli.Options.LayoutRequest same = SamplePlan().ToRequest(null, null, TenantDraws.Of(first)))
+        using (KernelLayout again = same.Plan(old))
+        {
+            Assert.Equal(first.KernelVirtual, again.KernelVirtual);
+            Assert.Equal(1113, Assert.Throws<KaslrMtException>(() => same.Plan(updated)).Code.Number);
+        }
+
+        string keyFile = _scratch.File("key");
+        File.WriteAllText(keyFile, TestSecrets.Key("updated"));
+        File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        using KaslrMt.Cli.Options.LayoutRequest request = (SamplePlan() with { KeyFile = keyFile }).ToRequest(null, null, TenantDraws.Of(first));
+        using (KernelLayout found = request.Plan(updated))
+        {
+            Assert.Equal((expected.KernelVirtual, expected.Vmemmap, expected.Modules), (found.KernelVirtual, found.Vmemmap, found.Modules));
+        }
+
+        File.WriteAllText(keyFile, TestSecrets.Key("another"));
+        KaslrMtException refused = Assert.Throws<KaslrMtException>(() => request.Plan(updated));
+        Assert.Equal(9002, refused.Code.Number);
+        Assert.DoesNotContain(TestSecrets.Key("another"), refused.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_stop_while_QEMU_starts_is_an_end_in_order()
     {
         using KaslrMt.Cli.Options.LayoutRequest request = new GuestPlan { Seed = TestSecrets.Seed("stopped") }.Request(0);
