@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace KaslrMt.Tenants;
 
 /// <summary>One change of the table: who did what, when. It holds no secret.</summary>
@@ -13,7 +15,8 @@ public sealed record AuditEntry
     public required Actor Actor { get; init; }
 
     /// <summary>What: <c>start</c>, <c>running</c>, <c>save</c>, <c>restore</c>, <c>migrate</c>, <c>migrated</c>, <c>migrate-abort</c>, <c>stop</c>, <c>evict</c>,
-    /// <c>reattach</c>, <c>rotate</c>, <c>remove</c>, <c>host-join</c>, <c>host-evict</c>, <c>rewrap</c>.</summary>
+    /// <c>reattach</c>, <c>rotate</c>, <c>remove</c>, <c>host-join</c>, <c>host-evict</c>, <c>rewrap</c>,
+    /// <c>audit-trim</c>.</summary>
     public required string Action { get; init; }
 
     /// <summary>The tenant, or null.</summary>
@@ -36,6 +39,15 @@ public sealed record AuditEntry
 
     /// <summary>Further words.</summary>
     public string? Detail { get; init; }
+
+    /// <summary>The entry that says that earlier ones were removed, so that a checker does not miss them.</summary>
+    internal static AuditEntry Trimmed(long removed, Actor actor, DateTimeOffset now) => new()
+    {
+        At = now,
+        Actor = actor,
+        Action = "audit-trim",
+        Detail = string.Create(CultureInfo.InvariantCulture, $"{removed} entries"),
+    };
 
     /// <summary>The entry for a decision.</summary>
     internal static AuditEntry Of(TableSlice before, Decision after, Actor actor, DateTimeOffset now)

@@ -23,7 +23,7 @@ public sealed record HostIdentity(string Id, string Name, string BootId)
         {
             if (!File.Exists(path))
             {
-                Create(path);
+                PrivateFile.Create(path, Encoding.ASCII.GetBytes(RandomNumberGenerator.GetHexString(2 * RandomSize, lowercase: true) + "\n"));
             }
 
             byte[] random = Convert.FromHexString(File.ReadAllText(path).Trim());
@@ -38,21 +38,6 @@ public sealed record HostIdentity(string Id, string Name, string BootId)
                 $"this host's identity in {path} cannot be read or made ({e.Message})",
                 "restore the file; a new one makes this a new host, and the old one's VMs must be evicted",
                 e);
-        }
-    }
-
-    // Linked into place whole: of two processes that create it, both end with the first one's.
-    private static void Create(string path)
-    {
-        string temporary = $"{path}.{Guid.NewGuid():N}";
-        File.WriteAllText(temporary, RandomNumberGenerator.GetHexString(2 * RandomSize, lowercase: true) + "\n");
-        try
-        {
-            File.Move(temporary, path, overwrite: false);
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            File.Delete(temporary);
         }
     }
 }

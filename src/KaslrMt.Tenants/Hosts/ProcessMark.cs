@@ -24,6 +24,20 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
 
     private static string CurrentNamespace => new FileInfo(NamespaceLink).LinkTarget ?? "";
 
+    /// <summary>The mark as text without spaces.</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Id},{StartTime},{BootId},{PidNamespace}");
+
+    /// <summary>Reads what <see cref="ToString"/> wrote.</summary>
+    internal static ProcessMark Parse(string text)
+    {
+        string[] parts = text.Split(',');
+        return parts.Length == 4
+            && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int id)
+            && ulong.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong start)
+            ? new ProcessMark(id, start, parts[2], parts[3])
+            : throw new KaslrMtException(TenantErrors.StoreCorrupt, "a process in the tenant table is malformed", "run 'kaslrmt store check'");
+    }
+
     /// <summary>Whether the process is proven gone. Asked on the host it ran on; false where nothing can be proven.</summary>
     public bool IsGone()
     {

@@ -97,26 +97,20 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
         return ring.Newest;
     }
 
-    // Written beside it and moved: a crash leaves the old file or the new one, and of two creators the first wins.
+    // A crash leaves the old file or the new one, and of two creators the first wins: its keys are as good.
     private void Write(KeyRing ring, bool replace)
     {
-        string temporary = $"{Path}.{Guid.NewGuid():N}";
         byte[] text = ring.Write();
         try
         {
-            using (var stream = new FileStream(temporary, new FileStreamOptions
+            if (replace)
             {
-                Mode = FileMode.CreateNew,
-                Access = FileAccess.Write,
-                BufferSize = 0,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            }))
-            {
-                stream.Write(text);
-                stream.Flush(flushToDisk: true);
+                PrivateFile.Replace(Path, text);
             }
-
-            Move(temporary, replace);
+            else
+            {
+                PrivateFile.Create(Path, text);
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -126,19 +120,6 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
         finally
         {
             CryptographicOperations.ZeroMemory(text);
-            File.Delete(temporary);
-        }
-    }
-
-    private void Move(string temporary, bool replace)
-    {
-        try
-        {
-            File.Move(temporary, Path, overwrite: replace);
-        }
-        catch (IOException) when (!replace && File.Exists(Path))
-        {
-            // Another process created it in the meantime: its keys are as good.
         }
     }
 }

@@ -33,7 +33,7 @@ public interface ITenantStore : IAsyncDisposable
     Task<IReadOnlyList<HostRecord>> HostsAsync(CancellationToken cancel = default);
 
     /// <summary>Registers a host where it is new, and keeps its lease from ending for this long.</summary>
-    Task RenewHostAsync(HostIdentity host, TimeSpan lease, CancellationToken cancel = default);
+    Task RenewHostAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancel = default);
 
     /// <summary>Forgets a host that has neither a lease nor VMs.</summary>
     Task RemoveHostAsync(string host, Actor actor, CancellationToken cancel = default);
@@ -43,7 +43,7 @@ public interface ITenantStore : IAsyncDisposable
 
     /// <summary>Removes audit entries before a time.</summary>
     /// <returns>How many.</returns>
-    Task<long> TrimAuditAsync(DateTimeOffset before, CancellationToken cancel = default);
+    Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancel = default);
 
     /// <summary>Tells of changes as they come, without end; the first is <see cref="TableChange.Relist"/>.</summary>
     IAsyncEnumerable<TableChange> WatchAsync(CancellationToken cancel = default);

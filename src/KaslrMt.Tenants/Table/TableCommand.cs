@@ -75,7 +75,8 @@ public sealed record AbortMigration(string Name, Guid? Incarnation = null) : Tab
 /// <param name="Name">The VM.</param>
 /// <param name="Incarnation">Which start is meant; a later one is left alone. Null means whichever is there.</param>
 /// <param name="Reason">Why, for the audit log.</param>
-public sealed record StopVm(string Name, Guid? Incarnation = null, string? Reason = null) : TableCommand
+/// <param name="Since">Stop it only if nothing was reported of it since this time: what was concluded from an older record may be wrong by now.</param>
+public sealed record StopVm(string Name, Guid? Incarnation = null, string? Reason = null, DateTimeOffset? Since = null) : TableCommand
 {
     internal override string VmName => Name;
 }

@@ -157,7 +157,8 @@ internal static class TenantRules
         }
 
         // The start that is meant has ended before, which is what was asked for; the name's new owner is left alone.
-        return stop.Incarnation is { } meant && meant != vm.Incarnation ? Unchanged(slice) : Without(slice, "stop", stop.Reason);
+        bool another = (stop.Incarnation is { } meant && meant != vm.Incarnation) || (stop.Since is { } since && since != vm.Since);
+        return another ? Unchanged(slice) : Without(slice, "stop", stop.Reason);
     }
 
     private static Decision Evict(TableSlice slice, EvictVm evict, DateTimeOffset now)
