@@ -1,3 +1,4 @@
+using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Sqlite;
 
 namespace KaslrMt.Tenants;
@@ -9,14 +10,19 @@ public static class TenantStores
 
     /// <summary>Opens it, creating it where it is missing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.LocationInvalid"/>; else as the store's own opening.</exception>
-    public static Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancel = default)
+    public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
         KeyRingFile keys = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile);
         string location = settings.Store ?? $"{SqliteScheme}{Path.Combine(settings.StateDirectory, "tenants.db")}";
         if (location.StartsWith(SqliteScheme, StringComparison.Ordinal) && location.Length > SqliteScheme.Length)
         {
-            return Task.FromResult<ITenantStore>(SqliteTenantStore.Open(location[SqliteScheme.Length..], keys));
+            return SqliteTenantStore.Open(location[SqliteScheme.Length..], keys);
+        }
+
+        if (EtcdLocation.IsOne(location))
+        {
+            return await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), settings.Etcd, keys, cancel).ConfigureAwait(false);
         }
 
         throw new KaslrMtException(

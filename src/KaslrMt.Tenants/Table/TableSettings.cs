@@ -1,3 +1,5 @@
+using KaslrMt.Tenants.Etcd;
+
 namespace KaslrMt.Tenants;
 
 /// <summary>Where the table is and how this host takes part in it.</summary>
@@ -14,6 +16,9 @@ public sealed record TableSettings
 
     /// <summary>The file of key-encryption keys, or null for the usual places (<see cref="KeyRingFile.Find"/>).</summary>
     public string? KeyFile { get; init; }
+
+    /// <summary>How to get into etcd, where that is the store.</summary>
+    public EtcdAccess Etcd { get; init; } = new();
 
     /// <summary>How long this host counts as alive after its last sign of life; at least 5 seconds.</summary>
     public TimeSpan Lease { get; init; } = DefaultLease;

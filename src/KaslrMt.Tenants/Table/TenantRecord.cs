@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace KaslrMt.Tenants;
 
 /// <summary>A tenant as the table knows it. The key itself is elsewhere, sealed.</summary>
@@ -25,5 +27,6 @@ public sealed record TenantRecord
     public DateTimeOffset? KeyCreated { get; init; }
 
     /// <summary>Whether there is a key.</summary>
+    [JsonIgnore]
     public bool HasKey => KeyId is not null;
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
+using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Sqlite;
 
 namespace KaslrMt.Tenants.Tests.Faults;
@@ -24,11 +25,9 @@ internal static class Worker
         _ => 64,
     };
 
-    internal static async Task<ITenantStore> OpenAsync(string location, KeyRingFile keys, StoreHooks hooks)
-    {
-        await Task.Yield();
-        return SqliteTenantStore.Open(location["sqlite:".Length..], keys, hooks);
-    }
+    internal static async Task<ITenantStore> OpenAsync(string location, KeyRingFile keys, StoreHooks hooks) => EtcdLocation.IsOne(location)
+        ? await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), new EtcdAccess(), keys, hooks)
+        : SqliteTenantStore.Open(location["sqlite:".Length..], keys, hooks);
 
     private static async Task<int> CrashAsync(string location, string keys, string change, string step)
     {
