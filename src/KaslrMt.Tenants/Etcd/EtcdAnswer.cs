@@ -8,7 +8,10 @@ namespace KaslrMt.Tenants.Etcd;
 /// <param name="Ranges">What its reads found, in their order.</param>
 internal sealed record EtcdAnswer(bool Succeeded, long Revision, IReadOnlyList<List<EtcdPair>> Ranges)
 {
-    internal static EtcdAnswer Of(JsonElement answer)
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.EtcdAnswer"/>.</exception>
+    internal static EtcdAnswer Of(JsonElement answer) => EtcdShape.Read(() => Parse(answer));
+
+    private static EtcdAnswer Parse(JsonElement answer)
     {
         List<List<EtcdPair>> ranges = [];
         if (answer.TryGetProperty("responses", out JsonElement responses))
@@ -27,5 +30,5 @@ internal sealed record EtcdAnswer(bool Succeeded, long Revision, IReadOnlyList<L
     }
 
     /// <summary>The one pair of a read of one key.</summary>
-    internal EtcdPair One(int index) => Ranges[index] is [EtcdPair pair, ..] ? pair : EtcdPair.None;
+    internal EtcdPair One(int index) => EtcdShape.Read(() => Ranges[index] is [EtcdPair pair, ..] ? pair : EtcdPair.None);
 }

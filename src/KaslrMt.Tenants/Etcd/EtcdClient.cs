@@ -21,6 +21,7 @@ internal sealed class EtcdClient : IDisposable
     private readonly Uri[] _endpoints;
     private volatile string? _token;
     private int _current;
+    private int _streams;
     private long _calls;
 
     internal EtcdClient(EtcdLocation location, EtcdAccess access)
@@ -38,6 +39,7 @@ internal sealed class EtcdClient : IDisposable
 
         // Hosts of a cluster begin at different members.
         _current = RandomNumberGenerator.GetInt32(_endpoints.Length);
+        _streams = _current;
     }
 
     /// <summary>Round trips so far.</summary>
@@ -99,15 +101,21 @@ internal sealed class EtcdClient : IDisposable
         }
     }
 
-    /// <summary>Opens a stream of answers at the current endpoint; the next call to this uses the next endpoint.</summary>
+    /// <summary>Opens a stream of answers; each call uses the next endpoint, since a member that is cut off keeps a stream open and silent.</summary>
     internal async Task<HttpResponseMessage> StreamAsync(string path, JsonObject request, CancellationToken cancel)
     {
-        Uri endpoint = _endpoints[(Interlocked.Increment(ref _current) & int.MaxValue) % _endpoints.Length];
-        Volatile.Write(ref _current, Array.IndexOf(_endpoints, endpoint));
+        Uri endpoint = _endpoints[(Interlocked.Increment(ref _streams) & int.MaxValue) % _endpoints.Length];
         using HttpRequestMessage message = Message(endpoint, path, request, await TokenAsync(endpoint, cancel).ConfigureAwait(false));
         HttpResponseMessage response = await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancel).ConfigureAwait(false);
-        response.EnsureSuccessStatusCode();
-        return response;
+        if (response.IsSuccessStatusCode)
+        {
+            return response;
+        }
+
+        // The token may have ended: the next attempt gets a new one.
+        _token = null;
+        response.Dispose();
+        throw new HttpRequestException($"{endpoint.Authority} refused the stream", null, response.StatusCode);
     }
 
     /// <summary>What an answer's error says, or null when it is a result.</summary>

@@ -20,6 +20,8 @@ internal sealed record EtcdSeal(int Schema, Guid StoreId, int KekVersion, byte[]
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     UseStringEnumConverter = true,
+    RespectRequiredConstructorParameters = true,
+    RespectNullableAnnotations = true,
     Converters = [typeof(PolicyConverter)])]
 [JsonSerializable(typeof(TenantRecord))]
 [JsonSerializable(typeof(VmRecord))]

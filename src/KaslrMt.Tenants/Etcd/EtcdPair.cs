@@ -12,22 +12,16 @@ internal readonly record struct EtcdPair(string Key, byte[] Value, long Modified
     internal bool Exists => Modified != 0;
 
     /// <summary>The pairs of a range's answer.</summary>
-    internal static List<EtcdPair> In(JsonElement range)
-    {
-        List<EtcdPair> pairs = [];
-        if (range.TryGetProperty("kvs", out JsonElement all))
-        {
-            pairs.AddRange(all.EnumerateArray().Select(Of));
-        }
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.EtcdAnswer"/>.</exception>
+    internal static List<EtcdPair> In(JsonElement range) => EtcdShape.Read<List<EtcdPair>>(
+        () => range.TryGetProperty("kvs", out JsonElement all) ? [.. all.EnumerateArray().Select(Of)] : []);
 
-        return pairs;
-    }
-
-    internal static EtcdPair Of(JsonElement pair) => new(
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.EtcdAnswer"/>.</exception>
+    internal static EtcdPair Of(JsonElement pair) => EtcdShape.Read(() => new EtcdPair(
         EtcdTransaction.Decode(pair.GetProperty("key").GetString()!),
         pair.TryGetProperty("value", out JsonElement value) ? value.GetBytesFromBase64() : [],
         Number(pair, "mod_revision"),
-        Number(pair, "create_revision"));
+        Number(pair, "create_revision")));
 
     /// <summary>A 64-bit number, which the gateway writes as a string and leaves out when it is 0.</summary>
     internal static long Number(JsonElement element, string name) => !element.TryGetProperty(name, out JsonElement number)

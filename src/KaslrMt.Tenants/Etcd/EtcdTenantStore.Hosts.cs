@@ -68,7 +68,7 @@ public sealed partial class EtcdTenantStore
         EtcdAnswer read = await TransactAsync(new EtcdTransaction().Read(_keys.Host(host.Id)).Read(_keys.Lease(host.Id)), cancel).ConfigureAwait(false);
         HostRecord? record = read.One(0).Read(EtcdJson.Default.HostRecord);
         bool existing = read.One(1).Exists;
-        long id = existing ? Convert.ToInt64(Text(read.One(1)), 16) : await GrantAsync(lease, cancel).ConfigureAwait(false);
+        long id = existing ? EtcdShape.Read(() => Convert.ToInt64(Text(read.One(1)), 16)) : await GrantAsync(lease, cancel).ConfigureAwait(false);
         if (existing && !await KeepAliveAsync(id, cancel).ConfigureAwait(false))
         {
             return null;
@@ -98,12 +98,16 @@ public sealed partial class EtcdTenantStore
         return (await TransactAsync(txn, cancel).ConfigureAwait(false)).Succeeded ? id : null;
     }
 
-    private async Task<long> GrantAsync(TimeSpan lease, CancellationToken cancel) => EtcdPair.Number(
-        await CallAsync("/v3/lease/grant", new JsonObject { ["TTL"] = $"{(long)Math.Ceiling(lease.TotalSeconds)}" }, cancel).ConfigureAwait(false), "ID");
+    private async Task<long> GrantAsync(TimeSpan lease, CancellationToken cancel)
+    {
+        var request = new JsonObject { ["TTL"] = $"{(long)Math.Ceiling(lease.TotalSeconds)}" };
+        JsonElement answer = await CallAsync("/v3/lease/grant", request, cancel).ConfigureAwait(false);
+        return EtcdShape.Read(() => EtcdPair.Number(answer, "ID"));
+    }
 
     private async Task<bool> KeepAliveAsync(long lease, CancellationToken cancel)
     {
         JsonElement answer = await CallAsync("/v3/lease/keepalive", new JsonObject { ["ID"] = $"{lease}" }, cancel).ConfigureAwait(false);
-        return answer.TryGetProperty("result", out JsonElement result) && EtcdPair.Number(result, "TTL") > 0;
+        return EtcdShape.Read(() => answer.TryGetProperty("result", out JsonElement result) && EtcdPair.Number(result, "TTL") > 0);
     }
 }

@@ -10,6 +10,7 @@ namespace KaslrMt.Tenants.Etcd;
 /// <remarks>
 /// <para>A change is two round trips: one transaction reads the slice, a second writes it if nothing of it has changed since (by revisions, never by
 /// etcd's locks). Whoever loses the race reads again. A start needs two, a stop that does not know its tenant three.</para>
+/// <para>When an answer is lost the write is sent again and does nothing the second time; the outcome then says that nothing changed.</para>
 /// <para>A purged key is deleted and etcd's history compacted. etcd does not overwrite: the sealed key stays in free pages of its database until a
 /// defragmentation (<see cref="ScrubAsync"/>), and in its log and snapshots until it drops those.</para>
 /// </remarks>
@@ -81,6 +82,12 @@ public sealed partial class EtcdTenantStore : ITenantStore
             }
 
             EtcdSlice slice = await ReadAsync(command, cancel).ConfigureAwait(false);
+            if (attempt > 0 && command is RemoveTenant && slice.Slice.Tenant is null)
+            {
+                // Our first attempt arrived though its answer did not.
+                return new Outcome(null, null, KeyEffect.None, Changed: false, TenantKey: null);
+            }
+
             if (await TryApplyAsync(Pinned(command, slice), slice, actor, cancel).ConfigureAwait(false) is { } outcome)
             {
                 return outcome;

@@ -42,7 +42,7 @@ internal static class SqliteRows
         Policy = Policy.Parse(row.GetString(5)),
         Release = Text(row, 6),
         Status = (VmStatus)row.GetInt32(7),
-        Incarnation = new Guid(Bytes(row, 8)),
+        Incarnation = Bytes(row, 8) is { Length: 16 } incarnation ? new Guid(incarnation) : throw Malformed(row.GetString(0)),
         Processes = [.. row.GetString(9).Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(ProcessMark.Parse)],
         Started = Time(row, 10),
         Since = Time(row, 11),
@@ -64,6 +64,9 @@ internal static class SqliteRows
     };
 
     internal static string Processes(ImmutableArray<ProcessMark> processes) => string.Join(' ', processes);
+
+    private static KaslrMtException Malformed(string vm) =>
+        new(TenantErrors.StoreCorrupt, $"the record of VM '{vm}' is malformed", "run 'kaslrmt store check'");
 
     private static DateTimeOffset Time(SqliteDataReader row, int column) => DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(column));
 
