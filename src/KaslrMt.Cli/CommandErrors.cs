@@ -3,6 +3,9 @@ namespace KaslrMt.Cli;
 /// <summary>The command's own errors (KMT90xx).</summary>
 internal static class CommandErrors
 {
+    /// <summary>A fault of this program.</summary>
+    public static readonly ErrorCode Internal = new(9000, ErrorCategory.Host);
+
     /// <summary>An option or argument is unknown, missing or malformed.</summary>
     public static readonly ErrorCode Usage = new(9001, ErrorCategory.Usage);
 
@@ -23,4 +26,16 @@ internal static class CommandErrors
 
     /// <summary>The VM cannot be verified: it boots with its kernel's own KASLR, or is still starting.</summary>
     public static readonly ErrorCode NoLayout = new(9007, ErrorCategory.Usage);
+
+    /// <summary>A file operation of the host's failed where no more precise error says which.</summary>
+    public static readonly ErrorCode FileOperation = new(9008, ErrorCategory.Host);
+
+    /// <summary>This process ran out of memory.</summary>
+    public static readonly ErrorCode OutOfMemory = new(9009, ErrorCategory.Host);
+
+    /// <summary>Standard output cannot be written.</summary>
+    public static readonly ErrorCode Output = new(9010, ErrorCategory.Host);
+
+    /// <summary>The file for the guest's console cannot be written.</summary>
+    public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 }

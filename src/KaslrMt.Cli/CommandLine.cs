@@ -1,6 +1,9 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
+using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Output;
+using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli;
 
@@ -9,55 +12,107 @@ internal static class CommandLine
 {
     private const string Description =
         "Kernel address-space randomization for hosts of many tenants: the host chooses where a guest kernel's six regions lie. "
-        + "All VMs of a tenant share the secret layout that memory deduplication needs; guests run their own unmodified kernels.";
+        + "All VMs of a tenant share the secret layout that memory deduplication needs; guests run their own unmodified kernels";
+
+    private const int LongestMessage = 2000;
+
+    // An argument that begins with @ is what it is: no file is read for it.
+    private static readonly ParserConfiguration Parsing = new() { ResponseFileTokenReplacer = null };
 
     /// <summary>Runs one call of the command.</summary>
+    /// <param name="args">The words behind <c>kaslrmt</c>.</param>
+    /// <param name="output">Takes the report; flushed at the end.</param>
+    /// <param name="error">Takes errors and a VM owner's own lines.</param>
     /// <returns>The exit code.</returns>
     public static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error)
     {
-        var root = new RootCommand(Description)
-        {
-            KernelCommand.Create(),
-            LayoutCommand.Create(),
-            ImageCommand.Create(),
-            RunCommand.Create(),
-            PsCommand.Create(),
-            StopCommand.Create(),
-            ShowCommand.Create(),
-            VerifyCommand.Create(),
-            KeyCommand.Create(),
-            DoctorCommand.Create(),
-        };
-        HelpWithExamples.Install(root);
-        ParseResult parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0)
-        {
-            string remedy = parsed.CommandResult.Command == root ? "kaslrmt --help" : $"kaslrmt {parsed.CommandResult.Command.Name} --help";
-            await error.WriteLineAsync($"kaslrmt: {CommandErrors.Usage}: {parsed.Errors[0].Message.TrimEnd('.')}; see '{remedy}'").ConfigureAwait(false);
-            return ExitCode.Usage;
-        }
-
         try
         {
-            // Errors are ours to report; and a VM's owner ends its VM itself, so no timeout cuts the clean-up short.
-            var configuration = new InvocationConfiguration
-            {
-                EnableDefaultExceptionHandler = false,
-                ProcessTerminationTimeout = null,
-                Output = output,
-                Error = error,
-            };
-            return await parsed.InvokeAsync(configuration).ConfigureAwait(false);
+            int code = await InvokeAsync(args, output, error).ConfigureAwait(false);
+            await output.FlushAsync().ConfigureAwait(false);
+            return code;
         }
         catch (KaslrMtException failure)
         {
-            await error.WriteLineAsync($"kaslrmt: {failure.Code}: {failure.Message}").ConfigureAwait(false);
-            return ExitCode.Of(failure.Category);
+            return Fail(error, failure);
         }
         catch (OperationCanceledException)
         {
             await error.WriteLineAsync("kaslrmt: interrupted").ConfigureAwait(false);
             return ExitCode.Interrupted;
         }
+        catch (OutOfMemoryException cause)
+        {
+            return Fail(error, new(CommandErrors.OutOfMemory, "this process ran out of memory", "free some memory, or raise its limit (ulimit -v, cgroup)", cause));
+        }
+        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException)
+        {
+            return Fail(error, new(
+                CommandErrors.FileOperation, $"a file operation failed: {FileProblem.Reason(cause)}", $"look at the disk and its permissions; {Debugging.Hint}", cause));
+        }
+        catch (Exception cause)
+        {
+            // Its message may hold anything, so its type must do.
+            return Fail(error, new(CommandErrors.Internal, $"internal error ({cause.GetType().Name})", $"please report it; {Debugging.Hint}", cause));
+        }
+    }
+
+    private static async Task<int> InvokeAsync(string[] args, TextWriter output, TextWriter error)
+    {
+        (string[] own, string[] qemu) = RunCommand.Split(args);
+        RootCommand root = CreateRoot(qemu);
+        ParseResult parsed = root.Parse(own, Parsing);
+        if (parsed.CommandResult.Command is { Subcommands.Count: > 0, Action: null } group && parsed.Tokens.All(token => token.Type == TokenType.Command))
+        {
+            HelpPage.Print(output, group);
+            return ExitCode.Usage;
+        }
+
+        if (UsageProblem.Of(parsed) is { } problem)
+        {
+            throw problem;
+        }
+
+        // Errors are ours to report; and a VM's owner ends its VM itself, so no timeout cuts the clean-up short.
+        var configuration = new InvocationConfiguration
+        {
+            EnableDefaultExceptionHandler = false,
+            ProcessTerminationTimeout = null,
+            Output = output,
+            Error = error,
+        };
+        return await parsed.InvokeAsync(configuration).ConfigureAwait(false);
+    }
+
+    private static RootCommand CreateRoot(string[] qemuArguments)
+    {
+        var root = new RootCommand(Description)
+        {
+            KernelCommand.Create(),
+            LayoutCommand.Create(),
+            ImageCommand.Create(),
+            RunCommand.Create(qemuArguments),
+            PsCommand.Create(),
+            StopCommand.Create(),
+            ShowCommand.Create(),
+            VerifyCommand.Create(),
+            KeyCommand.Create(),
+            DoctorCommand.Create(),
+            DemoCommand.Create(),
+        };
+        HelpPage.Install(root);
+        VersionLine.Install(root);
+        return root;
+    }
+
+    private static int Fail(TextWriter error, KaslrMtException failure)
+    {
+        error.WriteLine($"kaslrmt: {failure.Code}: {Printable.Of(failure.Message, LongestMessage)}");
+        if (Debugging.IsOn)
+        {
+            error.WriteLine(failure.ToString());
+        }
+
+        return ExitCode.Of(failure.Category);
     }
 }

@@ -3,10 +3,10 @@ using System.Text;
 namespace KaslrMt.Hypervisors;
 
 /// <summary>Makes text from outside (QEMU, the guest, the operator) fit for one line of a message.</summary>
-internal static class Printable
+public static class Printable
 {
     /// <summary>The text without control characters, at most <paramref name="limit"/> characters of it.</summary>
-    internal static string Of(string? text, int limit = 400)
+    public static string Of(string? text, int limit = 400)
     {
         StringBuilder clean = new();
         foreach (char c in text ?? "")

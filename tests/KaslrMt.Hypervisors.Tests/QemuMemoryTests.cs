@@ -14,7 +14,7 @@ public sealed class QemuMemoryTests : IDisposable
     [InlineData("pc", 0xc0000000)]
     [InlineData("q35", 0x80000000)]
     [InlineData("microvm", 0xc0000000)]
-    public async Task Reads_equal_what_QEMU_itself_says_on_both_sides_of_the_hole(string machine, ulong lowEnd)
+    public async Task Reads_reach_the_last_byte_of_ram_on_both_sides_of_the_hole_and_not_one_further(string machine, ulong lowEnd)
     {
         using VmFolder folder = _scratch.Runtime.Claim("memory");
         await using VirtualMachine vm = await VirtualMachine.StartAsync(
@@ -25,7 +25,6 @@ public sealed class QemuMemoryTests : IDisposable
         memory.Read(new PhysicalAddress(HaltingKernel.Base), code);
         Assert.Equal([0xfa, 0xf4, 0xeb, 0xfd], code);
 
-        // A mark written through the debugger's way (gdbstub shares it with pmemsave) would need a guest; the edges tell as much.
         byte[] two = new byte[2];
         memory.Read(new PhysicalAddress(lowEnd - 2), two);
         memory.Read(new PhysicalAddress(4 * ByteSize.GiB), two);

@@ -62,7 +62,7 @@ public sealed class RuntimeDirectoryTests : IDisposable
         int holders = 0, most = 0, won = 0;
         await Task.WhenAll(Enumerable.Range(0, 6).Select(worker => Task.Run(() =>
         {
-            for (int i = 0; i < 60; i++)
+            for (int i = 0; i < 600; i++)
             {
                 if (worker == 0)
                 {

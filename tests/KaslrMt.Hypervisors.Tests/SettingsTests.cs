@@ -65,6 +65,20 @@ public sealed class SettingsTests : IDisposable
     }
 
     [Fact]
+    public void A_microvm_under_tcg_is_told_what_it_cannot_measure_unless_the_user_did()
+    {
+        AcceleratorChoice tcg = new(Accelerator.Tcg, ""), kvm = new(Accelerator.Kvm, "");
+        Assert.Equal("tsc_early_khz=7 reboot=t a -- b", GuestClock.Complete("a -- b", QemuMachine.Microvm, tcg, () => 7));
+        Assert.Equal("tsc_early_khz=7 reboot=t", GuestClock.Complete(null, QemuMachine.Microvm, tcg, () => 7));
+        Assert.Equal("reboot=t tsc_early_khz=9", GuestClock.Complete("tsc_early_khz=9", QemuMachine.Microvm, tcg, () => 7));
+        Assert.Equal("reboot=t a", GuestClock.Complete("a", QemuMachine.Microvm, tcg, () => null));
+        Assert.Equal("reboot=t a", GuestClock.Complete("a", QemuMachine.MicrovmWithoutAcpi, tcg, () => 7));
+        Assert.Equal("a", GuestClock.Complete("a", QemuMachine.Microvm, kvm, () => 7));
+        Assert.Equal("a", GuestClock.Complete("a", QemuMachine.Pc, tcg, () => 7));
+        Assert.InRange(GuestClock.HostTscKilohertz() ?? 0, 100_000, 10_000_000);
+    }
+
+    [Fact]
     public void Unknown_words_are_refused_with_the_known_ones()
     {
         Assert.Contains("q35", Assert.Throws<KaslrMtException>(() => QemuMachine.Parse("isapc")).Message, StringComparison.Ordinal);

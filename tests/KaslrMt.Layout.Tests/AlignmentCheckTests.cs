@@ -32,8 +32,10 @@ public class AlignmentCheckTests
         AlignmentCheck.Verify(sound.Regions.AsSpan(), SampleVms.Kernel61, Memory);
         RegionLayout[] broken = [.. sound.Regions];
         uint alignment = (uint)Math.Min(address & (~address + 1), 1UL << 20);
-        broken[(int)region] = new RegionLayout(region, Scope.PerVm, address, 0, new RegionWindow(region, new KaslrConfig(address, alignment, alignment, 0)));
-        KaslrMtException failure = SampleVms.Fails(LayoutErrors.LayoutUnsound, () => AlignmentCheck.Verify(broken, SampleVms.Kernel61, Memory));
+        var window = new RegionWindow(region, new KaslrConfig(address, alignment, alignment, KaslrFlags.None));
+        broken[(int)region] = new RegionLayout(region, Scope.PerVm, address, Slot: 0, window);
+        KaslrMtException failure = SampleVms.Fails(LayoutErrors.LayoutUnsound, () =>
+            AlignmentCheck.Verify(broken, SampleVms.Kernel61, Memory));
         Assert.DoesNotContain("0x", failure.Message, StringComparison.Ordinal);
     }
 

@@ -49,7 +49,8 @@ internal sealed class ChiSquare(int bins)
 
     internal bool IsUniform() => Math.Abs(Deviate()) < Limit;
 
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"chi-square over {bins} bins: {Deviate():F2} standard deviations");
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"chi-square over {bins} bins: {Deviate():F2} standard deviations");
 
     private ulong SlotsInBin(ulong bin, ulong slots, bool upper)
     {

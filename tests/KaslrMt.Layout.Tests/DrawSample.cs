@@ -5,7 +5,8 @@ internal sealed class DrawSample
 {
     internal const int Size = 20_000;
 
-    private readonly Dictionary<Region, (ulong Slot, ulong Slots)[]> _draws = LayoutNames.Regions.ToDictionary(region => region, _ => new (ulong, ulong)[Size]);
+    private readonly Dictionary<Region, (ulong Slot, ulong Slots)[]> _draws =
+        LayoutNames.Regions.ToDictionary(region => region, _ => new (ulong, ulong)[Size]);
 
     internal DrawSample(Policy policy, IAddressProducer producer)
     {

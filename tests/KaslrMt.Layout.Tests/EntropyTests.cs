@@ -14,7 +14,8 @@ public class EntropyTests(ITestOutputHelper output)
     public void Every_region_has_at_least_the_stock_entropy_even_to_who_knows_the_others(long mib)
     {
         GuestMemoryMap memory = SampleVms.Pc((ulong)mib * ByteSize.MiB);
-        foreach (KernelGeometry kernel in (KernelGeometry[])[SampleVms.Kernel61, SampleVms.Kernel612, KernelGeometry.Usual(57_575_404, 16 << 20)])
+        KernelGeometry[] kernels = [SampleVms.Kernel61, SampleVms.Kernel612, KernelGeometry.Usual(57_575_404, 16 << 20)];
+        foreach (KernelGeometry kernel in kernels)
         {
             if (mib == 128 && kernel.Alignment > 2 << 20)
             {
@@ -25,7 +26,8 @@ public class EntropyTests(ITestOutputHelper output)
             foreach (Policy policy in PoliciesThatDiffer())
             {
                 KaslrEntropy ours = LayoutEntropy.Of(kernel, memory, policy);
-                Assert.All(LayoutNames.Regions.Except([Region.KernelPhysical]), region => Assert.True(ours[region].Least >= stock[region].Marginal - 1e-9, $"{policy} {region}"));
+                Assert.All(LayoutNames.Regions.Except([Region.KernelPhysical]), region =>
+                    Assert.True(ours[region].Least >= stock[region].Marginal - 1e-9, $"{policy} {region}"));
                 Assert.True(ours.JointMemory > stock.JointMemory + 3);
                 Assert.True(ours.Joint > stock.Joint);
                 Assert.All(MemoryRegions, region => Assert.True(ours[region].Marginal >= ours[region].Conditional - 1e-9));
@@ -58,12 +60,14 @@ public class EntropyTests(ITestOutputHelper output)
         KaslrEntropy ours = LayoutEntropy.Of(SampleVms.Kernel612, memory, Policy.Default);
         KaslrEntropy stock = StockKaslr.EntropyOf(SampleVms.Kernel612, memory, StockDirectMap.ZoneDevice);
         KaslrEntropy padded = StockKaslr.EntropyOf(SampleVms.Kernel612, memory, StockDirectMap.Padded);
-        foreach ((string name, KaslrEntropy entropy) in ((string, KaslrEntropy)[])[("ours", ours), ("stock", stock), ("stock without ZONE_DEVICE", padded)])
+        (string, KaslrEntropy)[] all = [("ours", ours), ("stock", stock), ("stock without ZONE_DEVICE", padded)];
+        foreach ((string name, KaslrEntropy entropy) in all)
         {
             output.WriteLine($"{name}: physmap, vmalloc, vmemmap together {entropy.JointMemory:F3} bits, all six {entropy.Joint:F3} bits");
             foreach (RegionEntropy region in entropy.Regions)
             {
-                output.WriteLine($"  {region.Region.Name()}: marginal {region.Marginal:F3}, conditional {region.Conditional:F3}, least {region.Least:F3}");
+                output.WriteLine($"  {region.Region.Name()}: {region.Marginal:F3} alone, {region.Conditional:F3} given the earlier");
+                output.WriteLine($"    at least {region.Least:F3}");
             }
         }
 
@@ -83,7 +87,7 @@ public class EntropyTests(ITestOutputHelper output)
         foreach (ulong remaining in (ulong[])[20 * ByteSize.GiB + ByteSize.GiB / 2, 7 * ByteSize.GiB, 11 * ByteSize.GiB + 12345])
         {
             RegionEntropy[] computed = StockKaslr.Memory(remaining);
-            var outcomes = new Dictionary<(ulong Physmap, ulong Vmalloc, ulong Vmemmap), double>();
+            var outcomes = new Dictionary<Bases, double>();
             Walk(remaining, 0, [], 1.0, outcomes);
             Assert.Equal(1, outcomes.Values.Sum(), 9);
             Assert.Equal(Entropy(outcomes.Values), computed.Sum(region => region.Conditional), 9);
@@ -130,11 +134,11 @@ public class EntropyTests(ITestOutputHelper output)
     private static IEnumerable<Policy> PoliciesThatDiffer() => Policy.All.Where(policy =>
         ((Region[])[Region.KernelPhysical, Region.KernelVirtual, Region.Modules]).All(region => policy.ScopeOf(region) == Scope.PerVm));
 
-    private static void Walk(ulong remaining, ulong at, ulong[] bases, double probability, Dictionary<(ulong Physmap, ulong Vmalloc, ulong Vmemmap), double> outcomes)
+    private static void Walk(ulong remaining, ulong at, ulong[] bases, double probability, Dictionary<Bases, double> outcomes)
     {
         if (bases.Length == 3)
         {
-            outcomes[(bases[0], bases[1], bases[2])] = probability;
+            outcomes[new Bases(bases[0], bases[1], bases[2])] = probability;
             return;
         }
 
@@ -146,9 +150,11 @@ public class EntropyTests(ITestOutputHelper output)
         }
     }
 
-    private static IEnumerable<double> Totals(
-        Dictionary<(ulong Physmap, ulong Vmalloc, ulong Vmemmap), double> outcomes, Func<(ulong Physmap, ulong Vmalloc, ulong Vmemmap), ulong> part) =>
+    private static IEnumerable<double> Totals(Dictionary<Bases, double> outcomes, Func<Bases, ulong> part) =>
         outcomes.GroupBy(outcome => part(outcome.Key), outcome => outcome.Value, (_, probabilities) => probabilities.Sum());
 
-    private static double Entropy(IEnumerable<double> probabilities) => -probabilities.Sum(probability => probability * Math.Log2(probability));
+    private static double Entropy(IEnumerable<double> probabilities) =>
+        -probabilities.Sum(probability => probability * Math.Log2(probability));
+
+    private readonly record struct Bases(ulong Physmap, ulong Vmalloc, ulong Vmemmap);
 }

@@ -43,11 +43,13 @@ public class GeometryTests
             Gen.Choose(0, 1024).Select(value => 0xffff_ffff_8000_0000 + ((ulong)value << 20)),
             Gen.Choose(0, int.MaxValue).Select(value => ulong.MaxValue - (ulong)value),
             Gen.Elements<ulong>(0UL, 1, 0x100_0000, 0x20_0000, ulong.MaxValue));
-        Prop.ForAll(numbers.ArrayOf(4).ToArbitrary(), Gen.Elements(0u, 1u, 2u << 20, 4u << 20, 16u << 20, uint.MaxValue).ToArbitrary(), (n, alignment) =>
+        Arbitrary<uint> alignments = Gen.Elements(0u, 1u, 2u << 20, 4u << 20, 16u << 20, uint.MaxValue).ToArbitrary();
+        Prop.ForAll(numbers.ArrayOf(4).ToArbitrary(), alignments, (n, alignment) =>
         {
             try
             {
-                var kernel = new KernelGeometry(new VirtualAddress(n[0]), n[1], alignment, new PhysicalAddress(n[2]), new VirtualAddress(n[3]));
+                var kernel = new KernelGeometry(
+                    new VirtualAddress(n[0]), n[1], alignment, new PhysicalAddress(n[2]), new VirtualAddress(n[3]));
                 SampleVms.Plan(Policy.Default, kernel: kernel, memory: SampleVms.Pc(16 * ByteSize.GiB)).Dispose();
                 StockKaslr.PhysicalSlots(kernel, SampleVms.Pc(16 * ByteSize.GiB));
                 return true;
@@ -64,10 +66,12 @@ public class GeometryTests
     {
         var map = new GuestMemoryMap(
             [SampleVms.Range(0x10_0000, 0x70_0000), SampleVms.Range(0, 0x9_fc00), SampleVms.Range(0x100_0000, 0)],
-            [SampleVms.Range(0x30_0000, 0x10_0000), SampleVms.Range(0x20_0000, 0x10_0000), SampleVms.Range(0x28_0000, 0x1000), SampleVms.Range(0, 0)]);
+            [SampleVms.Range(0x30_0000, 0x10_0000), SampleVms.Range(0x20_0000, 0x10_0000), SampleVms.Range(0x28_0000, 0x1000), default]);
         Assert.Equal([SampleVms.Range(0, 0x9_fc00), SampleVms.Range(0x10_0000, 0x70_0000)], map.Ram.AsEnumerable());
         Assert.Equal([SampleVms.Range(0x20_0000, 0x20_0000)], map.Reserved.AsEnumerable());
-        Assert.Equal([SampleVms.Range(0, 0x9_fc00), SampleVms.Range(0x10_0000, 0x10_0000), SampleVms.Range(0x40_0000, 0x40_0000)], map.Free());
+        PhysicalRange[] free =
+            [SampleVms.Range(0, 0x9_fc00), SampleVms.Range(0x10_0000, 0x10_0000), SampleVms.Range(0x40_0000, 0x40_0000)];
+        Assert.Equal(free, map.Free());
         Assert.Equal(0x80_0000UL, map.RamEnd.Value);
         Assert.Equal(0x79_fc00UL, map.RamSize.Bytes);
     }

@@ -19,7 +19,12 @@ public class GoldenTests
             var kernel = KernelGeometry.Usual(
                 ulong.Parse(column[4], CultureInfo.InvariantCulture), uint.Parse(column[5], CultureInfo.InvariantCulture));
             using KernelLayout layout = LayoutPlanner.Plan(
-                kernel, new GuestMemoryMap(Ranges(column[6]), Ranges(column[7])), Policy.Parse(column[1]), key, seed, AddressProducers.Parse(column[0]));
+                kernel,
+                new GuestMemoryMap(Ranges(column[6]), Ranges(column[7])),
+                Policy.Parse(column[1]),
+                key,
+                seed,
+                AddressProducers.Parse(column[0]));
             Assert.Equal(column[8..], layout.Regions.Select(region => region.Base.ToString("x16", CultureInfo.InvariantCulture)));
             policies.Add((column[0], column[1]));
         }

@@ -112,7 +112,8 @@ public class GuestCommandLineTests
     [Fact]
     public void Whatever_the_line_is_the_key_is_never_left_in_it_nor_shown_in_an_error()
     {
-        string[] pieces = ["kaslr_mt", "kaslr-mt", "=", "\"", " ", "--", "-", Key, "-110010", "quiet", "nokaslr", "\t", "x", "kaslr_mt=" + Key + "-110010"];
+        string[] pieces =
+            ["kaslr_mt", "kaslr-mt", "=", "\"", " ", "--", "-", Key, "-110010", "quiet", "nokaslr", "\t", "x", $"kaslr_mt={Key}-110010"];
         Arbitrary<string> lines = Gen.Elements(pieces).ListOf().Select(string.Concat).ToArbitrary();
         Prop.ForAll(lines, line =>
         {

@@ -53,7 +53,8 @@ public class LayoutInvariantTests
                 Assert.Equal(region.Base, region.Window.BaseOf(region.Slot));
                 Assert.Equal(Math.Log2(region.Slots), region.EntropyBits);
                 Assert.Equal(layout.Policy.ScopeOf(region.Region), region.Scope);
-                Assert.All(region.Window.Windows, window => Assert.Equal(region.Scope == Scope.PerTenant, window.Flags.HasFlag(KaslrFlags.PerTenant)));
+                Assert.All(region.Window.Windows, window =>
+                    Assert.Equal(region.Scope == Scope.PerTenant, window.Flags.HasFlag(KaslrFlags.PerTenant)));
             });
         });
     }

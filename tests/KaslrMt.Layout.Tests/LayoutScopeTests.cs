@@ -20,7 +20,8 @@ public class LayoutScopeTests
                 for (int seed = 1; seed < 12; seed++)
                 {
                     using KernelLayout other = SampleVms.Plan(policy, key, seed, producer: AddressProducers.Parse(producer));
-                    Assert.All(PerTenant(policy), region => Assert.Equal((first[region].Base, first[region].Slots), (other[region].Base, other[region].Slots)));
+                    Assert.All(PerTenant(policy), region =>
+                        Assert.Equal((first[region].Base, first[region].Slots), (other[region].Base, other[region].Slots)));
                 }
             }
         }
@@ -32,8 +33,10 @@ public class LayoutScopeTests
     {
         foreach (Policy policy in Policy.All)
         {
-            using KernelLayout small = SampleVms.Plan(policy, seed: 1, memory: SampleVms.Pc(128 * ByteSize.MiB), producer: AddressProducers.Parse(producer));
-            using KernelLayout large = SampleVms.Plan(policy, seed: 2, memory: SampleVms.Pc(12 * ByteSize.TiB), producer: AddressProducers.Parse(producer));
+            using KernelLayout small = SampleVms.Plan(policy,
+                seed: 1, memory: SampleVms.Pc(128 * ByteSize.MiB), producer: AddressProducers.Parse(producer));
+            using KernelLayout large = SampleVms.Plan(policy,
+                seed: 2, memory: SampleVms.Pc(12 * ByteSize.TiB), producer: AddressProducers.Parse(producer));
             Assert.All(PerTenant(policy).Intersect(IndependentOfMemory), region => Assert.Equal(small[region].Base, large[region].Base));
         }
     }
@@ -106,9 +109,12 @@ public class LayoutScopeTests
         using VmSeed seed = SampleVms.Seed(1);
         LayoutPlanner.Plan(SampleVms.Kernel61, memory, default, key: null, seed, AddressProducers.Default).Dispose();
         LayoutPlanner.Plan(SampleVms.Kernel61, memory, Policy.All[^1], key, seed: null, AddressProducers.Default).Dispose();
-        SampleVms.Fails(LayoutErrors.KeyMissing, () => LayoutPlanner.Plan(SampleVms.Kernel61, memory, Policy.Default, null, seed, AddressProducers.Default));
-        SampleVms.Fails(LayoutErrors.SeedMissing, () => LayoutPlanner.Plan(SampleVms.Kernel61, memory, Policy.Default, key, null, AddressProducers.Default));
+        SampleVms.Fails(LayoutErrors.KeyMissing, () =>
+            LayoutPlanner.Plan(SampleVms.Kernel61, memory, Policy.Default, null, seed, AddressProducers.Default));
+        SampleVms.Fails(LayoutErrors.SeedMissing, () =>
+            LayoutPlanner.Plan(SampleVms.Kernel61, memory, Policy.Default, key, null, AddressProducers.Default));
     }
 
-    private static IEnumerable<Region> PerTenant(Policy policy) => LayoutNames.Regions.Where(region => policy.ScopeOf(region) == Scope.PerTenant);
+    private static IEnumerable<Region> PerTenant(Policy policy) =>
+        LayoutNames.Regions.Where(region => policy.ScopeOf(region) == Scope.PerTenant);
 }

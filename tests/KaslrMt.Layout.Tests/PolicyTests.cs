@@ -58,7 +58,8 @@ public class PolicyTests
     public void Names_are_what_commands_and_reports_use_and_are_read_back()
     {
         Assert.Equal(
-            ["kernel-physical", "kernel-virtual", "physmap", "vmalloc", "vmemmap", "modules"], LayoutNames.Regions.Select(region => region.Name()));
+            ["kernel-physical", "kernel-virtual", "physmap", "vmalloc", "vmemmap", "modules"],
+            LayoutNames.Regions.Select(region => region.Name()));
         Assert.Equal(["per-vm", "per-tenant"], Enum.GetValues<Scope>().Select(scope => scope.Name()));
         Assert.All(LayoutNames.Regions, region =>
         {

@@ -10,7 +10,9 @@ internal static class SampleVms
     internal static readonly KernelGeometry Kernel61 = KernelGeometry.Usual(53_243_444);
     internal static readonly KernelGeometry Kernel612 = KernelGeometry.Usual(57_575_404);
 
-    /// <summary>RAM as QEMU's pc machine places it (split at 3 GiB, 3.5 GiB when all fits below), an initrd at the top of low memory.</summary>
+    /// <summary>
+    /// RAM as QEMU's pc machine places it (split at 3 GiB, 3.5 GiB when all fits below), an initrd at the top of low memory.
+    /// </summary>
     internal static GuestMemoryMap Pc(ulong size, ulong initrd = 30 * ByteSize.MiB)
     {
         ulong low = size <= 0xe000_0000 ? size : 0xc000_0000;
@@ -28,7 +30,8 @@ internal static class SampleVms
     internal static TenantKey Key(int number) => TenantKey.Parse(KeyText(number));
 
     internal static string KeyText(int number) =>
-        Convert.ToBase64String(SHA256.HashData(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key {number}"))))[..32];
+        Convert.ToBase64String(
+            SHA256.HashData(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key {number}"))))[..32];
 
     internal static VmSeed Seed(int number) => VmSeed.FromHex(SeedText(number));
 
@@ -36,7 +39,12 @@ internal static class SampleVms
         Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"seed {number}"))));
 
     internal static KernelLayout Plan(
-        Policy policy, int key = 1, int seed = 1, GuestMemoryMap? memory = null, KernelGeometry? kernel = null, IAddressProducer? producer = null)
+        Policy policy,
+        int key = 1,
+        int seed = 1,
+        GuestMemoryMap? memory = null,
+        KernelGeometry? kernel = null,
+        IAddressProducer? producer = null)
     {
         using TenantKey tenantKey = Key(key);
         using VmSeed vmSeed = Seed(seed);

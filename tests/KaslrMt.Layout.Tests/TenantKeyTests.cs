@@ -169,7 +169,8 @@ public class TenantKeyTests
             catch (KaslrMtException failure)
             {
                 Assert.InRange(failure.Code.Number, 1101, 1108);
-                Assert.True((bytes ?? []).Length < 4 || !failure.ToString().Contains(Encoding.Latin1.GetString(bytes!), StringComparison.Ordinal));
+                Assert.True((bytes ?? []).Length < 4
+                    || !failure.ToString().Contains(Encoding.Latin1.GetString(bytes!), StringComparison.Ordinal));
             }
         }).QuickCheckThrowOnFailure();
     }

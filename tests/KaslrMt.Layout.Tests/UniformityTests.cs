@@ -1,6 +1,8 @@
 namespace KaslrMt.Layout.Tests;
 
-/// <summary>Every draw is uniform in its window, and regions tell nothing about each other. Keys and seeds are counted: no run differs.</summary>
+/// <summary>
+/// Every draw is uniform in its window, and regions tell nothing about each other. Keys and seeds are counted: no run differs.
+/// </summary>
 public class UniformityTests
 {
     // 7/8 of 2^64: a plain modulo gives the lowest seventh of these slots twice as often as the others.
@@ -113,7 +115,8 @@ public class UniformityTests
         using var key = TenantKey.Parse("0xf32v46a2k3y");
         using var next = TenantKey.Parse("0xf32v46a2k3z");
         const ulong Slots = 1UL << 40;
-        Assert.Equal(AddressProducers.Paper.DrawSlot(key, Region.Vmemmap, Slots), AddressProducers.Paper.DrawSlot(next, Region.KernelVirtual, Slots));
+        Assert.Equal(AddressProducers.Paper.DrawSlot(key, Region.Vmemmap, Slots),
+            AddressProducers.Paper.DrawSlot(next, Region.KernelVirtual, Slots));
         ulong[] ofKey = [.. LayoutNames.Regions.Select(region => AddressProducers.Default.DrawSlot(key, region, Slots))];
         ulong[] ofNext = [.. LayoutNames.Regions.Select(region => AddressProducers.Default.DrawSlot(next, region, Slots))];
         Assert.Equal(12, ofKey.Concat(ofNext).Distinct().Count());
@@ -127,7 +130,8 @@ public class UniformityTests
         {
             using TenantKey key = SampleVms.Key(i);
             using var seed = VmSeed.FromHex(Convert.ToHexString(key.Reveal()));
-            same += AddressProducers.Default.DrawSlot(key, Region.Vmemmap, 1UL << 32) == HkdfDraw.Slot(seed.Reveal(), Scope.PerVm, Region.Vmemmap, 1UL << 32) ? 1 : 0;
+            ulong ofKey = AddressProducers.Default.DrawSlot(key, Region.Vmemmap, 1UL << 32);
+            same += ofKey == HkdfDraw.Slot(seed.Reveal(), Scope.PerVm, Region.Vmemmap, 1UL << 32) ? 1 : 0;
         }
 
         Assert.Equal(0, same);

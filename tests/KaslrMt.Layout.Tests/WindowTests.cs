@@ -113,7 +113,8 @@ public class WindowTests
     [Fact]
     public void Kernel_physical_reaches_above_4_GiB()
     {
-        var window = new RegionWindow(Region.KernelPhysical, AvailableRanges.KernelPhysical(SampleVms.Kernel61, SampleVms.Pc(16 * GiB), Scope.PerVm));
+        var window = new RegionWindow(Region.KernelPhysical,
+            AvailableRanges.KernelPhysical(SampleVms.Kernel61, SampleVms.Pc(16 * GiB), Scope.PerVm));
         Assert.True(window.BaseOf(window.Slots - 1) > 16 * GiB);
         Assert.True(Enumerable.Range(0, (int)window.Slots).Count(slot => window.BaseOf((ulong)slot) >= 4 * GiB) > 6000);
     }
@@ -121,10 +122,13 @@ public class WindowTests
     [Fact]
     public void Too_little_memory_too_much_memory_and_an_initrd_that_leaves_no_room_are_memory_errors()
     {
-        KaslrMtException small = SampleVms.Fails(LayoutErrors.NoPhysicalSlot, () => SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(64 * ByteSize.MiB)));
+        KaslrMtException small = SampleVms.Fails(LayoutErrors.NoPhysicalSlot, () =>
+            SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(64 * ByteSize.MiB)));
         Assert.Contains("52 MiB", small.Problem, StringComparison.Ordinal);
-        SampleVms.Fails(LayoutErrors.NoPhysicalSlot, () => SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(128 * ByteSize.MiB, initrd: 90 * ByteSize.MiB)));
-        KaslrMtException large = SampleVms.Fails(LayoutErrors.MemoryTooLarge, () => SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(15 * TiB)));
+        SampleVms.Fails(LayoutErrors.NoPhysicalSlot, () =>
+            SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(128 * ByteSize.MiB, initrd: 90 * ByteSize.MiB)));
+        KaslrMtException large = SampleVms.Fails(LayoutErrors.MemoryTooLarge, () =>
+            SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(15 * TiB)));
         Assert.Equal(ErrorCategory.Memory, large.Category);
         using KernelLayout largest = SampleVms.Plan(Policy.Default, memory: SampleVms.Pc(15 * TiB - GiB));
         Assert.Equal(25 * TiB, largest.DirectMapSize);
@@ -135,7 +139,8 @@ public class WindowTests
     {
         var window = new KaslrConfig(0x1000, 0x3000, 0x1000, KaslrFlags.None);
         Assert.Equal(3UL, window.Slots);
-        Assert.True(window.IsSound && window.Contains(0x3000) && !window.Contains(0x4000) && !window.Contains(0x1001) && !window.Contains(0));
+        Assert.True(window.IsSound
+            && window.Contains(0x3000) && !window.Contains(0x4000) && !window.Contains(0x1001) && !window.Contains(0));
         Assert.Throws<ArgumentOutOfRangeException>(() => window.BaseOf(3));
         Assert.Equal(0UL, default(KaslrConfig).Slots);
         Assert.False(default(KaslrConfig).IsSound);

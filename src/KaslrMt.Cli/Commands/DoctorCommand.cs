@@ -28,23 +28,14 @@ internal static class DoctorCommand
         command.SetAction(parsed =>
         {
             DoctorReport report = Examine();
-            TextWriter output = parsed.InvocationConfiguration.Output;
-            if (parsed.GetValue(json))
-            {
-                Report.Json(output, report, ReportJson.Default.DoctorReport);
-            }
-            else
-            {
-                foreach (DoctorReport.Finding finding in report.Findings)
-                {
-                    output.WriteLine($"{(finding.Ok switch { true => "ok  ", false => "FAIL", null => "note" })}  {finding.What}: {finding.Detail}");
-                }
-            }
-
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.DoctorReport, Print);
             return report.Healthy ? ExitCode.Success : ExitCode.CheckFailed;
         });
         return command.WithExamples("kaslrmt doctor");
     }
+
+    private static void Print(TextWriter output, DoctorReport report) => Report.Facts(
+        output, [.. report.Findings.Select(finding => ($"{finding.Ok switch { true => "ok  ", false => "FAIL", null => "note" }}  {finding.What}", finding.Detail))]);
 
     private static DoctorReport Examine()
     {

@@ -12,7 +12,12 @@ internal static class ImageCommand
     public static Command Create()
     {
         var options = new LayoutOptions();
-        var target = new Option<string>("--output", "-o") { Description = "The ELF to write; mode 0600, it holds the layout", HelpName = "FILE", Required = true };
+        Option<string> target = new Option<string>("--output", "-o")
+        {
+            Description = "The ELF to write; mode 0600, it holds the layout",
+            HelpName = "FILE",
+            Required = true,
+        }.NotEmpty();
         Option<bool> noCache = CommonOptions.NoCache();
         var command = new Command("image", "Write the bootable ELF that QEMU's -kernel takes, with the layout built in");
         options.AddTo(command);
@@ -22,7 +27,8 @@ internal static class ImageCommand
         {
             using LayoutRequest request = options.Read(parsed);
             ImageCache? cache = parsed.GetValue(noCache) ? null : CacheLocation.Open();
-            BootImages.Write(options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target));
+            BootImage written = BootImages.Write(options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten);
+            written.Layout.Dispose();
             return ExitCode.Success;
         });
         return command.WithExamples(

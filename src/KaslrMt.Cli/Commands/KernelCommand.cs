@@ -11,31 +11,30 @@ internal static class KernelCommand
 {
     public static Command Create()
     {
-        var file = new Argument<string>("FILE") { Description = "A bzImage (vmlinuz) or an ELF vmlinux" };
+        Argument<string> file = new Argument<string>("FILE") { Description = "A bzImage (vmlinuz) or an ELF vmlinux" }.NotEmpty();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("kernel", "Explain a kernel image: release, payload, relocations, symbols, slots, what is supported") { file, json };
         command.SetAction(parsed =>
         {
-            KernelReport report = Examine(parsed.GetRequiredValue(file));
-            TextWriter output = parsed.InvocationConfiguration.Output;
-            if (parsed.GetValue(json))
+            string path = parsed.GetRequiredValue(file);
+            using KernelInspection found = KernelInspection.Of(path);
+            KaslrMtException? problem = found.Problem is null ? null : new(found.Problem.Code, $"{path}: {found.Problem.Problem}", found.Problem.Remedy, found.Problem);
+            if (problem is not null && found.Setup is null && found.Elf is null)
             {
-                Report.Json(output, report, ReportJson.Default.KernelReport);
-            }
-            else
-            {
-                Print(output, report);
+                // No kernel at all: there is nothing to explain.
+                throw problem;
             }
 
-            return report.Supported ? ExitCode.Success : ExitCode.BadInput;
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            Report.Show(output, parsed.GetValue(json), Describe(path, found), ReportJson.Default.KernelReport, Print);
+            output.Flush();
+            return problem is null ? ExitCode.Success : throw problem;
         });
         return command.WithExamples("kaslrmt kernel /boot/vmlinuz-6.1.0-56-cloud-amd64", "kaslrmt kernel vmlinuz --json | jq .virtualSlots");
     }
 
-    private static KernelReport Examine(string path)
-    {
-        using KernelInspection found = KernelInspection.Of(path);
-        return new KernelReport
+    private static KernelReport Describe(string path, KernelInspection found) =>
+        new()
         {
             File = path,
             Release = found.Release,
@@ -60,7 +59,6 @@ internal static class KernelCommand
             Problem = found.Problem is { } problem ? $"{problem.Code}: {problem.Problem}" : null,
             Remedy = found.Problem?.Remedy,
         };
-    }
 
     private static void Print(TextWriter output, KernelReport report) => Report.Facts(
         output,
@@ -75,8 +73,7 @@ internal static class KernelCommand
         ("virtual slots", report.VirtualSlots is ulong slots ? Number(slots) : ""),
         ("module offset", report.DirectMapEnd is null ? "" : report.ModuleOffset is string function ? $"drawn in {function}" : "none: built without loadable modules"),
         ("direct map end", report.DirectMapEnd is bool end ? (end ? "a variable, set by the host" : "no variable in this kernel") : ""),
-        ("supported", report.Supported ? "yes" : $"no: {report.Problem}"),
-        ("what to do", report.Remedy ?? ""));
+        ("supported", report.Supported ? "yes" : $"no: {report.Problem}"));
 
     private static string Relocations(KernelReport report) => report.Relocations32 is int add32
         ? $"{Number(add32)} of 32 bits, {(report.RelocationsInverse is int inverse ? $"{Number(inverse)} inverse, " : "")}{Number(report.Relocations64 ?? 0)} of 64 bits"

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
@@ -10,8 +11,8 @@ internal static class KeyCommand
 {
     public static Command Create()
     {
-        var file = new Argument<string>("FILE") { Description = "The file to write, mode 0600; must not exist" };
-        var create = new Command("new", "Make a random tenant key (about 157 bits) in a new file") { file };
+        Argument<string> file = new Argument<string>("FILE") { Description = "The file to write, mode 0600; must not exist" }.NotEmpty();
+        var create = new Command("new", "Make a random tenant key (about 143 bits) in a new file") { file };
         create.SetAction(parsed =>
         {
             string path = parsed.GetRequiredValue(file);

@@ -4,7 +4,6 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using Spectre.Console;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -24,16 +23,7 @@ internal static class LayoutCommand
             using KernelImage kernel = KernelImage.Open(options.Kernel(parsed));
             using KernelLayout layout = request.Plan(kernel.Geometry);
             LayoutReport report = LayoutReport.Of(layout, kernel.Geometry, request.MemoryMap);
-            TextWriter output = parsed.InvocationConfiguration.Output;
-            if (parsed.GetValue(json))
-            {
-                Report.Json(output, report, ReportJson.Default.LayoutReport);
-            }
-            else
-            {
-                Print(output, report);
-            }
-
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.LayoutReport, Print);
             return ExitCode.Success;
         });
         return command.WithExamples(
@@ -50,9 +40,11 @@ internal static class LayoutCommand
         }
 
         output.WriteLine(report.Link ? "nokaslr: the layout the kernel was linked for" : $"policy {report.Policy}");
+        output.WriteLine();
         Report.Print(output, table);
+        output.WriteLine();
         output.WriteLine(
-            $"physmap, vmalloc and vmemmap together: {Bits(report.Entropy.JointBits)} bits (the stock kernel's own KASLR: {Bits(report.Entropy.StockJointBits)})");
+            $"physmap, vmalloc and vmemmap together: {Bits(report.Entropy.JointBits)} bits (stock KASLR: {Bits(report.Entropy.StockJointBits)})");
     }
 
     private static string Number(ulong value) => value.ToString("N0", CultureInfo.InvariantCulture);

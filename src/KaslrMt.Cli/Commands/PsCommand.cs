@@ -3,7 +3,6 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Hypervisors;
-using Spectre.Console;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -17,20 +16,7 @@ internal static class PsCommand
         command.SetAction(parsed =>
         {
             IReadOnlyList<VmReport> vms = [.. RuntimeDirectory.Open().List().Select(vm => VmReport.Of(vm))];
-            TextWriter output = parsed.InvocationConfiguration.Output;
-            if (parsed.GetValue(json))
-            {
-                Report.Json(output, vms, ReportJson.Default.IReadOnlyListVmReport);
-            }
-            else if (vms.Count == 0)
-            {
-                output.WriteLine("no VM runs");
-            }
-            else
-            {
-                Print(output, vms);
-            }
-
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListVmReport, Print);
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt ps", "kaslrmt ps --json | jq -r '.[].name'");
@@ -38,7 +24,13 @@ internal static class PsCommand
 
     private static void Print(TextWriter output, IReadOnlyList<VmReport> vms)
     {
-        Table table = Report.Table("name", "tenant", "state", "kernel", ">memory", ">owner", ">reboots", ">age");
+        if (vms.Count == 0)
+        {
+            output.WriteLine("no VM runs");
+            return;
+        }
+
+        Table table = Report.Table("name", "~tenant", "state", "~kernel", ">memory", ">owner", ">reboots", ">age");
         foreach (VmReport vm in vms)
         {
             table.Row(

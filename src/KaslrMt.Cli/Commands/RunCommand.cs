@@ -4,22 +4,20 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 
 namespace KaslrMt.Cli.Commands;
 
 /// <summary><c>kaslrmt run</c>: a VM in the foreground.</summary>
 internal static class RunCommand
 {
+    /// <summary>The command's name.</summary>
+    public const string Word = "run";
+
     private static readonly Option<string?> Name = new("--name") { Description = "The VM's name; default: a random one", HelpName = "NAME" };
 
     private static readonly Option<string?> Tenant = new("--tenant") { Description = "Whose VM it is, as 'kaslrmt ps' shows it", HelpName = "NAME" };
 
-    private static readonly Option<int> Cpus = new("--cpus", "--smp")
-    {
-        Description = "Virtual CPUs",
-        HelpName = "N",
-        DefaultValueFactory = _ => 1
-    };
 
     private static readonly Option<string> Accel = new("--accel")
     {
@@ -51,14 +49,25 @@ internal static class RunCommand
         DefaultValueFactory = _ => "qemu-system-x86_64",
     };
 
-    public static Command Create()
+    /// <summary>Parts a call's words into the command's own and, for <c>run</c>, those behind <c>--</c>: QEMU's, which are not parsed.</summary>
+    public static (string[] Own, string[] Qemu) Split(string[] args)
+    {
+        int end = args is [Word, ..] ? Array.IndexOf(args, "--") : -1;
+        return end < 0 ? (args, []) : (args[..end], args[(end + 1)..]);
+    }
+
+    /// <summary>The command.</summary>
+    /// <param name="qemuArguments">The words behind <c>--</c>.</param>
+    public static Command Create(string[] qemuArguments)
     {
         var layout = new LayoutOptions();
         Option<bool> noCache = CommonOptions.NoCache();
-        var qemuArguments = new Argument<string[]>("QEMU ARGS") { Description = "Behind --: further QEMU arguments, passed on as they are" };
-        var command = new Command("run", "Run a VM in the foreground: it ends with this command, however that ends") { qemuArguments };
+        Option<int> cpus = CommonOptions.Number(["--cpus", "--smp"], standard: 1, least: 1, most: 255);
+        cpus.Description = "Virtual CPUs";
+        cpus.HelpName = "N";
+        var command = new Command(Word, "Run a VM in the foreground: it ends with this command, however that ends");
         layout.AddTo(command);
-        foreach (Option option in (Option[])[Name, Tenant, Cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu])
+        foreach (Option option in (Option[])[Name, Tenant, cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu])
         {
             command.Options.Add(option);
         }
@@ -66,10 +75,9 @@ internal static class RunCommand
         command.SetAction(async (parsed, _) =>
         {
             TextWriter log = parsed.InvocationConfiguration.Error;
-            RunOptions options = Read(parsed, layout, parsed.GetValue(noCache), parsed.GetValue(qemuArguments) ?? []);
+            RunOptions options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
             using LayoutRequest request = layout.Read(parsed);
             using var signals = new OwnerSignals();
-            await log.WriteLineAsync($"kaslrmt: {options.Name}: {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
             VmExit exit = await new VmOwner(request, options, log).RunAsync(signals.StopRequested).ConfigureAwait(false);
             return Explain(exit, options.Name, log, signals.StopRequested.IsCancellationRequested);
         });
@@ -79,19 +87,18 @@ internal static class RunCommand
             "kaslrmt run --kernel vmlinuz --append 'console=ttyS0 kaslr_mt=KEY-110010'");
     }
 
-    private static RunOptions Read(ParseResult parsed, LayoutOptions layout, bool noCache, string[] qemuArguments) => new()
+    private static RunOptions Read(ParseResult parsed, LayoutOptions layout, string[] qemuArguments) => new()
     {
-        Name = parsed.GetValue(Name) ?? $"vm-{RandomNumberGenerator.GetHexString(6, lowercase: true)}",
-        Tenant = parsed.GetValue(Tenant),
+        Name = VmName.Check(parsed.GetValue(Name) ?? $"vm-{RandomNumberGenerator.GetHexString(6, lowercase: true)}"),
+        Tenant = parsed.GetValue(Tenant) is string tenant ? CheckTenant(tenant) : null,
         Kernel = layout.Kernel(parsed),
         Initrd = layout.Initrd(parsed),
-        Cpus = parsed.GetValue(Cpus),
         Accelerator = AcceleratorChoice.Decide(AcceleratorChoice.Parse(parsed.GetRequiredValue(Accel))),
         Console = parsed.GetRequiredValue(Console) switch
         {
             "stdio" => SerialConsole.Standard,
             "none" => SerialConsole.None,
-            string file => SerialConsole.ToFile(Path.GetFullPath(file)),
+            string file => SerialConsole.ToFile(CheckConsole(file)),
         },
         UserArguments = UserArguments.Parse(qemuArguments),
         QemuProgram = parsed.GetRequiredValue(Qemu),
@@ -102,8 +109,37 @@ internal static class RunCommand
             string other => throw new KaslrMtException(CommandErrors.Usage, $"--fallback '{other}' is unknown", "give fail or stock"),
         },
         Verify = !parsed.GetValue(NoVerify),
-        UseCache = !noCache,
     };
+
+    // It stands in one cell of a table.
+    private static string CheckTenant(string tenant) => tenant.Length is > 0 and <= 64 && !tenant.Any(char.IsControl)
+        ? tenant
+        : throw new KaslrMtException(CommandErrors.Usage, "--tenant is no tenant's name", "give 1 to 64 characters, no control characters");
+
+    // QEMU would say so too, but late and in its own words.
+    private static string CheckConsole(string file)
+    {
+        string? fault = RegularFile.Fault(file);
+        try
+        {
+            if (fault is not null and not ("it is a device" or "it is a pipe"))
+            {
+                throw new IOException(fault);
+            }
+
+            if (fault is null)
+            {
+                File.OpenHandle(file, FileMode.OpenOrCreate, FileAccess.Write).Dispose();
+            }
+
+            return Path.GetFullPath(file);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new KaslrMtException(
+                CommandErrors.Console, $"console file {file} cannot be written: {FileProblem.Reason(error)}", "give stdio, none, or a file that can be written", error);
+        }
+    }
 
     private static int Explain(VmExit exit, string name, TextWriter log, bool interrupted)
     {
@@ -115,9 +151,9 @@ internal static class RunCommand
         bool failed = exit.Reason is ShutdownReason.Unexplained or ShutdownReason.HostError or ShutdownReason.GuestPanic;
         if (failed)
         {
-            string how = exit.Signal is int signal ? $"by signal {signal}" : exit.ExitCode is int code ? $"with exit code {code}" : "";
-            log.WriteLine(
-                $"kaslrmt: {HypervisorErrors.QemuDied}: {name}: the VM ended ({exit.Reason}) {how}{(exit.LastWords.Length > 0 ? $"; QEMU said: {exit.LastWords}" : "")}");
+            string how = exit.Signal is int signal ? $" by signal {signal}" : exit.ExitCode is int code ? $" with exit code {code}" : "";
+            string words = exit.LastWords.Length > 0 ? $"; QEMU said: {exit.LastWords}" : "";
+            log.WriteLine($"kaslrmt: {HypervisorErrors.QemuDied}: {name}: the VM ended ({exit.Reason}){how}{words}; look at its console");
         }
 
         return failed ? ExitCode.HostFailed : ExitCode.Success;

@@ -20,31 +20,26 @@ internal static class ShowCommand
             RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
             IntendedLayout? layout = IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
             VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy);
-            TextWriter output = parsed.InvocationConfiguration.Output;
-            if (parsed.GetValue(json))
-            {
-                Report.Json(output, report, ReportJson.Default.VmReport);
-                return ExitCode.Success;
-            }
-
-            Report.Facts(
-                output,
-                ("name", report.Name),
-                ("state", report.State),
-                ("tenant", report.Tenant ?? ""),
-                ("kernel", report.Release ?? ""),
-                ("kernel file", report.Kernel ?? ""),
-                ("policy", report.Policy ?? (report.State == "running" ? "none: the kernel's own KASLR" : "")),
-                ("memory", report.Memory ?? ""),
-                ("machine", report.Machine ?? ""),
-                ("accelerator", report.Accelerator ?? ""),
-                ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
-                ("QEMU", report.QemuProcess is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
-                ("monitor", vm.MonitorSocket),
-                ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
-                ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm.MonitorSocket));
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt show web1", "kaslrmt show web1 --json");
     }
+
+    private static void Print(TextWriter output, VmReport report, string monitor) => Report.Facts(
+        output,
+        ("name", report.Name),
+        ("state", report.State),
+        ("tenant", report.Tenant ?? ""),
+        ("kernel", report.Release ?? ""),
+        ("kernel file", report.Kernel ?? ""),
+        ("policy", report.Policy ?? (report.State == "running" ? "none: the kernel's own KASLR" : "")),
+        ("memory", report.Memory ?? ""),
+        ("machine", report.Machine ?? ""),
+        ("accelerator", report.Accelerator ?? ""),
+        ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
+        ("QEMU", report.QemuProcess is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
+        ("monitor", monitor),
+        ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
+        ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
 }

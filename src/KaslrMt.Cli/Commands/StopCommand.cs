@@ -15,17 +15,14 @@ internal static class StopCommand
     public static Command Create()
     {
         Argument<string> name = CommonOptions.VmName();
-        var grace = new Option<int>("--grace")
-        {
-            Description = "Seconds the guest may take to power off; 0 ends it at once",
-            HelpName = "SECONDS",
-            DefaultValueFactory = _ => 10,
-        };
+        Option<int> grace = CommonOptions.Number(["--grace"], standard: 10, least: 0, most: 86400);
+        grace.Description = "Seconds the guest may take to power off; 0 ends it at once";
+        grace.HelpName = "SECONDS";
         var command = new Command("stop", "Stop a running VM: ask its guest to power off, then end it") { name, grace };
         command.SetAction(async (parsed, cancellation) =>
         {
             RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
-            await StopAsync(vm, TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(grace), 0, 86400)), cancellation).ConfigureAwait(false);
+            await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellation).ConfigureAwait(false);
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt stop web1", "kaslrmt stop web1 --grace 0");

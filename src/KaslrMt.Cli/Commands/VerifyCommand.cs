@@ -5,7 +5,6 @@ using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
-using Spectre.Console;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -23,16 +22,7 @@ internal static class VerifyCommand
         {
             RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
             VerifyReport report = await VerifyAsync(vm, cancellation).ConfigureAwait(false);
-            TextWriter output = parsed.InvocationConfiguration.Output;
-            if (parsed.GetValue(json))
-            {
-                Report.Json(output, report, ReportJson.Default.VerifyReport);
-            }
-            else
-            {
-                Print(output, report);
-            }
-
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VerifyReport, Print);
             return report.Matches ? ExitCode.Success : ExitCode.CheckFailed;
         });
         return command.WithExamples("kaslrmt verify web1", "kaslrmt verify web1 --json");

@@ -46,12 +46,7 @@ internal static class KeySource
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            string reason = error switch
-            {
-                FileNotFoundException or DirectoryNotFoundException => "no such file",
-                UnauthorizedAccessException => Directory.Exists(path) ? "it is a folder" : "permission denied",
-                _ => error.Message.Split(" : ")[0],
-            };
+            string reason = Directory.Exists(path) ? "it is a folder" : FileProblem.Reason(error);
             throw new KaslrMtException(
                 CommandErrors.KeyFile, $"tenant key file {path} cannot be read: {reason}", "make one with 'kaslrmt key new FILE'", error);
         }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Options;
@@ -75,6 +76,10 @@ internal sealed class LayoutOptions
         {
             command.Options.Add(option);
         }
+
+        _kernel.NotEmpty();
+        _initrd.NotEmpty();
+        _keyFile.NotEmpty();
     }
 
     /// <summary>Checks what was given and reads key and initrd size.</summary>
@@ -118,13 +123,19 @@ internal sealed class LayoutOptions
     {
         try
         {
+            if (RegularFile.Fault(path) is string fault)
+            {
+                throw new IOException(fault);
+            }
+
             using var handle = File.OpenHandle(path);
-            return (ulong)RandomAccess.GetLength(handle);
+            long length = RandomAccess.GetLength(handle);
+            return length > 0 ? (ulong)length : throw new IOException("it is empty");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            string reason = error is FileNotFoundException or DirectoryNotFoundException ? "no such file" : "permission denied";
-            throw new KaslrMtException(CommandErrors.Initrd, $"initrd {path} cannot be read: {reason}", "give an initrd file that exists and is readable", error);
+            throw new KaslrMtException(
+                CommandErrors.Initrd, $"initrd {path} cannot be used: {FileProblem.Reason(error)}", "give an initrd file that exists and is readable", error);
         }
     }
 }

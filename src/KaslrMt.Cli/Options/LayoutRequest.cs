@@ -16,7 +16,7 @@ internal sealed class LayoutRequest : IDisposable
     public required GuestRam Ram { get; init; }
 
     /// <summary>The same for the layout.</summary>
-    public GuestMemoryMap MemoryMap => new(Ram.Ranges, Ram.Reserved.Select(reserved => reserved.Range));
+    public GuestMemoryMap MemoryMap => new(Ram.Ranges, Ram.Taken);
 
     /// <summary>The guest's command line, without the key.</summary>
     public required GuestCommandLine Line { get; init; }

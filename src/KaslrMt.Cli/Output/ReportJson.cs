@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
+using KaslrMt.Cli.Demo;
 
 namespace KaslrMt.Cli.Output;
 
@@ -12,4 +13,5 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(DoctorReport))]
+[JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -17,6 +17,9 @@ internal sealed record RunOptions
     /// <summary>The initrd, or null.</summary>
     public string? Initrd { get; init; }
 
+    /// <summary>Where running VMs are kept; null for the user's own directory.</summary>
+    public RuntimeDirectory? Runtime { get; init; }
+
     /// <summary>Virtual CPUs.</summary>
     public int Cpus { get; init; } = 1;
 

@@ -1,7 +1,6 @@
 using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -18,7 +17,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     /// <returns>How it ended.</returns>
     public async Task<VmExit> RunAsync(CancellationToken stop)
     {
-        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
         runtime.Sweep();
         using VmFolder folder = runtime.Claim(options.Name);
         ImageCache? cache = options.UseCache ? CacheLocation.Open(runtime) : null;
@@ -49,11 +48,17 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         IntendedLayout? intended = Prepare(folder, cache, boot);
         string image = intended is null ? options.Kernel : folder.ImagePath;
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image), folder, stop).ConfigureAwait(false);
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image, boot), folder, stop).ConfigureAwait(false);
 
         // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
         File.Delete(folder.ImagePath);
         folder.WriteState(state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release });
+
+        if (boot == 0)
+        {
+            await log.WriteLineAsync(
+                $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
+        }
 
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
         Task verified = intended is null || !options.Verify ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
@@ -76,10 +81,10 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         try
         {
-            (KernelFacts kernel, KernelLayout layout) = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath);
-            using (layout)
+            BootImage written = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath, request.Ram.Overwritten);
+            using (written.Layout)
             {
-                IntendedLayout intended = IntendedLayout.Of(layout, kernel);
+                IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
                 intended.WriteTo(folder);
                 return intended;
             }
@@ -117,7 +122,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
     }
 
-    private VirtualMachineSettings Settings(string image) => new()
+    private VirtualMachineSettings Settings(string image, int boot) => new()
     {
         Kernel = image,
         Machine = request.Machine,
@@ -126,7 +131,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         Cpus = options.Cpus,
         Initrd = options.Initrd,
         CommandLine = request.Line.Text,
-        Console = options.Console,
+        Console = boot == 0 ? options.Console : options.Console.Continued(),
         UserArguments = options.UserArguments,
         Program = options.QemuProgram,
     };

@@ -14,8 +14,9 @@ public static class LayoutObserver
     private const ulong KernelMapping = 0xffffffff80000000;
     private const ulong ModulesStart = 0xffffffffc0000000;
     private const ulong ModulesRoom = 1025 * 4096;
+    private const ulong TableAddressMask = 0x000ffffffffff000;
+    private const ulong UserTablesBit = 1UL << 12;
     private const ulong VmallocSize = 32 * ByteSize.TiB;
-
     /// <summary>Reads the bases.</summary>
     /// <param name="memory">The guest's RAM.</param>
     /// <param name="cr3">The CR3 of any of its processors, once the kernel runs.</param>
@@ -26,20 +27,32 @@ public static class LayoutObserver
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(symbols);
 
-        // Bit 12 of CR3 selects the user half's tables under page-table isolation (arch/x86/mm/pti.c): clear it for the kernel's.
-        var walk = new PageTableWalk(memory, new PhysicalAddress(cr3 & 0x000fffffffffe000));
+        var root = new PhysicalAddress(cr3 & TableAddressMask);
+        try
+        {
+            return Read(memory, new PageTableWalk(memory, root), symbols);
+        }
+        catch (KaslrMtException error) when (error.Code == ObservationErrors.NoKernel && (root.Value & UserTablesBit) != 0)
+        {
+            // Under page-table isolation (arch/x86/mm/pti.c) bit 12 selects the tables of user mode, which map little of the kernel;
+            // its own lie one page below.
+            return Read(memory, new PageTableWalk(memory, new PhysicalAddress(root.Value & ~UserTablesBit)), symbols);
+        }
+    }
+
+    private static ObservedLayout Read(IGuestMemory memory, PageTableWalk walk, ObservationSymbols symbols)
+    {
         Mapping text = First(walk, KernelMapping, ModulesStart - 1, "its text mapping");
         Mapping direct = First(walk, AddressSpace.Start.Value, AddressSpace.End.Value - 1, "its direct map");
         ulong Variable(VirtualAddress link) => ReadWord(memory, text, link, symbols);
 
         var vmalloc = new VirtualAddress(Variable(symbols.VmallocBase));
-        ulong behindVmalloc = unchecked(vmalloc.Value + VmallocSize);
-        if (vmalloc <= direct.Address || behindVmalloc >= AddressSpace.End.Value)
+        if (vmalloc <= direct.Address || vmalloc >= AddressSpace.End - VmallocSize)
         {
             throw NoKernel("its vmalloc_base lies outside the address space of a 4-level kernel");
         }
 
-        Mapping map = First(walk, behindVmalloc, AddressSpace.End.Value - 1, "its memory map");
+        Mapping map = First(walk, vmalloc.Value + VmallocSize, AddressSpace.End.Value - 1, "its memory map");
         return new ObservedLayout(
             text.Target, text.Address, new VirtualAddress(direct.Address - new VirtualAddress(direct.Target.Value)), vmalloc, map.Address, Modules(symbols, Variable));
     }

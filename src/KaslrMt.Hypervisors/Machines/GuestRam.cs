@@ -50,8 +50,15 @@ public sealed class GuestRam
     /// <summary>RAM: from 0 up, and from 4 GiB up when it does not fit below. The hole below 1 MiB is in <see cref="Reserved"/>.</summary>
     public IReadOnlyList<PhysicalRange> Ranges { get; }
 
-    /// <summary>What a kernel image must miss, ascending by start; runs may overlap.</summary>
+    /// <summary>What is taken, ascending by start; runs may overlap.</summary>
     public IReadOnlyList<ReservedRange> Reserved { get; }
+
+    /// <summary>What a kernel must miss: all that is taken but <see cref="Overwritten"/>, which a boot image restores.</summary>
+    public IEnumerable<PhysicalRange> Taken => Reserved.Where(entry => entry.Owner != ReservedFor.FirmwareScratch).Select(entry => entry.Range);
+
+    /// <summary>What firmware overwrites between the loading of the kernel and its entry: at most one run of 2 MiB, or null.</summary>
+    public PhysicalRange? Overwritten =>
+        Reserved.Where(entry => entry.Owner == ReservedFor.FirmwareScratch).Select(entry => (PhysicalRange?)entry.Range).FirstOrDefault();
 
     /// <summary>Where QEMU puts the initrd for a PVH kernel, or null without one.</summary>
     public PhysicalRange? Initrd { get; }

@@ -25,7 +25,10 @@ public sealed class QemuMachine
     /// <summary>microvm: up to 3 GiB below 4 GiB. Its firmware (qboot) keeps to the first MiB.</summary>
     public static QemuMachine Microvm { get; } = new("microvm", 0xc0000001, 0xc0000000, 0, hasSeaBios: false);
 
-    /// <summary>microvm without ACPI tables: devices are named on the kernel's command line. The memory map is the same.</summary>
+    /// <summary>
+    /// microvm without ACPI tables: devices are named on the kernel's command line, and the guest sees one CPU whatever <c>-smp</c> says
+    /// (qboot writes no MP table). The memory map is the same.
+    /// </summary>
     public static QemuMachine MicrovmWithoutAcpi { get; } = new("microvm,acpi=off", 0xc0000001, 0xc0000000, 0, hasSeaBios: false);
 
     /// <summary>All of them.</summary>
@@ -42,6 +45,12 @@ public sealed class QemuMachine
 
     /// <summary>What QEMU keeps free above the initrd for the firmware's tables (<c>acpi_data_size</c>), bytes.</summary>
     internal ulong AcpiDataSize { get; }
+
+    /// <summary>Whether the guest has no timer to calibrate others with, see <see cref="GuestClock"/>.</summary>
+    internal bool NeedsClockHelp => this == Microvm;
+
+    /// <summary>Whether the ways a kernel reboots by default may hang, see <see cref="GuestClock"/>.</summary>
+    internal bool NeedsRebootHelp => this == Microvm || this == MicrovmWithoutAcpi;
 
     /// <summary>Whether SeaBIOS starts the guest, which works in high memory before the kernel is entered.</summary>
     internal bool HasSeaBios { get; }

@@ -8,6 +8,7 @@ internal static unsafe partial class Linux
     internal const int ENOENT = 2;
     internal const int ESRCH = 3;
     internal const int EINTR = 4;
+    internal const int EEXIST = 17;
     internal const int EWOULDBLOCK = 11;
     internal const int EACCES = 13;
     internal const int EPERM = 1;
@@ -31,6 +32,9 @@ internal static unsafe partial class Linux
 
     [LibraryImport(C, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags, uint mode);
+
+    [LibraryImport(C, EntryPoint = "mkdir", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int MakeDirectory(string path, uint mode);
 
     [LibraryImport(C, EntryPoint = "close")]
     internal static partial int Close(int descriptor);

@@ -41,7 +41,7 @@ internal static class QemuArguments
 
         arguments.AddRange(["-kernel", settings.Kernel]);
         AddPair("-initrd", settings.Initrd);
-        AddPair("-append", settings.CommandLine);
+        AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
 
         // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
         arguments.Add("-no-reboot");
@@ -65,7 +65,7 @@ internal static class QemuArguments
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
     private static string? Console(SerialConsole console, string? socket) =>
         console.UsesStandardStreams ? "stdio,id=kaslrmt-console,signal=on"
-        : console.FilePath is { } file ? $"file,id=kaslrmt-console,path={Escape(file)}"
+        : console.FilePath is { } file ? $"file,id=kaslrmt-console,path={Escape(file)}{(console.Appends ? ",append=on" : "")}"
         : socket is not null ? $"socket,id=kaslrmt-console,path={Escape(socket)},server=on,wait=off"
         : null;
 

@@ -17,6 +17,8 @@ public sealed record SerialConsole
 
     internal string? FilePath { get; private init; }
 
+    internal bool Appends { get; private init; }
+
     internal string? SocketPath { get; private init; }
 
     /// <summary>To a file, emptied first.</summary>
@@ -24,4 +26,7 @@ public sealed record SerialConsole
 
     /// <summary>To a Unix socket that QEMU listens on; see <see cref="VmFolder.ConsoleSocket"/>.</summary>
     public static SerialConsole ToSocket(string path) => new() { SocketPath = path };
+
+    /// <summary>The same for a guest's next boot: a file keeps what was printed before, such as the panic that made the guest reboot.</summary>
+    public SerialConsole Continued() => this with { Appends = FilePath is not null };
 }

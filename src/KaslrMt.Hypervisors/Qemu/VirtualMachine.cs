@@ -4,6 +4,8 @@ namespace KaslrMt.Hypervisors;
 public sealed class VirtualMachine : IAsyncDisposable
 {
     private static readonly TimeSpan QuitGrace = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan AnswerGrace = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan DyingGrace = TimeSpan.FromSeconds(1);
 
     private readonly QemuProcess _process;
     private readonly UnixSocketPath[] _sockets;
@@ -77,8 +79,8 @@ public sealed class VirtualMachine : IAsyncDisposable
             return await _exit.ConfigureAwait(false);
         }
 
-        await TellAsync("quit").ConfigureAwait(false);
-        if (!await ExitsWithinAsync(QuitGrace).ConfigureAwait(false))
+        bool told = await TellAsync("quit").ConfigureAwait(false);
+        if (!await ExitsWithinAsync(told ? QuitGrace : DyingGrace).ConfigureAwait(false))
         {
             _process.Kill();
         }
@@ -191,7 +193,7 @@ public sealed class VirtualMachine : IAsyncDisposable
     {
         try
         {
-            await Monitor.ExecuteAsync(command, timeout: QuitGrace).ConfigureAwait(false);
+            await Monitor.ExecuteAsync(command, timeout: AnswerGrace).ConfigureAwait(false);
             return true;
         }
         catch (KaslrMtException)

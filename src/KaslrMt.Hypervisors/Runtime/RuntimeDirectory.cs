@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using KaslrMt.Hypervisors.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -68,7 +69,13 @@ public sealed class RuntimeDirectory
         string folder = System.IO.Path.Combine(Path, VmName.Check(name));
         for (int attempt = 0; attempt < ClaimAttempts; attempt++)
         {
-            Directory.CreateDirectory(folder, Private);
+            // Not Directory.CreateDirectory: it throws when the folder it finds there is removed before its second look.
+            if (Linux.MakeDirectory(folder, (uint)Private) != 0 && Marshal.GetLastPInvokeError() is var error and not Linux.EEXIST)
+            {
+                throw new KaslrMtException(
+                    HypervisorErrors.RuntimeDirectoryFailed, $"the folder {folder} cannot be made ({Marshal.GetPInvokeErrorMessage(error)})");
+            }
+
             SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: true, out bool vanished);
             if (held is not null)
             {

@@ -19,10 +19,17 @@ internal static class BootImageFile
     public const int BodyOffset = 0x10000;
 
     private const int PageSize = 4096;
-    private const int LowSegmentOffset = PageSize;
+
+    // The headers before it: at most 64 segments of the kernel, each perhaps with a copy, the low segment and the note take 7.4 KiB.
+    private const int LowSegmentOffset = 2 * PageSize;
     private const int LowSegmentSize = (2 * PageSize) + IdentityMap.Size;
     private const int ElfHeaderSize = 64;
     private const int ProgramHeaderSize = 56;
+
+    // Between the low segment (1 MiB) and the lowest kernel slot (16 MiB), where nothing else is.
+    private const uint RestoreSource = 0x200000;
+    private const ulong RestoreRoom = 0x200000;
+
     private const uint PtLoad = 1;
     private const uint PtNote = 4;
     private const uint Readable = 4;
@@ -79,9 +86,13 @@ internal static class BootImageFile
     }
 
     /// <summary>Writes all that depends on the layout: the front, and the regions into the body.</summary>
-    public static void WriteLayout(WholeFile output, KernelFacts kernel, KernelLayout layout)
+    /// <param name="output">The file, with the body in it.</param>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="layout">Where its regions lie.</param>
+    /// <param name="overwritten">Memory that firmware writes to after the image is loaded; page aligned, at most 2 MiB, below 4 GiB; null for none.</param>
+    public static void WriteLayout(WholeFile output, KernelFacts kernel, KernelLayout layout, PhysicalRange? overwritten)
     {
-        output.Write(BuildFront(kernel, layout.KernelPhysical, randomized: !layout.IsLink), 0);
+        output.Write(BuildFront(kernel, layout.KernelPhysical, randomized: !layout.IsLink, overwritten), 0);
         if (layout.IsLink)
         {
             return;
@@ -107,14 +118,18 @@ internal static class BootImageFile
     /// <param name="kernel">The kernel.</param>
     /// <param name="physicalBase">Where its first byte is loaded.</param>
     /// <param name="randomized">Whether the kernel is to believe that it was randomized.</param>
-    public static byte[] BuildFront(KernelFacts kernel, PhysicalAddress physicalBase, bool randomized)
+    /// <param name="overwritten">As in <see cref="WriteLayout"/>.</param>
+    public static byte[] BuildFront(KernelFacts kernel, PhysicalAddress physicalBase, bool randomized, PhysicalRange? overwritten = null)
     {
         var front = new byte[BodyOffset];
         ulong slide = physicalBase.Value - kernel.LinkPhysical;
-        FillLowSegment(front.AsSpan(LowSegmentOffset, LowSegmentSize), kernel, physicalBase, slide, randomized);
+        ImmutableArray<LoadedPart> body = Body(kernel, slide);
+        PhysicalRange restored = Restored(kernel, slide, overwritten);
+        ImmutableArray<LoadedPart> copies = [.. body.Select(part => part.CopyOf(restored)).OfType<LoadedPart>()];
+        FillLowSegment(front.AsSpan(LowSegmentOffset, LowSegmentSize), kernel, physicalBase, slide, randomized, restored);
 
-        int headers = kernel.Segments.Length + 2;
-        int noteOffset = ElfHeaderSize + (headers * ProgramHeaderSize);
+        ReadOnlySpan<LoadedPart> parts = [new(LowSegmentOffset, EntryStub.LoadAddress, LowSegmentSize, LowSegmentSize), .. body, .. copies];
+        int noteOffset = ElfHeaderSize + ((parts.Length + 1) * ProgramHeaderSize);
         Span<byte> note = front.AsSpan(noteOffset, 24);
         BinaryPrimitives.WriteUInt32LittleEndian(note, 4);
         BinaryPrimitives.WriteUInt32LittleEndian(note[4..], 8);
@@ -122,22 +137,45 @@ internal static class BootImageFile
         "Xen\0"u8.CopyTo(note[12..]);
         BinaryPrimitives.WriteUInt64LittleEndian(note[16..], EntryStub.LoadAddress);
 
-        WriteElfHeader(front, headers);
-        ImmutableArray<long> offsets = SegmentOffsets(kernel.Segments.Select(segment => segment.FileSize));
+        WriteElfHeader(front, parts.Length + 1);
         Span<byte> table = front.AsSpan(ElfHeaderSize);
-        WriteProgramHeader(table, PtLoad, LowSegmentOffset, EntryStub.LoadAddress, LowSegmentSize, LowSegmentSize);
-        for (int i = 0; i < kernel.Segments.Length; i++)
+        foreach (LoadedPart part in parts)
         {
-            KernelFacts.Segment segment = kernel.Segments[i];
+            WriteProgramHeader(table, PtLoad, part);
             table = table[ProgramHeaderSize..];
-            WriteProgramHeader(table, PtLoad, offsets[i], segment.PhysicalAddress + slide, (ulong)segment.FileSize, segment.MemorySize);
         }
 
-        WriteProgramHeader(table[ProgramHeaderSize..], PtNote, noteOffset, 0, (ulong)note.Length, (ulong)note.Length);
+        WriteProgramHeader(table, PtNote, new LoadedPart(noteOffset, 0, (ulong)note.Length, (ulong)note.Length));
         return front;
     }
 
-    private static void FillLowSegment(Span<byte> low, KernelFacts kernel, PhysicalAddress physicalBase, ulong slide, bool randomized)
+    private static ImmutableArray<LoadedPart> Body(KernelFacts kernel, ulong slide)
+    {
+        ImmutableArray<long> offsets = SegmentOffsets(kernel.Segments.Select(segment => segment.FileSize));
+        return [.. kernel.Segments.Select((segment, i) =>
+            new LoadedPart(offsets[i], segment.PhysicalAddress + slide, (ulong)segment.FileSize, segment.MemorySize))];
+    }
+
+    /// <summary>What of the overwritten memory the kernel occupies.</summary>
+    private static PhysicalRange Restored(KernelFacts kernel, ulong slide, PhysicalRange? overwritten)
+    {
+        if (overwritten is not PhysicalRange range)
+        {
+            return default;
+        }
+
+        if (range.Length > RestoreRoom || range.End.Value > 1UL << 32 || (range.Start.Value | range.Length) % PageSize != 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(overwritten), overwritten, "Expected whole pages, at most 2 MiB, below 4 GiB.");
+        }
+
+        ulong start = Math.Max(range.Start.Value, kernel.LinkPhysical + slide);
+        ulong end = Math.Min(range.End.Value, kernel.Segments[^1].PhysicalAddress + kernel.Segments[^1].MemorySize + slide);
+        return start < end ? PhysicalRange.Between(start, end) : default;
+    }
+
+    private static void FillLowSegment(
+        Span<byte> low, KernelFacts kernel, PhysicalAddress physicalBase, ulong slide, bool randomized, PhysicalRange restored)
     {
         EntryStub.Code.CopyTo(low);
         BinaryPrimitives.WriteUInt16LittleEndian(low[EntryStub.GdtPointerOffset..], (ushort)((EntryStub.Gdt.Length * 8) - 1));
@@ -148,6 +186,10 @@ internal static class BootImageFile
         }
 
         BinaryPrimitives.WriteUInt64LittleEndian(low[EntryStub.KernelEntryOffset..], unchecked(kernel.Entry + slide));
+        Span<byte> restore = low[EntryStub.RestoreOffset..];
+        BinaryPrimitives.WriteUInt32LittleEndian(restore, RestoreSource);
+        BinaryPrimitives.WriteUInt32LittleEndian(restore[4..], (uint)restored.Start.Value);
+        BinaryPrimitives.WriteUInt32LittleEndian(restore[8..], (uint)(restored.Length / sizeof(ulong)));
         ZeroPage.Fill(low.Slice(PageSize, ZeroPage.Size), kernel.SetupHeader, kernel.Alignment, randomized);
         ulong end = kernel.Segments[^1].PhysicalAddress + kernel.Segments[^1].MemorySize;
         IdentityMap.Build(low[(2 * PageSize)..], EntryStub.PageTableAddress, physicalBase, end - kernel.LinkPhysical);
@@ -174,15 +216,29 @@ internal static class BootImageFile
         BinaryPrimitives.WriteUInt16LittleEndian(file[56..], (ushort)programHeaders);
     }
 
-    private static void WriteProgramHeader(Span<byte> header, uint type, long offset, ulong address, ulong fileSize, ulong memorySize)
+    private static void WriteProgramHeader(Span<byte> header, uint type, LoadedPart part)
     {
         BinaryPrimitives.WriteUInt32LittleEndian(header, type);
         BinaryPrimitives.WriteUInt32LittleEndian(header[4..], type == PtLoad ? ReadWriteExecute : Readable);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[8..], (ulong)offset);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[16..], address);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], address);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[32..], fileSize);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[40..], memorySize);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[8..], (ulong)part.Offset);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[16..], part.Address);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], part.Address);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[32..], part.FileSize);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[40..], part.MemorySize);
         BinaryPrimitives.WriteUInt64LittleEndian(header[48..], type == PtLoad ? PageSize : 4UL);
+    }
+
+    /// <summary>Bytes of the file and where they are loaded; physical address, sizes in bytes.</summary>
+    private readonly record struct LoadedPart(long Offset, ulong Address, ulong FileSize, ulong MemorySize)
+    {
+        /// <summary>The part's bytes that must be put back, loaded where the stub finds them; null when there are none.</summary>
+        public LoadedPart? CopyOf(PhysicalRange restored)
+        {
+            ulong start = Math.Max(Address, restored.Start.Value);
+            ulong end = Math.Min(Address + FileSize, restored.End.Value);
+            return start < end
+                ? new LoadedPart(Offset + (long)(start - Address), RestoreSource + (start - restored.Start.Value), end - start, end - start)
+                : null;
+        }
     }
 }

@@ -9,6 +9,8 @@ namespace KaslrMt.Kernels;
 /// mapping, RSI pointing to the zero page.</para>
 /// <para>The kernel's own PVH entry cannot serve: it runs from the link layout, and dereferences addresses of the direct map before the
 /// chosen one exists.</para>
+/// <para>Firmware works in high memory before it enters the kernel, where the kernel may have been loaded already. The image carries those
+/// pages a second time, further down, and the stub puts them back: so no slot is lost to firmware.</para>
 /// <para>CR4 is loaded with PAE alone: with LA57 clear the kernel stays on four levels whatever the processor offers.</para>
 /// </remarks>
 internal static class EntryStub
@@ -31,6 +33,9 @@ internal static class EntryStub
     /// <summary>Where the physical address of the kernel's 64-bit entry is stored, 8 bytes.</summary>
     public const int KernelEntryOffset = 0xf40;
 
+    /// <summary>Where it is stored what firmware overwrote and the stub puts back: source, target (4 bytes each, physical), count of 8-byte words (4 bytes).</summary>
+    public const int RestoreOffset = 0xf48;
+
     /// <summary>Null, unused, flat 64-bit code (0x10, __BOOT_CS), flat data (0x18, __BOOT_DS).</summary>
     public static ReadOnlySpan<ulong> Gdt => [0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff];
 
@@ -41,7 +46,7 @@ internal static class EntryStub
         0xfa,                                           //       cli
         0xfc,                                           //       cld
         0x81, 0x3b, 0x78, 0xc5, 0x6e, 0x33,             //       cmp   dword [ebx], 0x336ec578    ; hvm_start_info.magic
-        0x0f, 0x85, 0xd6, 0x00, 0x00, 0x00,             //       jne   halt
+        0x0f, 0x85, 0xee, 0x00, 0x00, 0x00,             //       jne   halt
         0xbf, 0x00, 0x10, 0x10, 0x00,                   //       mov   edi, ZeroPageAddress
         0x8b, 0x43, 0x18,                               //       mov   eax, [ebx+0x18]            ; cmdline_paddr, low
         0x89, 0x87, 0x28, 0x02, 0x00, 0x00,             //       mov   [edi+0x228], eax           ; hdr.cmd_line_ptr
@@ -96,6 +101,10 @@ internal static class EntryStub
         0x31, 0xc0,                                     //       xor   eax, eax
         0x8e, 0xe0,                                     //       mov   fs, eax
         0x8e, 0xe8,                                     //       mov   gs, eax
+        0x8b, 0x34, 0x25, 0x48, 0x0f, 0x10, 0x00,       //       mov   esi, [RestoreSource]
+        0x8b, 0x3c, 0x25, 0x4c, 0x0f, 0x10, 0x00,       //       mov   edi, [RestoreTarget]
+        0x8b, 0x0c, 0x25, 0x50, 0x0f, 0x10, 0x00,       //       mov   ecx, [RestoreWords]
+        0xf3, 0x48, 0xa5,                               //       rep movsq
         0xbc, 0x00, 0x0f, 0x10, 0x00,                   //       mov   esp, GdtPointer
         0xbe, 0x00, 0x10, 0x10, 0x00,                   //       mov   esi, ZeroPageAddress
         0x48, 0x8b, 0x04, 0x25, 0x40, 0x0f, 0x10, 0x00, //       mov   rax, [KernelEntry]

@@ -13,9 +13,9 @@ internal static class IdentityMap
     private const ulong PresentWritable = 0x3;
     private const ulong PresentWritableLarge = 0x83;
 
-    // Top table, one PDPT for the first 512 GiB, one for the kernel's; four PDs for 4 GiB, and those of the kernel's GiBs:
-    // an image of at most 1 GiB touches at most two.
-    private const int Tables = 1 + 2 + 4 + 2;
+    // Top table, one PDPT for the first 512 GiB; four PDs for 4 GiB. An image of at most 1 GiB touches at most two GiBs, which lie in two
+    // PDPTs more when a multiple of 512 GiB is between them.
+    private const int Tables = 1 + 1 + 4 + 2 + 2;
 
     /// <summary>The room the tables need, in bytes.</summary>
     public const int Size = Tables * PageSize;

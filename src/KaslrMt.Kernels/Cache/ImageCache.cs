@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Kernels;
 
@@ -34,16 +35,16 @@ public sealed class ImageCache
     /// <summary>Opens the cache, creating its folder if needed.</summary>
     /// <param name="folder">The folder; its parent must exist.</param>
     /// <param name="limit">The most that all entries may take, in bytes.</param>
-    /// <exception cref="KaslrMtException">KMT2603 when others can enter the folder; KMT2601 when it cannot be made.</exception>
+    /// <exception cref="KaslrMtException">KMT2603 when it is a link, another user's, or not of mode 0700; KMT2601 when it cannot be made.</exception>
     public static ImageCache Open(string folder, long limit = DefaultLimit)
     {
         try
         {
             Directory.CreateDirectory(folder, Private);
-            if (File.GetUnixFileMode(folder) != Private || new DirectoryInfo(folder).LinkTarget is not null)
+            if (!PrivateFolder.IsAt(folder))
             {
                 throw new KaslrMtException(
-                    FileErrors.CacheNotPrivate, $"the image cache {folder} is a link or open to others", "remove it, chmod it to 0700, or give --no-cache");
+                    FileErrors.CacheNotPrivate, $"the image cache {folder} is a link, another user's, or open to others", "remove it, chmod it to 0700, or give --no-cache");
             }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -69,14 +70,32 @@ public sealed class ImageCache
     /// <summary>The name under which a kernel file's entries are kept; null where its identity is not known or may still change unseen.</summary>
     internal static string? NameOf(string kernelPath)
     {
-        using var handle = File.OpenHandle(kernelPath);
-        if (FileIdentity.Of(handle) is not { IsSettled: true } identity)
+        if (TryIdentify(kernelPath) is not { IsSettled: true } identity)
         {
             return null;
         }
 
         string build = typeof(ImageCache).Module.ModuleVersionId.ToString("N", CultureInfo.InvariantCulture);
         return Hash($"{build} {identity.Text}");
+    }
+
+    private static FileIdentity? TryIdentify(string path)
+    {
+        try
+        {
+            if (RegularFile.Fault(path) is not null)
+            {
+                return null;
+            }
+
+            using var handle = File.OpenHandle(path);
+            return FileIdentity.Of(handle);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Whoever reads the kernel next says what is wrong with it.
+            return null;
+        }
     }
 
     /// <summary>What is known of a kernel; null when it is not in the cache.</summary>
@@ -99,24 +118,36 @@ public sealed class ImageCache
     /// <summary>Starts a file with the kernel's body at a virtual base; null when it is not in the cache.</summary>
     internal WholeFile? TryStartWithBody(string name, KernelFacts kernel, VirtualAddress virtualBase, string path)
     {
-        string body = BodyPath(name, virtualBase);
+        string entry = BodyPath(name, virtualBase);
         long expected = BootImageFile.SegmentOffsets(kernel.Segments.Select(segment => segment.FileSize))[^1];
-        try
+        if (!File.Exists(entry))
         {
-            if (new FileInfo(body) is not { Exists: true } file || file.Length != expected)
-            {
-                return null;
-            }
-
-            WholeFile started = WholeFile.CreateFrom(body, path);
-            File.SetLastWriteTimeUtc(body, DateTime.UtcNow);
-            return started;
-        }
-        catch (FileNotFoundException)
-        {
-            // Evicted by another process just now.
             return null;
         }
+
+        WholeFile started = WholeFile.Create(path);
+        try
+        {
+            using SafeFileHandle body = File.OpenHandle(entry);
+            if (RandomAccess.GetLength(body) == expected)
+            {
+                File.SetLastWriteTimeUtc(body, DateTime.UtcNow);
+                started.CopyFrom(body);
+                return started;
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Evicted by another process just now.
+        }
+        catch
+        {
+            started.Dispose();
+            throw;
+        }
+
+        started.Dispose();
+        return null;
     }
 
     /// <summary>Adds what was prepared. Failing to is no error: the next run prepares again.</summary>
@@ -124,18 +155,18 @@ public sealed class ImageCache
     /// <param name="kernel">What is known of it.</param>
     /// <param name="virtualBase">The body's virtual base.</param>
     /// <param name="prepared">A file with the body in it, and no regions yet.</param>
-    internal void Add(string name, KernelFacts kernel, VirtualAddress virtualBase, string prepared)
+    internal void Add(string name, KernelFacts kernel, VirtualAddress virtualBase, WholeFile prepared)
     {
         try
         {
-            long size = new FileInfo(prepared).Length;
-            if (!MakeRoom(size))
+            if (!MakeRoom(prepared.Length))
             {
                 return;
             }
 
-            using (WholeFile body = WholeFile.CreateFrom(prepared, BodyPath(name, virtualBase)))
+            using (WholeFile body = WholeFile.Create(BodyPath(name, virtualBase)))
             {
+                prepared.CopyTo(body);
                 body.Commit();
             }
 

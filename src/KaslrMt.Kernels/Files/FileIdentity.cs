@@ -52,6 +52,12 @@ internal readonly partial record struct FileIdentity(string Text, DateTimeOffset
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct Status
     {
+        [FieldOffset(20)]
+        public uint Owner;
+
+        [FieldOffset(28)]
+        public ushort Mode;
+
         [FieldOffset(32)]
         public ulong Inode;
 

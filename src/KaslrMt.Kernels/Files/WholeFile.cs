@@ -2,66 +2,56 @@ using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Kernels;
 
-/// <summary>A file that appears whole or not at all: written under a temporary name in the same folder, synced, then renamed.</summary>
-/// <remarks>Mode 0600 from the first byte: what the project writes holds layouts. Disposing without <see cref="Commit"/> removes it.</remarks>
+/// <summary>A file that appears whole or not at all: written without a name, synced, then named in one step.</summary>
+/// <remarks>
+/// Mode 0600 from the first byte: what the project writes holds layouts. Until <see cref="Commit"/> the file has no name, so whatever ends the
+/// process leaves nothing behind. Where the file system knows no unnamed files, a hidden temporary name in the same folder serves.
+/// </remarks>
 public sealed class WholeFile : IDisposable
 {
     private readonly string _path;
-    private readonly string _temporary;
     private readonly SafeFileHandle _handle;
-    private bool _committed;
+    private string? _temporary;
 
-    private WholeFile(string path, string temporary, SafeFileHandle handle)
+    private WholeFile(string path, string? temporary, SafeFileHandle handle)
     {
         _path = path;
         _temporary = temporary;
         _handle = handle;
     }
 
-    /// <summary>Where the file lies until it is committed.</summary>
-    internal string TemporaryPath => _temporary;
-
     /// <summary>Starts an empty file.</summary>
     /// <param name="path">Where it will be. Its folder must exist.</param>
     /// <exception cref="KaslrMtException">KMT2601 when the folder is missing or not writable.</exception>
-    public static WholeFile Create(string path) => Start(path, temporary =>
+    public static WholeFile Create(string path)
     {
-        var options = new FileStreamOptions
-        {
-            Mode = FileMode.CreateNew,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            BufferSize = 0,
-        };
-        new FileStream(temporary, options).Dispose();
-    });
-
-    /// <summary>Starts the file as a copy of another, which the kernel makes (copy_file_range); it keeps the source's mode.</summary>
-    /// <exception cref="FileNotFoundException">The source is gone.</exception>
-    /// <exception cref="KaslrMtException">KMT2601 when the folder is missing or not writable, or the disk is full.</exception>
-    internal static WholeFile CreateFrom(string source, string path) => Start(path, temporary => File.Copy(source, temporary));
-
-    private static WholeFile Start(string path, Action<string> create)
-    {
-        string full = Path.GetFullPath(path);
-        string temporary = Path.Combine(Path.GetDirectoryName(full) ?? "/", $".{Path.GetFileName(full)}.{Path.GetRandomFileName()}");
+        string full = path.Length == 0 ? "/" : Path.GetFullPath(path);
+        string folder = Path.GetDirectoryName(full) ?? "/";
         try
         {
-            if (Directory.Exists(full))
+            if (RegularFile.Fault(path) is string fault)
             {
-                throw new IOException("it is a folder");
+                throw new IOException(fault);
             }
 
-            create(temporary);
+            if (UnnamedFile.Open(folder) is SafeFileHandle unnamed)
+            {
+                return new WholeFile(full, null, unnamed);
+            }
+
+            string temporary = TemporaryIn(folder, full);
+            var options = new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.Write,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                BufferSize = 0,
+            };
+            new FileStream(temporary, options).Dispose();
             return new WholeFile(full, temporary, File.OpenHandle(temporary, FileMode.Open, FileAccess.ReadWrite));
         }
-        catch (Exception error) when (error is (IOException or UnauthorizedAccessException) and not FileNotFoundException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            if (File.Exists(temporary))
-            {
-                File.Delete(temporary);
-            }
-
             throw new KaslrMtException(FileErrors.NotWritable, $"{path} cannot be written: {Reason(error)}", "choose a folder that exists and is yours", error);
         }
     }
@@ -87,8 +77,21 @@ public sealed class WholeFile : IDisposable
         try
         {
             RandomAccess.FlushToDisk(_handle);
+            if (_temporary is null && UnnamedFile.TryLink(_handle, _path))
+            {
+                return;
+            }
+
+            // linkat(2) does not replace: to do that in one step takes a second name for a moment.
+            if (_temporary is null)
+            {
+                string temporary = TemporaryIn(Path.GetDirectoryName(_path) ?? "/", _path);
+                UnnamedFile.TryLink(_handle, temporary);
+                _temporary = temporary;
+            }
+
             File.Move(_temporary, _path, overwrite: true);
-            _committed = true;
+            _temporary = null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -100,11 +103,48 @@ public sealed class WholeFile : IDisposable
     public void Dispose()
     {
         _handle.Dispose();
-        if (!_committed)
+        if (_temporary is not null)
         {
             File.Delete(_temporary);
         }
     }
+
+    /// <summary>Fills the file, still empty, with another's bytes.</summary>
+    /// <exception cref="KaslrMtException">KMT2602 when the disk is full or fails.</exception>
+    internal void CopyFrom(SafeFileHandle source)
+    {
+        long length = RandomAccess.GetLength(source);
+        if (UnnamedFile.TryCopy(source, _handle, length))
+        {
+            return;
+        }
+
+        var block = new byte[1 << 20];
+        for (long done = 0; done < length;)
+        {
+            int read = RandomAccess.Read(source, block, done);
+            if (read == 0)
+            {
+                throw Failed(new IOException("the source became shorter"));
+            }
+
+            Write(block.AsSpan(0, read), done);
+            done += read;
+        }
+    }
+
+    /// <summary>Fills another file, still empty, with this one's bytes.</summary>
+    /// <exception cref="KaslrMtException">KMT2602 when the disk is full or fails.</exception>
+    internal void CopyTo(WholeFile target)
+    {
+        using SafeFileHandle source = File.OpenHandle(_temporary ?? UnnamedFile.PathOf(_handle));
+        target.CopyFrom(source);
+    }
+
+    /// <summary>The bytes written so far.</summary>
+    internal long Length => RandomAccess.GetLength(_handle);
+
+    private static string TemporaryIn(string folder, string path) => Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}");
 
     private KaslrMtException Failed(Exception error) =>
         new(FileErrors.WriteFailed, $"{_path} could not be written whole: {Reason(error)}", "nothing was left behind; free some space and run again", error);
@@ -112,7 +152,7 @@ public sealed class WholeFile : IDisposable
     // .NET's messages name the temporary path; the reader needs the reason alone.
     private static string Reason(Exception error) => error switch
     {
-        DirectoryNotFoundException => "no such folder",
+        FileNotFoundException or DirectoryNotFoundException => "no such folder",
         UnauthorizedAccessException => "permission denied",
         _ when error.HResult == 28 || error.Message.StartsWith("No space left", StringComparison.Ordinal) => "no space left on the device",
         _ => error.Message.Split(" : ")[0],

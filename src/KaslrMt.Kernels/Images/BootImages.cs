@@ -10,19 +10,20 @@ public static class BootImages
     /// <param name="cache">Prepared kernels, or null.</param>
     /// <param name="plan">Chooses the layout once the kernel is known.</param>
     /// <param name="path">The file to write.</param>
-    /// <returns>What is known of the kernel, and the layout that was written; the caller disposes of the latter.</returns>
+    /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
+    /// <returns>What was written; the caller disposes of its layout.</returns>
     /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
-    public static (KernelFacts Kernel, KernelLayout Layout) Write(
-        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path)
+    public static BootImage Write(
+        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path, PhysicalRange? overwritten = null)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        string? name = cache is null || !File.Exists(kernelPath) ? null : ImageCache.NameOf(kernelPath);
+        string? name = cache is null ? null : ImageCache.NameOf(kernelPath);
         KernelFacts? known = name is null ? null : cache!.FindFacts(name);
         if (known is null)
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
-            return (kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path));
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, overwritten), FromCache: false);
         }
 
         KernelLayout planned = plan(known);
@@ -30,15 +31,16 @@ public static class BootImages
         if (output is null)
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
-            return (kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path));
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path, overwritten), FromCache: false);
         }
 
-        BootImageFile.WriteLayout(output, known, planned);
+        BootImageFile.WriteLayout(output, known, planned, overwritten);
         output.Commit();
-        return (known, planned);
+        return new BootImage(known, planned, FromCache: true);
     }
 
-    private static KernelLayout Prepare(KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path)
+    private static KernelLayout Prepare(
+        KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path, PhysicalRange? overwritten)
     {
         using WholeFile output = WholeFile.Create(path);
         kernel.WriteBody(layout, output);
@@ -47,10 +49,10 @@ public static class BootImages
         bool shared = layout.IsLink || layout[Region.KernelVirtual].Scope == Scope.PerTenant;
         if (cache is not null && name is not null && shared && ImageCache.NameOf(kernelPath) == name)
         {
-            cache.Add(name, kernel.Facts, layout.KernelVirtual, output.TemporaryPath);
+            cache.Add(name, kernel.Facts, layout.KernelVirtual, output);
         }
 
-        BootImageFile.WriteLayout(output, kernel.Facts, layout);
+        BootImageFile.WriteLayout(output, kernel.Facts, layout, overwritten);
         output.Commit();
         return layout;
     }

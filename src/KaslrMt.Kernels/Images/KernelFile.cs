@@ -11,9 +11,9 @@ internal static class KernelFile
     {
         try
         {
-            if (Directory.Exists(path))
+            if (RegularFile.Fault(path) is string fault)
             {
-                throw new IOException("it is a folder");
+                throw new IOException(fault);
             }
 
             using var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read, FileOptions.SequentialScan);
@@ -25,7 +25,7 @@ internal static class KernelFile
 
             if (length == 0)
             {
-                throw new KaslrMtException(BzImageErrors.NotAKernel, "the file is empty, or not a regular file", "give a bzImage (vmlinuz) or an ELF vmlinux");
+                throw new KaslrMtException(BzImageErrors.NotAKernel, "the file is empty", "give a bzImage (vmlinuz) or an ELF vmlinux");
             }
 
             return ReadAll(handle, (int)length);

@@ -56,12 +56,13 @@ public sealed class KernelImage : IDisposable
     /// <summary>Writes the bootable ELF for a layout: whole or not at all, mode 0600.</summary>
     /// <param name="layout">Where the regions lie, planned for this kernel's <see cref="Geometry"/>.</param>
     /// <param name="path">The file to write.</param>
+    /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
     /// <exception cref="KaslrMtException">KMT26xx when it cannot be written.</exception>
-    public void WriteBootImage(KernelLayout layout, string path)
+    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null)
     {
         using WholeFile output = WholeFile.Create(path);
         WriteBody(layout, output);
-        BootImageFile.WriteLayout(output, Facts, layout);
+        BootImageFile.WriteLayout(output, Facts, layout, overwritten);
         output.Commit();
     }
 

@@ -128,12 +128,28 @@ public sealed class KernelInspection : IDisposable
         Elf = ElfImage.Read(file);
         Geometry = ReadGeometry(file.Length, Elf, Setup);
         Release = Release.Length > 0 ? Release : ReadRelease(file, Elf);
-        Relocations = file.Length > Elf.FileEnd ? RelocationTable.Read(file, Elf) : RelocationTable.FromRelaSections(file, Elf);
+        Relocations = ReadRelocations(file, Elf);
 
         // kallsyms lies in read-only data, which shares the first segment with the text.
         ElfSegment text = Elf.Loads[0];
         Symbols = Kallsyms.Copy(file.Slice(text.FileOffset, text.FileSize), text.VirtualAddress);
         Patch = BootPatch.Locate(file, Elf, Symbols);
+    }
+
+    /// <summary>Takes the table behind the ELF, or makes it from <c>.rela</c> sections.</summary>
+    /// <exception cref="KaslrMtException">KMT23xx; KMT2306 too when stripping left <c>.rela</c> sections that move nothing (6.12's vmlinux).</exception>
+    internal static RelocationTable ReadRelocations(ReadOnlySpan<byte> file, ElfImage elf)
+    {
+        if (file.Length > elf.FileEnd)
+        {
+            return RelocationTable.Read(file, elf);
+        }
+
+        RelocationTable made = RelocationTable.FromRelaSections(file, elf);
+        return !made.Add64.IsEmpty ? made : throw new KaslrMtException(
+            RelocationErrors.NoRelaSections,
+            "kernel ELF: its .rela sections hold no 64-bit relocation, and every kernel that can move has thousands: they were stripped",
+            "give the bzImage, the build's vmlinux.unstripped, or the vmlinux with its vmlinux.relocs appended");
     }
 
     private static KernelGeometry ReadGeometry(int unpackedSize, ElfImage elf, BzImage? setup)

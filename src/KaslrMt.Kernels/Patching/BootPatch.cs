@@ -102,7 +102,13 @@ public sealed class BootPatch
         string? name = Array.Find(BootSymbols.ModuleOffsetFunctions, found.ContainsKey);
         if (name is null)
         {
-            return null;
+            // With modules, their area must be where the layout says; without, nobody looks.
+            return found.ContainsKey(BootSymbols.LoadableModules)
+                ? throw new KaslrMtException(
+                    PatchErrors.MissingSymbol,
+                    $"this kernel loads modules, and has none of the symbols {string.Join(", ", BootSymbols.ModuleOffsetFunctions)}",
+                    "this kernel draws its module offset in a way that is not known yet")
+                : null;
         }
 
         VirtualAddress[] random = [.. BootSymbols.RandomFunctions.Where(found.ContainsKey).Select(random => found[random])];

@@ -13,6 +13,9 @@ internal static class BootSymbols
     /// <summary>The end of the direct map: absent before its fix was backported (2024), renamed in 6.13.</summary>
     public static readonly string[] DirectMapEnds = ["direct_map_physmem_end", "physmem_end"];
 
+    /// <summary>A function of every kernel with loadable modules (<c>kernel/module/main.c</c>), and of no other.</summary>
+    public const string LoadableModules = "__module_address";
+
     /// <summary>The functions that draw the module offset: from 6.10 on, before it.</summary>
     public static readonly string[] ModuleOffsetFunctions = ["execmem_arch_setup", "module_alloc", "get_module_load_offset"];
 
@@ -25,7 +28,7 @@ internal static class BootSymbols
     /// <summary>Every name above.</summary>
     public static readonly string[] All =
     [
-        SetupArch, KernelRandomizeMemory, PageOffsetBase, VmallocBase, VmemmapBase,
+        SetupArch, KernelRandomizeMemory, PageOffsetBase, VmallocBase, VmemmapBase, LoadableModules,
         .. DirectMapEnds, .. ModuleOffsetFunctions, .. RandomFunctions, .. FixedRegionMarks,
     ];
 

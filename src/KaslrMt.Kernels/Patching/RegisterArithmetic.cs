@@ -66,7 +66,7 @@ internal static class RegisterArithmetic
     private static ulong? Evaluate(in Instruction instruction, Dictionary<Register, ulong> values)
     {
         int bits = instruction.Op0Register.GetSize() * 8;
-        if (bits < 32)
+        if (bits < 16)
         {
             return null;
         }
@@ -88,18 +88,28 @@ internal static class RegisterArithmetic
             Mnemonic.Xor when instruction.Op1Kind == OpKind.Register && instruction.Op0Register == instruction.Op1Register => 0,
             _ => null,
         };
-        return bits == 32 ? result & uint.MaxValue : result;
+        return bits switch
+        {
+            64 => result,
+            32 => result & uint.MaxValue,
+            _ => KeepUpper(instruction.Op0Register, result, values),
+        };
     }
 
-    // x86 takes a shift count modulo the operand's width.
-    private static int Count(ulong? count, int bits) => (int)((count ?? 0) & (ulong)(bits - 1));
+    // Writing 32 bits clears the upper half of a register, writing 16 leaves the rest as it was.
+    private static ulong? KeepUpper(Register target, ulong? result, Dictionary<Register, ulong> values) =>
+        values.TryGetValue(target.GetFullRegister(), out ulong before) ? (before & ~(ulong)ushort.MaxValue) | (result & ushort.MaxValue) : null;
+
+    // x86 takes a shift count modulo 64 for 64-bit operands, modulo 32 for smaller ones.
+    private static int Count(ulong? count, int bits) => (int)((count ?? 0) & (bits == 64 ? 63UL : 31));
 
     private static ulong? Read(in Instruction instruction, int operand, Dictionary<Register, ulong> values)
     {
         OpKind kind = instruction.GetOpKind(operand);
         if (kind != OpKind.Register)
         {
-            return kind is OpKind.Memory ? null : instruction.GetImmediate(operand);
+            // The rest are memory and branch targets.
+            return kind is >= OpKind.Immediate8 and <= OpKind.Immediate32to64 ? instruction.GetImmediate(operand) : null;
         }
 
         Register register = instruction.GetOpRegister(operand);

@@ -2,7 +2,9 @@ using System.Collections.Immutable;
 
 namespace KaslrMt.Layout;
 
-/// <summary>How unpredictable all six bases of a VM are. Computed from the ways of drawing, never from a drawn layout: it is no secret.</summary>
+/// <summary>
+/// How unpredictable all six bases of a VM are. Computed from the ways of drawing, never from a drawn layout: it is no secret.
+/// </summary>
 public sealed class KaslrEntropy
 {
     private readonly ImmutableArray<RegionEntropy> _regions;

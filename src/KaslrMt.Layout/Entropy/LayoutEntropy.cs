@@ -1,7 +1,9 @@
 namespace KaslrMt.Layout;
 
 /// <summary>The entropy of this project's layouts, exactly, for a policy, a kernel and a memory map.</summary>
-/// <remarks>It asks <c>AvailableRanges</c>, the code that plans, for every window that can occur; it does not repeat its arithmetic.</remarks>
+/// <remarks>
+/// It asks <c>AvailableRanges</c>, the code that plans, for every window that can occur; it does not repeat its arithmetic.
+/// </remarks>
 public static class LayoutEntropy
 {
     private static readonly int AllSlots = (int)((AddressSpace.End - AddressSpace.Start) / AddressSpace.RegionAlignment);
@@ -13,8 +15,10 @@ public static class LayoutEntropy
         ArgumentNullException.ThrowIfNull(kernel);
         ArgumentNullException.ThrowIfNull(memory);
         AvailableRanges.RequireRoomForDirectMap(memory);
-        (RegionEntropy vmemmap, SlotDistribution vmemmapBases) = After(Region.Vmemmap, Certain(), _ => AvailableRanges.Vmemmap(Scope.PerVm));
-        (RegionEntropy vmalloc, SlotDistribution vmallocBases) = After(Region.Vmalloc, vmemmapBases, bound => AvailableRanges.Vmalloc(policy, bound));
+        (RegionEntropy vmemmap, SlotDistribution vmemmapBases) = After(Region.Vmemmap, Certain(), _ =>
+            AvailableRanges.Vmemmap(Scope.PerVm));
+        (RegionEntropy vmalloc, SlotDistribution vmallocBases) = After(Region.Vmalloc, vmemmapBases, bound =>
+            AvailableRanges.Vmalloc(policy, bound));
         (RegionEntropy physmap, _) = After(Region.Physmap, vmallocBases, bound => AvailableRanges.Physmap(policy, bound, memory));
         return new KaslrEntropy(
             vmemmap,

@@ -11,7 +11,9 @@ internal sealed class SlotDistribution
 
     internal SlotDistribution(int slots) => _steps = new double[slots + 1];
 
-    /// <summary>Adds <paramref name="each"/> to the probability of <paramref name="count"/> slots from <paramref name="first"/> on.</summary>
+    /// <summary>
+    /// Adds <paramref name="each"/> to the probability of <paramref name="count"/> slots from <paramref name="first"/> on.
+    /// </summary>
     internal void Add(int first, int count, double each)
     {
         _steps[first] += each;

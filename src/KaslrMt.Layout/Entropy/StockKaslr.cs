@@ -14,8 +14,8 @@ public enum StockDirectMap
 /// <remarks>
 /// <para>
 /// physmap, vmalloc and vmemmap are computed from the loop of <c>kernel_randomize_memory</c> (<c>arch/x86/mm/kaslr.c</c>) with ideal
-/// random numbers: region i of 3 gets an offset <c>(rand % (e + 1)) &amp; PUD_MASK</c> with <c>e = remaining / (3 − i)</c>. Real kernels have less:
-/// <c>prandom_seed_state</c> folds its seed to 32 bits, so all three together never have more than 32.
+/// random numbers: region i of 3 gets an offset <c>(rand % (e + 1)) &amp; PUD_MASK</c> with <c>e = remaining / (3 − i)</c>.
+/// Real kernels have less: <c>prandom_seed_state</c> folds its seed to 32 bits, so all three together never have more than 32.
 /// </para>
 /// <para>
 /// Physical slots follow <c>__process_mem_region</c> (<c>arch/x86/boot/compressed/kaslr.c</c>) for the same RAM and reserved ranges.
@@ -131,8 +131,9 @@ public static class StockKaslr
     /// <summary>The distribution of one masked offset: equally likely slots, and a last one that the modulus cuts short.</summary>
     private readonly record struct StockOffset(int WholeSlots, double WholeProbability, double LastProbability)
     {
-        internal double Entropy =>
-            -(WholeSlots == 0 ? 0 : WholeSlots * WholeProbability * Math.Log2(WholeProbability)) - (LastProbability * Math.Log2(LastProbability));
+        internal double Entropy => WholeSlots == 0
+            ? 0
+            : -(WholeSlots * WholeProbability * Math.Log2(WholeProbability)) - (LastProbability * Math.Log2(LastProbability));
 
         internal static StockOffset UpTo(ulong bytes)
         {

@@ -38,13 +38,15 @@ public sealed class GuestCommandLine : IDisposable
 
     /// <summary>Reads a command line.</summary>
     /// <exception cref="KaslrMtException">
-    /// KMT1001, KMT1003–KMT1006 for a <c>kaslr_mt</c> that is malformed, repeated or exposed, or a NUL in the line; KMT1101–KMT1108 for its key.
+    /// KMT1001, KMT1003–KMT1006 for a <c>kaslr_mt</c> that is malformed, repeated or exposed, or a NUL in the line;
+    /// KMT1101–KMT1108 for its key.
     /// </exception>
     public static GuestCommandLine Parse(ReadOnlySpan<char> line)
     {
         if (line.Contains('\0'))
         {
-            throw new KaslrMtException(LayoutErrors.CommandLineNul, "the guest command line holds a NUL character", "the kernel would cut it there: remove it");
+            throw new KaslrMtException(
+                LayoutErrors.CommandLineNul, "the guest command line holds a NUL character", "the kernel would cut it there: remove it");
         }
 
         var kept = new StringBuilder(line.Length);
@@ -102,7 +104,9 @@ public sealed class GuestCommandLine : IDisposable
         if (dash < 0)
         {
             throw new KaslrMtException(
-                LayoutErrors.KaslrMtMalformed, parameter.HasValue ? "kaslr_mt has no '-' and so no bitmap" : "kaslr_mt has no value", Example);
+                LayoutErrors.KaslrMtMalformed,
+                parameter.HasValue ? "kaslr_mt has no '-' and so no bitmap" : "kaslr_mt has no value",
+                Example);
         }
 
         // What follows the dash may be the tail of a key whose bitmap was forgotten; Policy.Parse quotes nothing but 0 and 1.
@@ -126,7 +130,7 @@ public sealed class GuestCommandLine : IDisposable
         {
             throw new KaslrMtException(
                 LayoutErrors.KaslrMtExposed,
-                "kaslr_mt stands in quotes, behind '--' or in another word or spelling, where the kernel takes no such parameter and the guest would see the key",
+                "kaslr_mt stands in quotes, behind '--' or in another word or spelling, where the guest would see the key",
                 Example);
         }
     }

@@ -34,12 +34,16 @@ internal readonly record struct KeyWeakness(ErrorCode Code, string Problem)
         int illegal = key.IndexOfAnyExceptInRange(First, Last);
         if (illegal >= 0)
         {
-            return new(LayoutErrors.KeyCharacter, Text($"the tenant key's character {illegal + 1} of {key.Length} is not printable ASCII (0x21–0x7e)"));
+            return new(
+                LayoutErrors.KeyCharacter,
+                Text($"the tenant key's character {illegal + 1} of {key.Length} is not printable ASCII (0x21–0x7e)"));
         }
 
         if (key.Length < TenantKey.MinimumLength)
         {
-            return new(LayoutErrors.KeyTooShort, Text($"the tenant key has {key.Length} characters, at least {TenantKey.MinimumLength} are needed"));
+            return new(
+                LayoutErrors.KeyTooShort,
+                Text($"the tenant key has {key.Length} characters, at least {TenantKey.MinimumLength} are needed"));
         }
 
         return FindPattern(key);
@@ -57,22 +61,30 @@ internal readonly record struct KeyWeakness(ErrorCode Code, string Problem)
 
         if (distinct < MinimumDistinct)
         {
-            return new(LayoutErrors.KeyFewCharacters, Text($"the tenant key uses {distinct} different characters, at least {MinimumDistinct} are needed"));
+            return new(
+                LayoutErrors.KeyFewCharacters,
+                Text($"the tenant key uses {distinct} different characters, at least {MinimumDistinct} are needed"));
         }
 
         if (Foreseeable(key) * 2 > key.Length)
         {
-            return new(LayoutErrors.KeySequence, "the tenant key is mostly an obvious sequence (neighbours in the alphabet or on the keyboard)");
+            return new(
+                LayoutErrors.KeySequence,
+                "the tenant key is mostly an obvious sequence (neighbours in the alphabet or on the keyboard)");
         }
 
         int period = Period(key);
         if (period < TenantKey.MinimumLength && period * 2 <= key.Length)
         {
-            return new(LayoutErrors.KeyPeriodic, Text($"the tenant key repeats a piece of {period} characters, so it is no stronger than that piece"));
+            return new(
+                LayoutErrors.KeyPeriodic,
+                Text($"the tenant key repeats a piece of {period} characters, so it is no stronger than that piece"));
         }
 
         return key.Length < MinimumDigits && !key.ContainsAnyExceptInRange((byte)'0', (byte)'9')
-            ? new(LayoutErrors.KeyDigits, Text($"the tenant key is {key.Length} digits, too few for 64 bits without letters ({MinimumDigits} are needed)"))
+            ? new(
+                LayoutErrors.KeyDigits,
+                Text($"the tenant key is {key.Length} digits, too few for 64 bits without letters ({MinimumDigits} are needed)"))
             : null;
     }
 
@@ -87,7 +99,9 @@ internal readonly record struct KeyWeakness(ErrorCode Code, string Problem)
         return (int)UInt128.PopCount(seen);
     }
 
-    /// <summary>How many characters follow from the one before: the same, the next or previous code, or the next key of a keyboard row.</summary>
+    /// <summary>
+    /// How many characters follow from the one before: the same, the next or previous code, or the next key of a keyboard row.
+    /// </summary>
     private static int Foreseeable(ReadOnlySpan<byte> key)
     {
         int count = 0;

@@ -46,12 +46,16 @@ public sealed class TenantKey : IDisposable
     }
 
     /// <summary>Takes a copy of these ASCII bytes as a key.</summary>
-    /// <exception cref="KaslrMtException">KMT1101–KMT1108: the key is malformed or weak; the message says why, never what it holds.</exception>
+    /// <exception cref="KaslrMtException">
+    /// KMT1101–KMT1108: the key is malformed or weak; the message says why, never what it holds.
+    /// </exception>
     public static TenantKey Parse(ReadOnlySpan<byte> ascii) =>
         KeyWeakness.Find(ascii) is { } weakness ? throw weakness.ToException() : new TenantKey(new SecretBytes(ascii));
 
     /// <summary>Takes a copy of these characters as a key.</summary>
-    /// <exception cref="KaslrMtException">KMT1101–KMT1108: the key is malformed or weak; the message says why, never what it holds.</exception>
+    /// <exception cref="KaslrMtException">
+    /// KMT1101–KMT1108: the key is malformed or weak; the message says why, never what it holds.
+    /// </exception>
     public static TenantKey Parse(ReadOnlySpan<char> text)
     {
         Span<byte> ascii = stackalloc byte[MaximumLength + 1];

@@ -24,19 +24,23 @@ public sealed class VmSeed : IDisposable
     }
 
     /// <summary>Reads exactly 64 hexadecimal digits, in either case; this makes a run repeatable.</summary>
-    /// <exception cref="KaslrMtException">KMT1007: the length is another, or a character is no hexadecimal digit; its position is told.</exception>
+    /// <exception cref="KaslrMtException">
+    /// KMT1007: the length is another, or a character is no hexadecimal digit; its position is told.
+    /// </exception>
     public static VmSeed FromHex(ReadOnlySpan<char> hex)
     {
         if (hex.Length != 2 * Size)
         {
-            throw Malformed(string.Create(CultureInfo.InvariantCulture, $"a VM seed is {2 * Size} hexadecimal digits, found {hex.Length} characters"));
+            throw Malformed(
+                string.Create(CultureInfo.InvariantCulture, $"a VM seed is {2 * Size} hexadecimal digits, found {hex.Length} characters"));
         }
 
         for (int i = 0; i < hex.Length; i++)
         {
             if (!char.IsAsciiHexDigit(hex[i]))
             {
-                throw Malformed(string.Create(CultureInfo.InvariantCulture, $"a VM seed is {2 * Size} hexadecimal digits, character {i + 1} is none"));
+                throw Malformed(
+                    string.Create(CultureInfo.InvariantCulture, $"a VM seed is {2 * Size} hexadecimal digits, character {i + 1} is none"));
             }
         }
 
@@ -74,5 +78,8 @@ public sealed class VmSeed : IDisposable
     public override string ToString() => nameof(VmSeed);
 
     private static KaslrMtException Malformed(string problem) =>
-        new(LayoutErrors.SeedMalformed, problem, "give 32 bytes as hexadecimal digits without a prefix, or leave the seed out to have one drawn");
+        new(
+            LayoutErrors.SeedMalformed,
+            problem,
+            "give 32 bytes as hexadecimal digits without a prefix, or leave the seed out to have one drawn");
 }

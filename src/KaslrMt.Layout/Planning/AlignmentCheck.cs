@@ -12,21 +12,28 @@ internal static class AlignmentCheck
     {
         foreach (RegionLayout region in regions)
         {
-            Require(region.Slot < region.Slots && region.Window.BaseOf(region.Slot) == region.Base, region.Region, "is not the base of its slot");
+            bool isOfItsSlot = region.Slot < region.Slots && region.Window.BaseOf(region.Slot) == region.Base;
+            Require(isOfItsSlot, region.Region, "is not the base of its slot");
             Require(region.Base % Alignment(region.Region, kernel) == 0, region.Region, "is not aligned");
             Require(IsInPlace(region, regions, kernel, memory), region.Region, "is out of place");
         }
     }
 
-    private static bool IsInPlace(RegionLayout region, ReadOnlySpan<RegionLayout> regions, KernelGeometry kernel, GuestMemoryMap memory) => region.Region switch
+    private static bool IsInPlace(RegionLayout region, ReadOnlySpan<RegionLayout> regions, KernelGeometry kernel, GuestMemoryMap memory)
     {
-        Region.KernelPhysical => region.Base >= AddressSpace.KernelPhysicalFloor && IsFree(region.Base, kernel.MappedSize, memory),
-        Region.KernelVirtual => region.Base >= kernel.LinkBase.Value && Ends(region.Base, kernel.ImageSize) <= kernel.ModulesStart.Value,
-        Region.Physmap => region.Base >= AddressSpace.Start.Value && Ends(region.Base, memory.DirectMapSize + AddressSpace.Guard) <= BaseOf(Region.Vmalloc, regions),
-        Region.Vmalloc => Ends(region.Base, AddressSpace.VmallocSize + AddressSpace.Guard) <= BaseOf(Region.Vmemmap, regions),
-        Region.Vmemmap => Ends(region.Base, AddressSpace.VmemmapSize + AddressSpace.Guard) <= AddressSpace.End.Value,
-        _ => region.Base > kernel.ModulesStart.Value && region.Base - kernel.ModulesStart.Value <= AddressSpace.ModulesSlots * AddressSpace.PageSize,
-    };
+        ulong start = region.Base;
+        ulong modules = kernel.ModulesStart.Value;
+        return region.Region switch
+        {
+            Region.KernelPhysical => start >= AddressSpace.KernelPhysicalFloor && IsFree(start, kernel.MappedSize, memory),
+            Region.KernelVirtual => start >= kernel.LinkBase.Value && Ends(start, kernel.ImageSize) <= modules,
+            Region.Physmap => start >= AddressSpace.Start.Value
+                && Ends(start, memory.DirectMapSize + AddressSpace.Guard) <= BaseOf(Region.Vmalloc, regions),
+            Region.Vmalloc => Ends(start, AddressSpace.VmallocSize + AddressSpace.Guard) <= BaseOf(Region.Vmemmap, regions),
+            Region.Vmemmap => Ends(start, AddressSpace.VmemmapSize + AddressSpace.Guard) <= AddressSpace.End.Value,
+            _ => start > modules && start - modules <= AddressSpace.ModulesSlots * AddressSpace.PageSize,
+        };
+    }
 
     private static uint Alignment(Region region, KernelGeometry kernel) => region switch
     {
@@ -64,5 +71,8 @@ internal static class AlignmentCheck
     }
 
     private static KaslrMtException Unsound(Region region, string problem) =>
-        new(LayoutErrors.LayoutUnsound, $"the base drawn for {region.Name()} {problem}", "nothing was made from it; this is a fault of kaslrmt: report it");
+        new(
+            LayoutErrors.LayoutUnsound,
+            $"the base drawn for {region.Name()} {problem}",
+            "nothing was made from it; this is a fault of kaslrmt: report it");
 }

@@ -12,14 +12,18 @@ internal static class AvailableRanges
         AddressSpace.RegionAlignment,
         Flags(scope));
 
-    /// <summary>vmalloc, below the vmemmap that was drawn or, to keep a tenant's base from depending on a VM's, below every possible one.</summary>
+    /// <summary>
+    /// vmalloc, below the vmemmap that was drawn or, to keep a tenant's base from depending on a VM's, below every possible one.
+    /// </summary>
     internal static KaslrConfig Vmalloc(Policy policy, VirtualAddress drawnVmemmap)
     {
         VirtualAddress bound = VmallocIgnoresVmemmap(policy) ? AddressSpace.LowestVmemmap : drawnVmemmap;
         return Below(bound, AddressSpace.LowestVmalloc, AddressSpace.VmallocSize, policy.ScopeOf(Region.Vmalloc));
     }
 
-    /// <summary>physmap, below the vmalloc that was drawn or, to keep a tenant's base from depending on a VM's, below every possible one.</summary>
+    /// <summary>
+    /// physmap, below the vmalloc that was drawn or, to keep a tenant's base from depending on a VM's, below every possible one.
+    /// </summary>
     internal static KaslrConfig Physmap(Policy policy, VirtualAddress drawnVmalloc, GuestMemoryMap memory)
     {
         RequireRoomForDirectMap(memory);
@@ -71,7 +75,9 @@ internal static class AvailableRanges
 
         return windows.Count > 0 ? [.. windows] : throw new KaslrMtException(
             LayoutErrors.NoPhysicalSlot,
-            string.Create(CultureInfo.InvariantCulture, $"no free place above {floor >> 20} MiB in {memory.RamSize} of RAM holds the kernel of {size >> 20} MiB"),
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"no free place above {floor >> 20} MiB in {memory.RamSize} of RAM holds the kernel of {size >> 20} MiB"),
             "give the guest more memory or a smaller initrd");
     }
 
@@ -82,7 +88,7 @@ internal static class AvailableRanges
         {
             throw new KaslrMtException(
                 LayoutErrors.MemoryTooLarge,
-                $"the guest's RAM ends at {memory.RamEnd}, the layout has room for a direct map of RAM up to {new PhysicalAddress(AddressSpace.MaximumRamEnd)}",
+                $"the guest's RAM ends at {memory.RamEnd}, there is room for {new PhysicalAddress(AddressSpace.MaximumRamEnd)}",
                 "give the guest at most 15T of memory, holes included");
         }
     }

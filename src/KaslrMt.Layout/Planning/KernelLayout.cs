@@ -77,7 +77,11 @@ public sealed class KernelLayout : IDisposable
     {
         ArgumentNullException.ThrowIfNull(kernel);
         RegionLayout Only(Region region, ulong address, uint alignment, KaslrFlags flags = KaslrFlags.None) => new(
-            region, Scope.PerTenant, address, Slot: 0, new RegionWindow(region, new KaslrConfig(address, alignment, alignment, flags | KaslrFlags.Link)));
+            region,
+            Scope.PerTenant,
+            address,
+            Slot: 0,
+            new RegionWindow(region, new KaslrConfig(address, alignment, alignment, flags | KaslrFlags.Link)));
 
         return new KernelLayout(
             Policy.All[^1],

@@ -13,12 +13,16 @@ internal readonly struct RandomOffsets
     {
         if (policy.NeedsTenantKey && key is null)
         {
-            throw new KaslrMtException(LayoutErrors.KeyMissing, $"policy {policy} has per-tenant regions and there is no tenant key", "give a tenant key or policy 000000");
+            throw new KaslrMtException(
+                LayoutErrors.KeyMissing,
+                $"policy {policy} has per-tenant regions and there is no tenant key",
+                "give a tenant key or policy 000000");
         }
 
         if (policy.NeedsVmSeed && seed is null)
         {
-            throw new KaslrMtException(LayoutErrors.SeedMissing, $"policy {policy} has per-VM regions and there is no VM seed", "draw a VM seed");
+            throw new KaslrMtException(
+                LayoutErrors.SeedMissing, $"policy {policy} has per-VM regions and there is no VM seed", "draw a VM seed");
         }
 
         _producer = producer;

@@ -6,7 +6,8 @@ namespace KaslrMt.Layout;
 /// <remarks>
 /// <para>PRK = HKDF-Extract(salt = "kaslrmt/v1/" + scope name, IKM = the key's characters or the seed's 32 bytes).</para>
 /// <para>
-/// Stream = HKDF-Expand(PRK, info = "kaslrmt/v1/" + region name, L = 64 bytes), read as eight big-endian words by <see cref="UniformSlot"/>.
+/// Stream = HKDF-Expand(PRK, info = "kaslrmt/v1/" + region name, L = 64 bytes), read as eight
+/// big-endian words by <see cref="UniformSlot"/>.
 /// </para>
 /// <para>
 /// The salt keeps keys and seeds apart, so that no choice of one yields the stream of the other; the info keeps regions apart. Nothing
@@ -29,7 +30,8 @@ internal static class HkdfDraw
             HKDF.Expand(HashAlgorithmName.SHA256, prk, stream, Info(region));
             return UniformSlot.TryDraw(stream, slots, out ulong slot)
                 ? slot
-                : throw new KaslrMtException(LayoutErrors.DrawExhausted, $"no word of the stream for {region.Name()} is acceptable", "report this");
+                : throw new KaslrMtException(
+                    LayoutErrors.DrawExhausted, $"no word of the stream for {region.Name()} is acceptable", "report this");
         }
         finally
         {

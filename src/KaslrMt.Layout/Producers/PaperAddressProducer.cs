@@ -11,9 +11,9 @@ namespace KaslrMt.Layout;
 /// </para>
 /// <para>
 /// The paper leaves open how a key of characters is incremented and which part of the digest is used; here the key is one big-endian
-/// number, so its last byte is incremented, and the first eight bytes of the digest are read as x86 would (little-endian). It also names only
-/// the three regions of its policy; so that all 64 policies work, physmap, vmalloc and kernel-physical follow as key + 3, + 4, + 5.
-/// (The authors' public patch differs from the paper: it uses xxHash64 with a counting seed.)
+/// number, so its last byte is incremented, and the first eight bytes of the digest are read as x86 would (little-endian). It also
+/// names only the three regions of its policy; so that all 64 policies work, physmap, vmalloc and kernel-physical follow as key + 3,
+/// + 4, + 5. (The authors' public patch differs from the paper: it uses xxHash64 with a counting seed.)
 /// </para>
 /// <para>
 /// Reproduced with its weaknesses: modulo bias (below 2^-40, not measurable), and related keys: the vmemmap number of one

@@ -5,8 +5,8 @@ namespace KaslrMt.Layout;
 /// <summary>Turns uniform random bytes into a uniform slot.</summary>
 /// <remarks>
 /// <c>word % slots</c> favours the low slots wherever slots does not divide 2^64. So the words of the last, incomplete run of slots are
-/// rejected and the next word is taken. The remainder, not the upper bits, becomes the slot: two kernels of different sizes, or two VMs with
-/// different memory, then get bases that tell nothing about each other although they read the same stream.
+/// rejected and the next word is taken. The remainder, not the upper bits, becomes the slot: two kernels of different sizes, or two
+/// VMs with different memory, then get bases that tell nothing about each other although they read the same stream.
 /// </remarks>
 internal static class UniformSlot
 {

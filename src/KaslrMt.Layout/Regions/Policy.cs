@@ -66,7 +66,7 @@ public readonly record struct Policy
         throw new KaslrMtException(
             LayoutErrors.PolicyMalformed,
             $"a policy is six digits of 0 and 1, found {(text.IsEmpty ? "nothing" : found)}",
-            "write one digit for each of modules, vmemmap, vmalloc, physmap, kernel virtual, kernel physical (1 = per tenant), such as 110010");
+            "write one digit (1 = per tenant) for modules, vmemmap, vmalloc, physmap, kernel virtual, kernel physical, such as 110010");
     }
 
     /// <summary>Who shares this region's base.</summary>

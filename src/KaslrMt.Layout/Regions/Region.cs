@@ -1,6 +1,8 @@
 namespace KaslrMt.Layout;
 
-/// <summary>One of the six bases that KASLR randomizes. The number is the region's bit in a <see cref="Policy"/>, counted from the right.</summary>
+/// <summary>
+/// One of the six bases that KASLR randomizes. The number is the region's bit in a <see cref="Policy"/>, counted from the right.
+/// </summary>
 public enum Region
 {
     /// <summary>Where in guest-physical memory the kernel lies.</summary>

@@ -10,13 +10,18 @@ namespace KaslrMt.Layout;
 /// </para>
 /// <list type="number">
 /// <item>vmemmap: 32,768 slots (15 bits) under the end. They depend on nothing else: no memory size, no other region, no kernel.</item>
-/// <item>vmalloc: from 32 TiB above the start up to where 32 TiB and a guard still end below vmemmap; 20,992 to 53,759 slots (≥ 14.3 bits).</item>
-/// <item>physmap: from the start up to where the direct map and a guard still end below vmalloc; up to 1 TiB of RAM ≥ 21,504 slots (≥ 14.3 bits).</item>
+/// <item>vmalloc: from 32 TiB above the start up to where 32 TiB and a guard still end below vmemmap; 20,992 to 53,759
+/// slots (≥ 14.3 bits).</item>
+/// <item>physmap: from the start up to where the direct map and a guard still end below vmalloc; up to 1 TiB of RAM
+/// at least 21,504 slots (≥ 14.3 bits).</item>
 /// </list>
 /// <para>
-/// Each draw is uniform in its window given the earlier ones, so a region keeps these bits even from somebody who knows the others. Where a per-tenant
-/// region would be bounded by a per-VM one, the lowest base that the other can take bounds it instead: a tenant's bases never depend on a
-/// VM's. The room comes from the direct map: stock reserves 64 TiB for it under CONFIG_ZONE_DEVICE, this project what the RAM needs and
+/// Each draw is uniform in its window given the earlier ones, so a region keeps these bits even from somebody who knows the others.
+/// Where a per-tenant region would be bounded by a per-VM one, the lowest base that the other can take bounds it instead: a tenant's
+/// bases never depend on a VM's.
+/// </para>
+/// <para>
+/// The room comes from the direct map: stock reserves 64 TiB for it under CONFIG_ZONE_DEVICE, this project what the RAM needs and
 /// 10 TiB for hotplug and devices (the default of CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING).
 /// </para>
 /// </remarks>
@@ -37,7 +42,9 @@ public static class AddressSpace
     /// <summary>Start of the kernel's own mapping (<c>__START_KERNEL_map</c>).</summary>
     public static readonly VirtualAddress KernelMap = new(0xffffffff80000000);
 
-    /// <summary>Alignment of physmap, vmalloc and vmemmap: what one entry of the third-level page table maps, as in the stock kernel.</summary>
+    /// <summary>
+    /// Alignment of physmap, vmalloc and vmemmap: what one entry of the third-level page table maps, as in the stock kernel.
+    /// </summary>
     public const uint RegionAlignment = (uint)ByteSize.GiB;
 
     /// <summary>Bytes that stay unmapped between two regions, at least.</summary>

@@ -12,8 +12,12 @@ public sealed class GuestMemoryMap
     private const ulong PhysicalLimit = 1UL << 52;
 
     /// <summary>A memory map; ranges may come in any order.</summary>
-    /// <param name="ram">RAM as the guest's e820 will list it. Must not overlap; neighbours stay two ranges, as for the stock kernel.</param>
-    /// <param name="reserved">What the kernel must not be placed on: initrd, ACPI tables, the monitor's structures. May overlap; empty ones are ignored.</param>
+    /// <param name="ram">
+    /// RAM as the guest's e820 will list it. Must not overlap; neighbours stay two ranges, as for the stock kernel.
+    /// </param>
+    /// <param name="reserved">
+    /// What the kernel must not be placed on: initrd, ACPI tables, the monitor's structures. May overlap; empty ones are ignored.
+    /// </param>
     /// <exception cref="KaslrMtException">KMT1203: no RAM, too many ranges, a range beyond 2^52, or RAM ranges that overlap.</exception>
     public GuestMemoryMap(IEnumerable<PhysicalRange> ram, IEnumerable<PhysicalRange> reserved)
     {

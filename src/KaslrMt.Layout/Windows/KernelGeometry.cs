@@ -17,12 +17,16 @@ public sealed record KernelGeometry
 
     /// <summary>Checks an image's numbers.</summary>
     /// <param name="linkBase">Link address of <c>_text</c>, 0xffffffff81000000 as a rule.</param>
-    /// <param name="imageSize">Bytes the kernel needs in memory: the larger of the unpacked payload and <c>_end − _text</c>, as the stock decompressor counts.</param>
+    /// <param name="imageSize">
+    /// Bytes the kernel needs in memory: the larger of the unpacked payload and <c>_end − _text</c>, as the stock decompressor
+    /// counts.
+    /// </param>
     /// <param name="alignment"><c>kernel_alignment</c> of the setup header: a power of two from 2 MiB to 16 MiB.</param>
     /// <param name="preferredPhysical"><c>pref_address</c> of the setup header, 16 MiB as a rule.</param>
     /// <param name="modulesStart">Start of the modules' area, 0xffffffffc0000000 as a rule.</param>
     /// <exception cref="KaslrMtException">KMT1201: a number cannot be. KMT1202: the kernel does not fit below the modules.</exception>
-    public KernelGeometry(VirtualAddress linkBase, ulong imageSize, uint alignment, PhysicalAddress preferredPhysical, VirtualAddress modulesStart)
+    public KernelGeometry(
+        VirtualAddress linkBase, ulong imageSize, uint alignment, PhysicalAddress preferredPhysical, VirtualAddress modulesStart)
     {
         Require(
             BitOperations.IsPow2(alignment) && alignment is >= MinimumAlignment and <= MaximumAlignment,
@@ -47,7 +51,9 @@ public sealed record KernelGeometry
         {
             throw new KaslrMtException(
                 LayoutErrors.KernelTooLarge,
-                string.Create(CultureInfo.InvariantCulture, $"the kernel of {imageSize} bytes does not fit between {linkBase} and its modules at {modulesStart}"),
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"the kernel of {imageSize} bytes does not fit between {linkBase} and its modules at {modulesStart}"),
                 "use a smaller kernel");
         }
     }

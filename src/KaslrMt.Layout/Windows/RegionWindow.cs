@@ -17,7 +17,8 @@ public sealed class RegionWindow
         {
             if (!window.IsSound || window.BaseOffset < end)
             {
-                throw new KaslrMtException(LayoutErrors.LayoutUnsound, $"the windows of {region.Name()} are unsound", "this is a fault of kaslrmt: report it");
+                throw new KaslrMtException(
+                    LayoutErrors.LayoutUnsound, $"the windows of {region.Name()} are unsound", "this is a fault of kaslrmt: report it");
             }
 
             end = window.BaseOffset + window.RangeSize;

@@ -12,7 +12,7 @@ public sealed class Lz4ChunkTests
 
     public Lz4ChunkTests()
     {
-        using NativeBuffer kernel = Payload.Decompress(KernelPayloads.Read("6.1-cloud"));
+        using NativeBuffer kernel = Payload.Decompress(RealKernel.ReadPayload("6.1-cloud"));
         _payload = ReferenceTool.PackFast(PayloadFormat.Lz4, kernel.Span[..Length].ToArray());
         List<int> chunks = [];
         for (int offset = 4; offset < _payload.Length - 4; offset += 4 + BinaryPrimitives.ReadInt32LittleEndian(_payload.AsSpan(offset)))

@@ -8,7 +8,7 @@ public sealed class RepackedPayloadTests(SmallPayloads small) : IClassFixture<Sm
     [MemberData(nameof(Formats))]
     public void A_whole_kernel_survives_every_format(PayloadFormat format)
     {
-        using NativeBuffer kernel = Payload.Decompress(KernelPayloads.Read("6.1-cloud"));
+        using NativeBuffer kernel = Payload.Decompress(RealKernel.ReadPayload("6.1-cloud"));
         byte[] payload = ReferenceTool.PackFast(format, kernel.Span.ToArray());
 
         Assert.Equal(format, Payload.Identify(payload));

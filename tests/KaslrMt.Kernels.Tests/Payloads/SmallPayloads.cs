@@ -10,7 +10,7 @@ public sealed class SmallPayloads
 
     public SmallPayloads()
     {
-        using NativeBuffer kernel = Payload.Decompress(KernelPayloads.Read("6.1-cloud"));
+        using NativeBuffer kernel = Payload.Decompress(RealKernel.ReadPayload("6.1-cloud"));
         Slice = kernel.Span.Slice(SliceOffset, SliceLength).ToArray();
         _payloads = Enum.GetValues<PayloadFormat>()
             .ToDictionary(format => format, format => ReferenceTool.PackAsKernelBuild(format, Slice));

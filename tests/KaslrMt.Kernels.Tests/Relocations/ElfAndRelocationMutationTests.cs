@@ -6,19 +6,21 @@ namespace KaslrMt.Kernels.Tests;
 /// <summary>Damaged and hostile images end in a numbered error or in something that is safe to use; nothing else may be thrown.</summary>
 public class ElfAndRelocationMutationTests(ITestOutputHelper output)
 {
+    private static readonly Range Codes = 2200..2399;
+
+    public static TheoryData<string> Kernels => [.. TestKernels.Always];
+
     [Fact]
     public void Mutants_of_all_headers()
     {
         byte[] original = SmallKernel();
         int sectionHeaders = ElfImage.Read(original).FileEnd - (10 * 64);
-        int accepted = Mutation.Run(output, 20_000, random =>
+        Mutation.Run(output, 20_000, Codes, random =>
         {
             byte[] mutant = (byte[])original.Clone();
             Mutation.Mutate(random, random.Next(2) == 0 ? mutant.AsSpan(0, 288) : mutant.AsSpan(sectionHeaders, 10 * 64));
             return CheckUsable(mutant, random);
         });
-
-        Assert.InRange(accepted, 1, 19_999);
     }
 
     [Fact]
@@ -26,14 +28,12 @@ public class ElfAndRelocationMutationTests(ITestOutputHelper output)
     {
         byte[] original = SmallKernel();
         int table = ElfImage.Read(original).FileEnd;
-        int accepted = Mutation.Run(output, 20_000, random =>
+        Mutation.Run(output, 20_000, Codes, random =>
         {
             byte[] mutant = (byte[])original.Clone();
             Mutation.Mutate(random, mutant.AsSpan(table));
             return CheckUsable(mutant.AsSpan(0, mutant.Length - random.Next(3)).ToArray(), random);
         });
-
-        Assert.InRange(accepted, 1, 19_999);
     }
 
     [Fact]
@@ -41,7 +41,7 @@ public class ElfAndRelocationMutationTests(ITestOutputHelper output)
     {
         byte[] original = SmallKernel();
         ElfImage elf = ElfImage.Read(original);
-        int accepted = Mutation.Run(output, 20_000, random =>
+        Mutation.Run(output, 20_000, Codes, random =>
         {
             byte[] mutant = (byte[])original.Clone();
             Mutation.Mutate(random, mutant.AsSpan(0x4000, elf.FileEnd - 0x4000));
@@ -49,52 +49,32 @@ public class ElfAndRelocationMutationTests(ITestOutputHelper output)
             table.Apply(mutant, 0x200000);
             return true;
         });
-
-        Assert.InRange(accepted, 1, 19_999);
     }
 
     [Theory]
-    [InlineData("6.1-cloud")]
-    [InlineData("6.12-cloud")]
+    [MemberData(nameof(Kernels))]
     public void Mutants_of_real_kernels(string name)
     {
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         ElfImage elf = ElfImage.Read(payload);
         int sectionHeaders = elf.Sections.Length * 64;
-        int accepted = Mutation.Run(output, 5_000, random =>
+        Mutation.Run(output, 5_000, Codes, random =>
         {
             Range part = random.Next(2) == 0 ? ..(64 + (elf.Segments.Length * 56)) : (elf.FileEnd - sectionHeaders)..elf.FileEnd;
-            return WithMutant(payload, part, random, () =>
+            return Mutation.InPlace(payload, part, random, () =>
             {
                 CheckInside(payload, ElfImage.Read(payload));
                 return true;
             });
         });
-        Assert.InRange(accepted, 1, 4_999);
 
-        int read = Mutation.Run(output, 300, random => WithMutant(payload, elf.FileEnd.., random, () =>
+        Mutation.Run(output, 1_000, Codes, random => Mutation.InPlace(payload, elf.FileEnd.., random, () =>
         {
             RelocationTable table = RelocationTable.Read(payload, elf);
             table.Apply(payload, 0x200000);
             table.Apply(payload, unchecked(0UL - 0x200000));
             return true;
         }));
-        Assert.InRange(read, 1, 299);
-    }
-
-    /// <summary>Mutates in place and restores: a copy of 50 MB for each mutant would be most of the time.</summary>
-    private static bool WithMutant(byte[] payload, Range part, Random random, Func<bool> check)
-    {
-        byte[] saved = payload[part];
-        try
-        {
-            Mutation.Mutate(random, payload.AsSpan(part));
-            return check();
-        }
-        finally
-        {
-            saved.CopyTo(payload.AsSpan(part));
-        }
     }
 
     private static bool CheckUsable(byte[] mutant, Random random)

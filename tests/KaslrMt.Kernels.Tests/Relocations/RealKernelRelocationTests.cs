@@ -4,14 +4,14 @@ namespace KaslrMt.Kernels.Tests;
 
 public class RealKernelRelocationTests
 {
-    public static TheoryData<string> Kernels => [.. UnpackedKernel.Names];
+    public static TheoryData<string> Kernels => [.. TestKernels.Names()];
 
     [Theory]
     [InlineData("6.1-cloud", 70_777, 8_457, 123_692)]
     [InlineData("6.12-cloud", 78_012, 13_099, 146_103)]
     public void The_lists_have_the_lengths_known_for_Debians_kernels(string name, int add32, int subtract32, int add64)
     {
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         RelocationTable table = RelocationTable.Read(payload, ElfImage.Read(payload));
 
         Assert.Equal((add32, subtract32, add64), (table.Add32.Length, table.Subtract32.Length, table.Add64.Length));
@@ -22,7 +22,7 @@ public class RealKernelRelocationTests
     [MemberData(nameof(Kernels))]
     public void The_inverse_list_is_found_exactly_in_kernels_with_zero_based_per_cpu_data(string name)
     {
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         ElfImage elf = ElfImage.Read(payload);
         RelocationTable table = RelocationTable.Read(payload, elf);
 
@@ -36,7 +36,7 @@ public class RealKernelRelocationTests
     [MemberData(nameof(Kernels))]
     public void What_is_relocated_points_into_the_kernel_at_its_link_address(string name)
     {
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         ElfImage elf = ElfImage.Read(payload);
         RelocationTable table = RelocationTable.Read(payload, elf);
         int inside = 0;
@@ -55,7 +55,7 @@ public class RealKernelRelocationTests
     [MemberData(nameof(Kernels))]
     public void An_image_without_section_headers_has_the_same_table(string name)
     {
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         ElfImage elf = ElfImage.Read(payload);
         RelocationTable expected = RelocationTable.Read(payload, elf);
         int end = elf.Segments.Max(segment => segment.FileEnd);
@@ -77,7 +77,7 @@ public class RealKernelRelocationTests
     public void Applying_changes_what_the_kernels_own_loop_changes_and_nothing_else(string name)
     {
         const ulong Slide = 0x1d200000;
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         ElfImage elf = ElfImage.Read(payload);
         RelocationTable table = RelocationTable.Read(payload, elf);
         byte[] expected = (byte[])payload.Clone();
@@ -97,7 +97,7 @@ public class RealKernelRelocationTests
     public void Memory_laid_out_flat_gets_the_same_bytes_as_the_file(string name)
     {
         const ulong Slide = 0x200000;
-        byte[] payload = UnpackedKernel.Read(name);
+        byte[] payload = RealKernel.ReadUnpacked(name);
         ElfImage elf = ElfImage.Read(payload);
         RelocationTable table = RelocationTable.Read(payload, elf);
         byte[] flat = new byte[elf.Span];

@@ -228,6 +228,18 @@ public class RelaSectionTests
     }
 
     [Fact]
+    public void A_stripped_kernel_with_leftover_relocation_sections_is_not_taken_for_one_that_needs_no_relocation()
+    {
+        // 6.12's vmlinux keeps .relaruntime_* sections of distances alone once --strip-unneeded has removed .rela.text.
+        var builder = new KernelElfBuilder();
+        uint function = builder.AddSymbol("a_function", Text, TextAddress);
+        builder.AddRelocation(Text, Relative32, 0x10, function);
+        byte[] file = builder.Build();
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => KernelInspection.ReadRelocations(file, ElfImage.Read(file)));
+        Assert.Equal(RelocationErrors.NoRelaSections, error.Code);
+    }
+
+    [Fact]
     public void What_no_kernel_has_is_refused_with_its_number()
     {
         Assert.Equal(2309, Failure(Relative64, PerCpu, 0x40, Place));

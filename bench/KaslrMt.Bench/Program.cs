@@ -1,0 +1,24 @@
+using System.Globalization;
+using KaslrMt.Bench;
+
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store]...
+string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store"];
+Console.WriteLine(string.Create(
+    CultureInfo.InvariantCulture,
+    $"kaslrmt benchmarks, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Split(' ')[0]}"));
+List<Result> results = [];
+foreach (string part in parts)
+{
+    results.AddRange(part switch
+    {
+        "micro" => MicroBenchmarks.Run(),
+        "image" => ImageBenchmark.Run(),
+        "command" => CommandBenchmark.Run(),
+        "boot" => BootBenchmark.Run(),
+        "store" => await StoreBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot or store"),
+    });
+}
+
+Result.Print(results);
+return results.All(result => result.Met) ? 0 : 1;

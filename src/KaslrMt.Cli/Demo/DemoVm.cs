@@ -1,0 +1,146 @@
+using System.Diagnostics;
+using System.Globalization;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Cli.Demo;
+
+/// <summary>One VM of the demonstration, from its image to what is seen of it.</summary>
+internal sealed class DemoVm : IAsyncDisposable
+{
+    private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
+    private static readonly ByteSize Memory = new(256 * ByteSize.MiB);
+
+    private readonly VmFolder _folder;
+    private readonly VirtualMachine _machine;
+
+    private DemoVm(VmFolder folder, VirtualMachine machine, DemoReport.VmRow report, string release)
+    {
+        _folder = folder;
+        _machine = machine;
+        Report = report;
+        Release = release;
+    }
+
+    /// <summary>What was seen.</summary>
+    public DemoReport.VmRow Report { get; }
+
+    /// <summary>The kernel's release.</summary>
+    public string Release { get; }
+
+    /// <summary>Boots a VM and looks at it from inside and outside. It runs on until disposed.</summary>
+    public static async Task<DemoVm> BootAsync(
+        DemoKernel kernel, string initramfs, string tenant, TenantKey key, int number, RuntimeDirectory runtime, AcceleratorChoice accelerator, CancellationToken stop)
+    {
+        string name = string.Create(CultureInfo.InvariantCulture, $"demo-{kernel.Name}-{tenant}-{number}-{Environment.ProcessId}");
+        VmFolder folder = runtime.Claim(name);
+        VirtualMachine? machine = null;
+        try
+        {
+            VmState state = VmState.OwnedByThisProcess(name) with { Tenant = tenant, Kernel = kernel.Image, Memory = Memory.Bytes, Machine = QemuMachine.Q35.Argument };
+            folder.WriteState(state);
+            var clock = Stopwatch.StartNew();
+            (KernelFacts facts, IntendedLayout intended, bool cached) = MakeImage(kernel, initramfs, key, folder, runtime);
+            double image = Lap(clock);
+
+            string console = Path.Combine(folder.Path, "console");
+            machine = await VirtualMachine.StartAsync(Settings(folder.ImagePath, initramfs, console, accelerator), folder, stop).ConfigureAwait(false);
+            double start = Lap(clock);
+            File.Delete(folder.ImagePath);
+            folder.WriteState(state with { QemuProcess = machine.ProcessId, QemuStartTime = machine.ProcessStartTime, Release = facts.Release });
+
+            GuestSelfReport self = await HearAsync(machine, console, kernel, stop).ConfigureAwait(false);
+            double boot = Lap(clock);
+            LayoutVerification seen = await LayoutVerification.RunAsync(intended, machine.Monitor, machine.ProcessId, TimeSpan.Zero, stop).ConfigureAwait(false);
+            var times = new DemoReport.StepTimes(image, cached, start, boot, Lap(clock));
+            string label = string.Create(CultureInfo.InvariantCulture, $"VM {number}");
+            return new DemoVm(folder, machine, new DemoReport.VmRow(tenant, label, Rows(seen, self), self.ModuleAddress is ulong module ? Hex(module) : null, times), facts.Release);
+        }
+        catch
+        {
+            if (machine is not null)
+            {
+                await machine.DisposeAsync().ConfigureAwait(false);
+            }
+
+            folder.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _machine.DisposeAsync().ConfigureAwait(false);
+        _folder.Dispose();
+    }
+
+    private static (KernelFacts Kernel, IntendedLayout Intended, bool Cached) MakeImage(
+        DemoKernel kernel, string initramfs, TenantKey key, VmFolder folder, RuntimeDirectory runtime)
+    {
+        ImageCache cache = CacheLocation.Open(runtime);
+        GuestRam ram = GuestRam.Of(QemuMachine.Q35, Memory, (ulong)new FileInfo(initramfs).Length);
+        var map = new GuestMemoryMap(ram.Ranges, ram.Taken);
+        using VmSeed seed = VmSeed.Generate();
+        BootImage written = BootImages.Write(
+            kernel.Image, cache, facts => LayoutPlanner.Plan(facts.Geometry, map, Policy.Default, key, seed, AddressProducers.Default), folder.ImagePath, ram.Overwritten);
+        using (written.Layout)
+        {
+            IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
+            intended.WriteTo(folder);
+            return (written.Kernel, intended, written.FromCache);
+        }
+    }
+
+    private static VirtualMachineSettings Settings(string image, string initramfs, string console, AcceleratorChoice accelerator) => new()
+    {
+        Kernel = image,
+        Machine = QemuMachine.Q35,
+        Memory = Memory,
+        Accelerator = accelerator,
+        Initrd = initramfs,
+        CommandLine = "console=ttyS0 quiet loglevel=1 panic=-1",
+        Console = SerialConsole.ToFile(console),
+    };
+
+    private static async Task<GuestSelfReport> HearAsync(VirtualMachine machine, string console, DemoKernel kernel, CancellationToken stop)
+    {
+        Task<VmExit> ended = machine.WaitForExitAsync(stop);
+        for (long start = Environment.TickCount64; Environment.TickCount64 - start < BootPatience.TotalMilliseconds;)
+        {
+            if (File.Exists(console) && GuestSelfReport.Read(await File.ReadAllTextAsync(console, stop).ConfigureAwait(false)) is { } report)
+            {
+                return report;
+            }
+
+            if (await Task.WhenAny(ended, Task.Delay(Interval, stop)).ConfigureAwait(false) == ended)
+            {
+                VmExit exit = await ended.ConfigureAwait(false);
+                throw new KaslrMtException(CommandErrors.Demo, $"a VM with {kernel.Name} ended while it booted ({exit.Reason}) {exit.LastWords}");
+            }
+
+            stop.ThrowIfCancellationRequested();
+        }
+
+        throw new KaslrMtException(CommandErrors.Demo, $"a VM with {kernel.Name} did not boot within {BootPatience.TotalSeconds:0} s");
+    }
+
+    private static IReadOnlyList<DemoReport.BaseRow> Rows(LayoutVerification seen, GuestSelfReport self) => [.. seen.Regions.Select(row => new DemoReport.BaseRow(
+        row.Region.Name(),
+        row.Scope.Name(),
+        Hex(row.Intended),
+        self.Bases.TryGetValue(row.Region, out ulong own) ? Hex(own) : null,
+        row.Observed is ulong observed ? Hex(observed) : null))];
+
+    private static double Lap(Stopwatch clock)
+    {
+        double elapsed = Math.Round(clock.Elapsed.TotalMilliseconds, 1);
+        clock.Restart();
+        return elapsed;
+    }
+
+    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x16}");
+}

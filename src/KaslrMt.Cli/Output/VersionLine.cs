@@ -1,0 +1,32 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using System.Reflection;
+
+namespace KaslrMt.Cli.Output;
+
+/// <summary><c>--version</c>: <c>kaslrmt 0.1.0</c>.</summary>
+internal static class VersionLine
+{
+    /// <summary>Makes <c>--version</c> print it.</summary>
+    public static void Install(RootCommand root)
+    {
+        foreach (VersionOption version in root.Options.OfType<VersionOption>())
+        {
+            version.Description = "Show the version";
+            version.Action = new Action();
+        }
+    }
+
+    private sealed class Action : SynchronousCommandLineAction
+    {
+        public override bool ClearsParseErrors => true;
+
+        public override int Invoke(ParseResult parseResult)
+        {
+            // What follows the plus is the commit.
+            string? version = typeof(VersionLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0];
+            parseResult.InvocationConfiguration.Output.WriteLine($"kaslrmt {version}");
+            return ExitCode.Success;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+using System.Diagnostics;
+
+namespace KaslrMt.BootTests.Running;
+
+/// <summary>The real command in a process of its own, with a test's runtime directory.</summary>
+internal sealed class KaslrmtProcess : IDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
+
+    private readonly Process _process;
+    private readonly Task<string> _output;
+    private readonly Task<string> _error;
+
+    internal KaslrmtProcess(Scratch scratch, params string[] arguments)
+    {
+        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, "kaslrmt"), arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["KASLRMT_RUNTIME_DIR"] = scratch.Runtime.Path;
+        _process = Process.Start(start)!;
+        _output = _process.StandardOutput.ReadToEndAsync();
+        _error = _process.StandardError.ReadToEndAsync();
+    }
+
+    internal int Id => _process.Id;
+
+    internal bool HasExited => _process.HasExited;
+
+    /// <summary>Runs it to its end.</summary>
+    internal static async Task<(int ExitCode, string Output, string Error)> RunAsync(Scratch scratch, params string[] arguments)
+    {
+        using KaslrmtProcess process = new(scratch, arguments);
+        return await process.EndAsync();
+    }
+
+    /// <summary>Waits for its end.</summary>
+    internal async Task<(int ExitCode, string Output, string Error)> EndAsync()
+    {
+        await _process.WaitForExitAsync().WaitAsync(Limit);
+        return (_process.ExitCode, await _output, await _error);
+    }
+
+    /// <summary>Sends a signal: <c>INT</c>, <c>TERM</c>, <c>KILL</c>.</summary>
+    internal async Task SignalAsync(string signal)
+    {
+        using Process kill = Process.Start("kill", [$"-{signal}", $"{Id}"]);
+        await kill.WaitForExitAsync();
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+            _process.WaitForExit();
+        }
+
+        _process.Dispose();
+    }
+}

@@ -1,0 +1,149 @@
+using System.Globalization;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Hypervisors;
+using KaslrMt.TestSupport;
+
+namespace KaslrMt.BootTests.Running;
+
+/// <summary>A guest that the product runs, in this process: real kernel, real QEMU (TCG).</summary>
+internal sealed class TestGuest : IAsyncDisposable
+{
+    private static readonly TimeSpan BootLimit = TimeSpan.FromSeconds(120);
+    private static int _count;
+
+    private readonly Scratch _scratch;
+    private readonly GuestPlan _plan;
+    private readonly LayoutRequest _request;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly StringWriter _log = new(CultureInfo.InvariantCulture);
+    private readonly Task<VmExit> _run;
+
+    private TestGuest(Scratch scratch, GuestPlan plan)
+    {
+        _scratch = scratch;
+        _plan = plan;
+        Name = string.Create(CultureInfo.InvariantCulture, $"guest{Interlocked.Increment(ref _count)}");
+        ConsolePath = scratch.File($"{Name}.console");
+        string initrd = GuestInit.WriteTo(scratch.File($"{Name}.initrd"), plan.Kernel, plan.Then);
+        _request = plan.Request(new FileInfo(initrd).Length);
+        RunOptions options = new()
+        {
+            Name = Name,
+            Tenant = plan.Tenant,
+            Kernel = plan.Image ?? TestKernels.Image(plan.Kernel),
+            Initrd = initrd,
+            Cpus = plan.Cpus,
+            Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
+            Console = SerialConsole.ToFile(ConsolePath),
+            FallBackToStock = plan.FallBackToStock,
+            UseCache = plan.UseCache,
+            StopGrace = TimeSpan.Zero,
+            Runtime = scratch.Runtime,
+        };
+        _run = Task.Run(() => new VmOwner(_request, options, TextWriter.Synchronized(_log)).RunAsync(_stop.Token));
+    }
+
+    internal string Name { get; }
+
+    internal string ConsolePath { get; }
+
+    /// <summary>The VM's folder while it runs.</summary>
+    internal string Folder => Path.Combine(_scratch.Runtime.Path, Name);
+
+    internal string Console => File.Exists(ConsolePath) ? File.ReadAllText(ConsolePath) : "";
+
+    /// <summary>What the owner said.</summary>
+    internal string Log => _log.ToString();
+
+    /// <summary>What the VM was given.</summary>
+    internal IntendedLayout Intended => IntendedLayout.ReadFrom(Folder) ?? throw new InvalidOperationException($"{Name} has no layout");
+
+    internal bool HasLayout => IntendedLayout.ReadFrom(Folder) is not null;
+
+    /// <summary>QEMU's arguments, as every user of the host may read them.</summary>
+    internal string QemuCommandLine => File.ReadAllText($"/proc/{State.QemuProcess}/cmdline").Replace('\0', ' ');
+
+    internal VmState State => _scratch.Runtime.List().Single(vm => vm.Name == Name).State!;
+
+    /// <summary>Starts a guest and waits until it has printed its view.</summary>
+    internal static async Task<TestGuest> StartAsync(Scratch scratch, GuestPlan plan)
+    {
+        TestGuest guest = new(scratch, plan);
+        try
+        {
+            await guest.WaitForConsoleAsync(GuestInit.End + "\r\n").ConfigureAwait(false);
+            return guest;
+        }
+        catch
+        {
+            await guest.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>The layout that key and seed give, planned by this test and not by the VM's owner.</summary>
+    /// <param name="boot">How often the guest booted before.</param>
+    internal IReadOnlyDictionary<Layout.Region, ulong> Planned(int boot = 0)
+    {
+        using LayoutRequest request = _plan.Request(new FileInfo(_scratch.File($"{Name}.initrd")).Length);
+        using Layout.KernelLayout layout = request.Plan(Geometries.Of(_plan.Kernel), boot);
+        return layout.Regions.ToDictionary(region => region.Region, region => region.Base);
+    }
+
+    internal GuestView View() => GuestView.Parse(Console);
+
+    /// <summary>What its memory holds, read from outside, beside what it was given.</summary>
+    internal async Task<LayoutVerification> ObserveAsync()
+    {
+        await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(Folder, "qmp.sock"), BootLimit).ConfigureAwait(false);
+        return await LayoutVerification.RunAsync(Intended, monitor, State.QemuProcess!.Value, BootLimit, CancellationToken.None).ConfigureAwait(false);
+    }
+
+    internal async Task<QemuMemory> OpenMemoryAsync()
+    {
+        await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(Folder, "qmp.sock"), BootLimit).ConfigureAwait(false);
+        return await QemuMemory.OpenAsync(monitor, State.QemuProcess!.Value).ConfigureAwait(false);
+    }
+
+    internal Task WaitForConsoleAsync(string text) => WaitAsync(() => Console.Contains(text, StringComparison.Ordinal), $"'{text.Trim()}' on the console");
+
+    internal Task WaitForBootsAsync(int count) => WaitAsync(() => Console.Split(GuestInit.End).Length > count, $"boot {count}");
+
+    internal Task WaitForLogAsync(string text) => WaitAsync(() => Log.Contains(text, StringComparison.Ordinal), $"'{text}' in the log");
+
+    /// <summary>Stops the VM; nothing of it is left.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        try
+        {
+            await _run.ConfigureAwait(false);
+        }
+        catch (KaslrMtException error)
+        {
+            // A VM that could not run is what some tests want to see; the others have seen it in WaitAsync.
+            await _log.WriteLineAsync(error.Message).ConfigureAwait(false);
+        }
+
+        _request.Dispose();
+        _stop.Dispose();
+        Assert.False(Directory.Exists(Folder), $"{Folder} is left behind");
+    }
+
+    private async Task WaitAsync(Func<bool> condition, string what)
+    {
+        long start = Environment.TickCount64;
+        while (!condition())
+        {
+            if (_run.IsCompleted && !condition())
+            {
+                VmExit exit = await _run.ConfigureAwait(false);
+                Assert.Fail($"{_plan}: the VM ended ({exit.Reason}, {exit.LastWords}) before {what}\n{Log}\n{Console}");
+            }
+
+            Assert.True(Environment.TickCount64 - start < BootLimit.TotalMilliseconds, $"{_plan}: not within {BootLimit.TotalSeconds} s: {what}\n{Log}\n{Console}");
+            await Task.Delay(20).ConfigureAwait(false);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+using System.Runtime.CompilerServices;
+
+namespace KaslrMt.Cli.Tests;
+
+/// <summary>One call of the command in this process.</summary>
+internal sealed record Call(int Code, string Output, string Error)
+{
+    /// <summary>No test meets the VMs and cache of who runs it.</summary>
+    [ModuleInitializer]
+    internal static void UseOwnRuntimeDirectory() =>
+        Environment.SetEnvironmentVariable("KASLRMT_RUNTIME_DIR", Path.Combine(Directory.CreateTempSubdirectory("kaslrmt-cli-tests-").FullName, "run"));
+
+    public static async Task<Call> Of(params string[] args)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        int code = await CommandLine.RunAsync(args, output, error);
+        return new Call(code, output.ToString(), error.ToString());
+    }
+
+    /// <summary>It failed with that number and exit code, in one line on standard error and nothing on standard output.</summary>
+    public void FailedWith(string number, int exitCode)
+    {
+        Assert.Equal(exitCode, Code);
+        Assert.StartsWith($"kaslrmt: {number}: ", Error, StringComparison.Ordinal);
+        Assert.Single(Error.TrimEnd('\n').Split('\n'));
+        Assert.DoesNotContain("   at ", Error, StringComparison.Ordinal);
+        Assert.Equal("", Output);
+    }
+}
