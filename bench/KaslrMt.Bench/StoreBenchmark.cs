@@ -25,15 +25,98 @@ internal static class StoreBenchmark
             }
         }
 
+        results.AddRange(await GrownAsync());
         return results;
+    }
+
+    /// <summary>The same table with a million VMs of 100,000 tenants in it, beside an empty one.</summary>
+    private static async Task<IReadOnlyList<Result>> GrownAsync()
+    {
+        string root = BenchKernel.MemoryFolder();
+        try
+        {
+            await using TenantTable empty = await OpenAsync(Path.Combine(root, "empty"));
+            await using TenantTable grown = await OpenAsync(Path.Combine(root, "grown"));
+            Fill(Path.Combine(root, "grown", "tenants.db"), tenants: 100_000, vms: 10);
+            List<double> full = [], bare = [], listFull = [], listBare = [];
+            for (int round = 0; round < 4; round++)
+            {
+                full.Add(await PairAsync(grown, i => $"t{i * 7919 % 100_000:D6}"));
+                bare.Add(await PairAsync(empty, i => $"t{i * 7919 % 100_000:D6}"));
+                listFull.Add(await ListAsync(grown, i => $"t{i * 7919 % 100_000:D6}"));
+                listBare.Add(await ListAsync(empty, _ => "acme"));
+            }
+
+            return
+            [
+                new Result("start + stop among 1,000,000 VMs, tmpfs", Median(full), Median(bare), "empty table", "µs", 3, LimitIsRatio: true),
+                new Result("list a tenant's 10 VMs among 1,000,000, tmpfs", Median(listFull), Median(listBare), "empty table", "µs", 3, LimitIsRatio: true),
+            ];
+        }
+        finally
+        {
+            Directory.Delete(root, recursive: true);
+        }
+    }
+
+    private static void Fill(string database, int tenants, int vms)
+    {
+        using var connection = new SqliteConnection($"Data Source={database};Pooling=False");
+        connection.Open();
+        using SqliteCommand fill = connection.CreateCommand();
+        fill.CommandTimeout = 600;
+        fill.CommandText =
+            """
+            BEGIN;
+            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants)
+            INSERT INTO tenant SELECT printf('t%06d', i), 1, $vms, 0, 0 FROM n;
+            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants * $vms)
+            INSERT INTO vm SELECT printf('t%06d', i / $vms), printf('vm%08d', i), 'h-bench', NULL, 1, '110010', '6.1.0', 2, randomblob(16),
+              '1234,567890,3653fa16-5008-4b95-b391-aeb953b6f22e,pid:[4026531836]', 0, 0 FROM n;
+            COMMIT
+            """;
+        fill.Parameters.AddWithValue("$tenants", tenants);
+        fill.Parameters.AddWithValue("$vms", vms);
+        fill.ExecuteNonQuery();
+    }
+
+    private static async Task<double> ListAsync(TenantTable table, Func<int, string> tenant)
+    {
+        const int times = 2_000;
+        foreach (int i in Enumerable.Range(0, 10))
+        {
+            if (await table.Store.FindVmAsync($"listed{i}") is null)
+            {
+                (await table.StartAsync("acme", $"listed{i}", Policy.Default)).Dispose();
+            }
+        }
+
+        var watch = Stopwatch.StartNew();
+        for (int i = 0; i < times; i++)
+        {
+            int count = await table.VmsAsync(tenant(i)).CountAsync();
+            if (count < 10)
+            {
+                throw new InvalidOperationException($"{count} VMs of 10 were listed");
+            }
+        }
+
+        return watch.Elapsed.TotalMicroseconds / times;
+    }
+
+    private static async Task<TenantTable> OpenAsync(string folder)
+    {
+        var host = new HostIdentity("h-bench", "bench", ProcessMark.CurrentBootId);
+        var keys = new KeyRingFile(Path.Combine(folder, "kek"), MayCreate: true);
+        var table = new TenantTable(SqliteTenantStore.Open(Path.Combine(folder, "tenants.db"), keys), host, TimeSpan.FromHours(1));
+        await table.RenewAsync();
+        return table;
     }
 
     private static async Task<IReadOnlyList<Result>> RunAsync(string where, string root)
     {
         string folder = Path.Combine(root, "state");
-        var host = new HostIdentity("h-bench", "bench", ProcessMark.CurrentBootId);
-        await using var table = new TenantTable(SqliteTenantStore.Open(Path.Combine(folder, "tenants.db"), new KeyRingFile(Path.Combine(folder, "kek"), MayCreate: true)), host, TimeSpan.FromHours(1));
-        await table.RenewAsync();
+        await using TenantTable table = await OpenAsync(folder);
         (await table.StartAsync("acme", "stays", Policy.Default)).Dispose();
         using var bare = new SqliteConnection($"Data Source={Path.Combine(folder, "bare.db")};Pooling=False");
         bare.Open();

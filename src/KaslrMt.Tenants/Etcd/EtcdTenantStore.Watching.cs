@@ -16,13 +16,16 @@ public sealed partial class EtcdTenantStore
     public async IAsyncEnumerable<TableChange> WatchAsync([EnumeratorCancellation] CancellationToken cancel = default)
     {
         long next = 0;
+        bool begun = false;
         while (true)
         {
-            if (next == 0)
+            while (next == 0)
             {
-                long now = (await TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancel).ConfigureAwait(false)).Revision;
-                next = now + 1;
-                yield return TableChange.Relist(now);
+                if (await RevisionAsync(patient: begun, cancel).ConfigureAwait(false) is { } now)
+                {
+                    (next, begun) = (now + 1, true);
+                    yield return TableChange.Relist(now);
+                }
             }
 
             await foreach (WatchStep step in StreamAsync(next, cancel).ConfigureAwait(false))
@@ -35,6 +38,19 @@ public sealed partial class EtcdTenantStore
             }
 
             await Task.Delay(WatchPause, cancel).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Where the store is. A watch that has begun outlasts a cluster that is away: null then, to ask again.</summary>
+    private async Task<long?> RevisionAsync(bool patient, CancellationToken cancel)
+    {
+        try
+        {
+            return (await TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancel).ConfigureAwait(false)).Revision;
+        }
+        catch (KaslrMtException error) when (patient && error.Code == TenantErrors.EtcdUnreachable)
+        {
+            return null;
         }
     }
 

@@ -12,17 +12,22 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
     private const string BootIdFile = "/proc/sys/kernel/random/boot_id";
     private const string NamespaceLink = "/proc/self/ns/pid";
 
+    // None of these changes while a process lives, and reading them costs as much as a change of the table.
+    private static readonly Lazy<string> BootIdOnce = new(() => File.ReadAllText(BootIdFile).Trim());
+    private static readonly Lazy<string> NamespaceOnce = new(() => new FileInfo(NamespaceLink).LinkTarget ?? "");
+    private static readonly Lazy<ProcessMark> CurrentOnce = new(() => Of(Environment.ProcessId));
+
     /// <summary>The mark of this process.</summary>
-    public static ProcessMark Current => Of(Environment.ProcessId);
+    public static ProcessMark Current => CurrentOnce.Value;
 
     /// <summary>The mark of a process of this host.</summary>
     /// <param name="process">Its number, in our PID namespace.</param>
     public static ProcessMark Of(int process) => new(process, StartOf(process) ?? 0, CurrentBootId, CurrentNamespace);
 
     /// <summary>This boot's id.</summary>
-    public static string CurrentBootId => File.ReadAllText(BootIdFile).Trim();
+    public static string CurrentBootId => BootIdOnce.Value;
 
-    private static string CurrentNamespace => new FileInfo(NamespaceLink).LinkTarget ?? "";
+    private static string CurrentNamespace => NamespaceOnce.Value;
 
     /// <summary>The mark as text without spaces.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Id},{StartTime},{BootId},{PidNamespace}");
