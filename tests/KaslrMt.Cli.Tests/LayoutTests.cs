@@ -72,7 +72,9 @@ public sealed class LayoutTests : IDisposable
     [Fact]
     public async Task Every_reporting_command_takes_json()
     {
-        Assert.Equal("[]", (await Call.Of("ps", "--json")).Output.Trim());
+        // Other tests of this process may start a VM just now.
+        using JsonDocument vms = JsonDocument.Parse((await Call.Of("ps", "--json")).Output);
+        Assert.All(vms.RootElement.EnumerateArray(), vm => Assert.Contains(vm.GetProperty("state").GetString(), (string[])["starting", "running"]));
         Call doctor = await Call.Of("doctor", "--json");
         using JsonDocument document = JsonDocument.Parse(doctor.Output);
         Assert.Equal(doctor.Code == 0, document.RootElement.GetProperty("healthy").GetBoolean());

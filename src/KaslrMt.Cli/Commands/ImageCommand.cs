@@ -27,12 +27,13 @@ internal static class ImageCommand
         {
             using LayoutRequest request = options.Read(parsed);
             ImageCache? cache = parsed.GetValue(noCache) ? null : CacheLocation.Open();
-            BootImage written = BootImages.Write(options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten);
+            BootImage written = BootImages.Write(
+                options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten);
             written.Layout.Dispose();
             return ExitCode.Success;
         });
         return command.WithExamples(
             "kaslrmt image --kernel vmlinuz --memory 1G --tenant-key-file acme.key --output web1.elf",
-            "qemu-system-x86_64 -M q35 -m 1G -kernel web1.elf -append console=ttyS0 -nographic");
+            "qemu-system-x86_64 -M q35 -m 1G -nographic -kernel web1.elf");
     }
 }
