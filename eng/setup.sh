@@ -7,7 +7,7 @@ purpose=${1:-run}
 packages=(qemu-system-x86 busybox-static util-linux xz-utils ca-certificates
           liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2)
 if [ "$purpose" = test ]; then
-  packages+=(lz4 zstd lzop bzip2 gzip procps)
+  packages+=(lz4 zstd lzop bzip2 gzip procps etcd-server)
 fi
 
 say() { printf '==> %s\n' "$*"; }
@@ -29,6 +29,12 @@ else
   fi
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
+  # The tests start their own etcd; the package would start one for the whole machine. Debian asks policy-rc.d, where there is none it is ours for a moment.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    "${root[@]}" install -m 755 /dev/stdin "$policy" <<<$'#!/bin/sh\nexit 101'
+    trap 'rm -f "$log"; "${root[@]}" rm -f "$policy"' EXIT
+  fi
   # Package lists can be absent or old on a fresh machine: update only when something must be installed.
   if ! { "${root[@]}" apt-get update && "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
          apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then

@@ -1,8 +1,8 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot]...
-string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot"];
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store]...
+string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
     $"kaslrmt benchmarks, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Split(' ')[0]}"));
@@ -15,7 +15,8 @@ foreach (string part in parts)
         "image" => ImageBenchmark.Run(),
         "command" => CommandBenchmark.Run(),
         "boot" => BootBenchmark.Run(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command or boot"),
+        "store" => await StoreBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot or store"),
     });
 }
 

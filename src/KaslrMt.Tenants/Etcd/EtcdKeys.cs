@@ -1,0 +1,46 @@
+using System.Globalization;
+
+namespace KaslrMt.Tenants.Etcd;
+
+/// <summary>Where everything is in etcd. Names are ASCII without slashes, so parts cannot be confused.</summary>
+internal sealed record EtcdKeys(string Prefix)
+{
+    /// <summary>Everything.</summary>
+    internal string All => $"{Prefix}/";
+
+    internal string Seal => $"{Prefix}/seal";
+
+    internal string Tenants => $"{Prefix}/tenants/";
+
+    internal string Keys => $"{Prefix}/keys/";
+
+    internal string Vms => $"{Prefix}/vms/";
+
+    internal string Hosts => $"{Prefix}/hosts/";
+
+    internal string Leases => $"{Prefix}/leases/";
+
+    internal string Audit => $"{Prefix}/audit/";
+
+    internal string Tenant(string tenant) => $"{Tenants}{tenant}";
+
+    internal string Key(string tenant) => $"{Keys}{tenant}";
+
+    /// <summary>Exists while a key with this fingerprint does: no two tenants can have the same.</summary>
+    internal string Fingerprint(SealedKey key) => $"{Prefix}/fingerprints/{Convert.ToHexStringLower(key.Fingerprint)}";
+
+    internal string VmsOf(string tenant) => $"{Vms}{tenant}/";
+
+    internal string Vm(string tenant, string vm) => $"{Vms}{tenant}/{vm}";
+
+    /// <summary>Holds the VM's tenant: names are unique in the whole table.</summary>
+    internal string Name(string vm) => $"{Prefix}/names/{vm}";
+
+    internal string Host(string host) => $"{Hosts}{host}";
+
+    /// <summary>Exists while the host's lease does.</summary>
+    internal string Lease(string host) => $"{Leases}{host}";
+
+    internal string NewAudit(DateTimeOffset at) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Audit}{at.ToUnixTimeMilliseconds():D15}-{Guid.NewGuid():N}");
+}

@@ -1,0 +1,103 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Tenants;
+
+/// <summary>Seals tenants' keys for one store, and opens them.</summary>
+/// <remarks>
+/// An envelope is bound to the store, the tenant's name, the generation and the version of the key-encryption key: moved to another row, or
+/// altered, it does not open. What it cannot tell is a whole store put back to an earlier state.
+/// </remarks>
+internal sealed class KeySealer : IDisposable
+{
+    private readonly KeyRing _ring;
+    private readonly byte[] _fingerprintKey;
+
+    /// <summary>Opens a store's seal.</summary>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyWrong"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
+    internal KeySealer(KeyRing ring, StoreSeal seal)
+    {
+        _ring = ring;
+        Seal = seal;
+        _fingerprintKey = Envelope.Open(ring[seal.KekVersion], seal.FingerprintKey, Bound(seal.StoreId, "fingerprints", 0, seal.KekVersion))
+            ?? throw new KaslrMtException(
+                TenantErrors.KeyWrong,
+                $"the store is not sealed with this host's key-encryption key {seal.KekVersion}",
+                $"give the file of keys that the store was made with ({KeyRingFile.Variable} names it), or restore the store that belongs to these keys");
+    }
+
+    /// <summary>The seal this sealer works under.</summary>
+    internal StoreSeal Seal { get; }
+
+    /// <summary>The newest key-encryption key's version on this host.</summary>
+    internal int NewestVersion => _ring.Newest;
+
+    /// <summary>A new store's seal.</summary>
+    internal static StoreSeal NewSeal(KeyRing ring)
+    {
+        Span<byte> key = stackalloc byte[KeyRing.KeySize];
+        RandomNumberGenerator.Fill(key);
+        StoreSeal seal = MakeSeal(ring, Guid.NewGuid(), ring.Newest, key);
+        CryptographicOperations.ZeroMemory(key);
+        return seal;
+    }
+
+    /// <summary>This seal under the newest key-encryption key.</summary>
+    internal StoreSeal Renewed() => MakeSeal(_ring, Seal.StoreId, _ring.Newest, _fingerprintKey);
+
+    /// <summary>A sealer of the same keys under another seal of the same store.</summary>
+    internal KeySealer Under(StoreSeal seal) => new(_ring, seal);
+
+    /// <summary>Seals a key for a tenant.</summary>
+    internal SealedKey SealKey(string tenant, long generation, TenantKey key)
+    {
+        byte[] bytes = Envelope.Seal(_ring[Seal.KekVersion], key.Reveal(), Bound(Seal.StoreId, tenant, generation, Seal.KekVersion));
+        return new SealedKey(generation, Seal.KekVersion, bytes, HMACSHA256.HashData(_fingerprintKey, key.Reveal()));
+    }
+
+    /// <summary>Opens a tenant's key.</summary>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.SealBroken"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
+    internal TenantKey OpenKey(string tenant, SealedKey key)
+    {
+        byte[]? secret = Envelope.Open(_ring[key.KekVersion], key.Bytes, Bound(Seal.StoreId, tenant, key.Generation, key.KekVersion));
+        try
+        {
+            return secret is not null && CryptographicOperations.FixedTimeEquals(HMACSHA256.HashData(_fingerprintKey, secret), key.Fingerprint)
+                ? TenantKey.Parse(secret)
+                : throw new KaslrMtException(
+                    TenantErrors.SealBroken,
+                    $"the sealed key of tenant '{tenant}' was altered, or is another row's",
+                    "somebody wrote to the store past kaslrmt: restore a backup, or stop the tenant's VMs to have a new key made");
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(secret);
+        }
+    }
+
+    /// <summary>The same key in a new envelope, under this sealer's version.</summary>
+    internal SealedKey Rewrap(string tenant, SealedKey key)
+    {
+        using TenantKey opened = OpenKey(tenant, key);
+        return SealKey(tenant, key.Generation, opened);
+    }
+
+    /// <summary>Zeroes what it holds; the ring is the caller's.</summary>
+    public void Dispose() => CryptographicOperations.ZeroMemory(_fingerprintKey);
+
+    private static StoreSeal MakeSeal(KeyRing ring, Guid store, int version, ReadOnlySpan<byte> fingerprintKey) =>
+        new(store, version, Envelope.Seal(ring[version], fingerprintKey, Bound(store, "fingerprints", 0, version)));
+
+    // Fixed sizes first and the name last: no two different rows have the same bytes. Generation 0 is no tenant's.
+    private static byte[] Bound(Guid store, string name, long generation, int version)
+    {
+        byte[] bound = new byte[16 + sizeof(long) + sizeof(int) + Encoding.ASCII.GetByteCount(name)];
+        store.TryWriteBytes(bound);
+        BinaryPrimitives.WriteInt64BigEndian(bound.AsSpan(16), generation);
+        BinaryPrimitives.WriteInt32BigEndian(bound.AsSpan(24), version);
+        Encoding.ASCII.GetBytes(name, bound.AsSpan(28));
+        return bound;
+    }
+}

@@ -1,0 +1,100 @@
+using System.Globalization;
+using Microsoft.Data.Sqlite;
+
+namespace KaslrMt.Tenants.Sqlite;
+
+/// <summary>The database's schema and how an older one becomes the newest.</summary>
+internal static class SqliteSchema
+{
+    /// <summary>"KMTT" in the file's header: tells a tenant table from any other database.</summary>
+    private const int ApplicationId = 0x4b4d5454;
+
+    // Script i makes version i + 1 of version i. Released scripts are never changed.
+    private static readonly string[] Migrations =
+    [
+        """
+        CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), store BLOB NOT NULL, kek INTEGER NOT NULL, fingerprint_key BLOB NOT NULL) STRICT;
+        CREATE TABLE tenant (
+          name TEXT PRIMARY KEY, generation INTEGER NOT NULL, vms INTEGER NOT NULL CHECK (vms >= 0), rotation INTEGER NOT NULL,
+          created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE tenant_key (
+          tenant TEXT PRIMARY KEY, generation INTEGER NOT NULL, kek INTEGER NOT NULL, sealed BLOB NOT NULL, fingerprint BLOB NOT NULL UNIQUE,
+          created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE vm (
+          tenant TEXT NOT NULL, name TEXT NOT NULL UNIQUE, host TEXT NOT NULL, target TEXT, generation INTEGER NOT NULL, policy TEXT NOT NULL,
+          release TEXT, status INTEGER NOT NULL, incarnation BLOB NOT NULL, processes TEXT NOT NULL, started INTEGER NOT NULL, since INTEGER NOT NULL,
+          PRIMARY KEY (tenant, name)) STRICT, WITHOUT ROWID;
+        CREATE TABLE host (
+          id TEXT PRIMARY KEY, name TEXT NOT NULL, boot TEXT NOT NULL, lease_until INTEGER NOT NULL, joined INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE audit (
+          sequence INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, process INTEGER NOT NULL,
+          actor_host TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT, vm TEXT, host TEXT, generation INTEGER NOT NULL, key INTEGER NOT NULL,
+          key_id TEXT, detail TEXT) STRICT;
+        """,
+    ];
+
+    /// <summary>The version this program writes.</summary>
+    internal static int Newest => Migrations.Length;
+
+    /// <summary>Brings a database to the newest version; a new one from nothing.</summary>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.StoreNewer"/>, <see cref="TenantErrors.StoreCorrupt"/> for another program's.</exception>
+    internal static void Ensure(SqliteConnection connection, string path)
+    {
+        if (Version(connection, path) == Newest)
+        {
+            return;
+        }
+
+        Execute(connection, "BEGIN IMMEDIATE");
+        try
+        {
+            // Asked again: another process may have done it while this one waited.
+            for (long version = Version(connection, path); version < Newest; version++)
+            {
+                Execute(connection, Migrations[version]);
+                Execute(connection, string.Create(CultureInfo.InvariantCulture, $"PRAGMA user_version = {version + 1}; PRAGMA application_id = {ApplicationId}"));
+            }
+
+            Execute(connection, "COMMIT");
+        }
+        catch
+        {
+            SqliteTransactions.RollBack(connection);
+            throw;
+        }
+    }
+
+    internal static void Execute(SqliteConnection connection, string text)
+    {
+        using SqliteCommand command = connection.CreateCommand();
+#pragma warning disable CA2100 // All of this program's own text.
+        command.CommandText = text;
+#pragma warning restore CA2100
+        command.ExecuteNonQuery();
+    }
+
+    internal static long Number(SqliteConnection connection, string text)
+    {
+        using SqliteCommand command = connection.CreateCommand();
+#pragma warning disable CA2100 // All of this program's own text.
+        command.CommandText = text;
+#pragma warning restore CA2100
+        return (long)command.ExecuteScalar()!;
+    }
+
+    private static long Version(SqliteConnection connection, string path)
+    {
+        long version = Number(connection, "PRAGMA user_version");
+        long application = Number(connection, "PRAGMA application_id");
+        bool empty = Number(connection, "SELECT count(*) FROM sqlite_schema") == 0;
+        if (application != ApplicationId && !(empty && version == 0))
+        {
+            throw SqliteFault.Damaged(path, "another program's database");
+        }
+
+        return version <= Newest ? version : throw new KaslrMtException(
+            TenantErrors.StoreNewer,
+            string.Create(CultureInfo.InvariantCulture, $"the tenant table {path} has schema version {version}, this program knows up to {Newest}"),
+            "use the kaslrmt that wrote it, or a newer one");
+    }
+}

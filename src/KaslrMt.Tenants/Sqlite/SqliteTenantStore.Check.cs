@@ -1,0 +1,109 @@
+using System.Globalization;
+using Microsoft.Data.Sqlite;
+
+namespace KaslrMt.Tenants.Sqlite;
+
+public sealed partial class SqliteTenantStore
+{
+    private const int MaximumFaults = 1000;
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
+    {
+        // One read transaction: what is compared belongs to one moment.
+        SqliteSchema.Execute(_connection, "BEGIN");
+        try
+        {
+            List<string> faults = [];
+            Query("PRAGMA integrity_check(100)", row => row.GetString(0) is not "ok" and var fault ? $"database: {fault}" : null, faults);
+            Query(
+                """
+                SELECT t.name, t.vms, (SELECT count(*) FROM vm v WHERE v.tenant = t.name) AS n, k.tenant IS NOT NULL, t.generation, k.generation
+                FROM tenant t LEFT JOIN tenant_key k ON k.tenant = t.name
+                WHERE t.vms <> n OR (k.tenant IS NOT NULL AND (n = 0 OR k.generation <> t.generation))
+                """,
+                row => string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"tenant '{row.GetString(0)}': count {row.GetInt64(1)}, VMs {row.GetInt64(2)}, key {(row.GetInt64(3) != 0 ? "present" : "absent")}"),
+                faults);
+            Query(
+                "SELECT name, tenant FROM vm WHERE tenant NOT IN (SELECT name FROM tenant)",
+                row => $"VM '{row.GetString(0)}': its tenant '{row.GetString(1)}' is missing",
+                faults);
+            Query(
+                "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant)",
+                row => $"a key is left behind: its tenant '{row.GetString(0)}' is missing",
+                faults);
+            CheckKeys(faults, cancel);
+            return faults;
+        }
+        finally
+        {
+            SqliteTransactions.RollBack(_connection);
+        }
+    }));
+
+    /// <inheritdoc/>
+    public Task BackupAsync(string path, CancellationToken cancel = default)
+    {
+        path = Path.GetFullPath(path);
+        try
+        {
+            // SQLite takes an empty file that is there, with the mode it has.
+            using var file = new FileStream(path, new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.Write,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            });
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new KaslrMtException(TenantErrors.StoreFailed, $"the backup cannot be written to {path} ({e.Message})", "name a new file", e);
+        }
+
+        return Task.FromResult(Guarded(() =>
+        {
+            // VACUUM INTO copies live rows only: nothing of purged keys is in a backup.
+            using SqliteCommand command = _connection.CreateCommand();
+            command.CommandText = "VACUUM INTO $1";
+            command.Parameters.AddWithValue("$1", path);
+            return command.ExecuteNonQuery();
+        }));
+    }
+
+    private void CheckKeys(List<string> faults, CancellationToken cancel)
+    {
+        for (string? after = ""; after is not null && faults.Count < MaximumFaults;)
+        {
+            cancel.ThrowIfCancellationRequested();
+            List<(string Tenant, SealedKey Key)> page = Keys(after, PageRows);
+            foreach ((string tenant, SealedKey key) in page)
+            {
+                try
+                {
+                    OpenKey(tenant, key).Dispose();
+                }
+                catch (KaslrMtException error)
+                {
+                    faults.Add($"tenant '{tenant}': {error.Code}: {error.Problem}");
+                }
+            }
+
+            after = page.Count == PageRows ? page[^1].Tenant : null;
+        }
+    }
+
+    private void Query(string text, Func<SqliteDataReader, string?> map, List<string> faults)
+    {
+        using var statement = new SqliteStatement(_connection, text, 0);
+        using SqliteDataReader rows = statement.Read();
+        while (rows.Read() && faults.Count < MaximumFaults)
+        {
+            if (map(rows) is { } fault)
+            {
+                faults.Add(fault);
+            }
+        }
+    }
+}

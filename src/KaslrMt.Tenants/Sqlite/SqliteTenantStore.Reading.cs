@@ -1,0 +1,133 @@
+using System.Runtime.CompilerServices;
+using Microsoft.Data.Sqlite;
+
+namespace KaslrMt.Tenants.Sqlite;
+
+public sealed partial class SqliteTenantStore
+{
+    private const long PageRows = 1000;
+    private static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(200);
+
+    /// <inheritdoc/>
+    public Task<TenantRecord?> FindTenantAsync(string name, CancellationToken cancel = default) =>
+        Task.FromResult<TenantRecord?>(Guarded(() => _sql.FindTenant.First(SqliteRows.Tenant, name).Tenant));
+
+    /// <inheritdoc/>
+    public Task<VmRecord?> FindVmAsync(string name, CancellationToken cancel = default) =>
+        Task.FromResult(Guarded(() => _sql.FindVm.First(SqliteRows.Vm, name)));
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<TenantRecord> TenantsAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        string after = "";
+        while (true)
+        {
+            cancel.ThrowIfCancellationRequested();
+            List<TenantRecord> page = Guarded(() => Rows(_sql.TenantPage.Read(after, PageRows), row => SqliteRows.Tenant(row).Tenant));
+            foreach (TenantRecord tenant in page)
+            {
+                yield return tenant;
+            }
+
+            if (page.Count < PageRows)
+            {
+                yield break;
+            }
+
+            after = page[^1].Name;
+            await Task.Yield();
+        }
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, [EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        (string Tenant, string Name) after = ("", "");
+        while (true)
+        {
+            cancel.ThrowIfCancellationRequested();
+            List<VmRecord> page = Guarded(() => Rows(
+                tenant is null ? _sql.VmPage.Read(after.Tenant, after.Name, PageRows) : _sql.VmPageOfTenant.Read(tenant, after.Name, PageRows),
+                SqliteRows.Vm));
+            foreach (VmRecord vm in page)
+            {
+                yield return vm;
+            }
+
+            if (page.Count < PageRows)
+            {
+                yield break;
+            }
+
+            after = (page[^1].Tenant, page[^1].Name);
+            await Task.Yield();
+        }
+    }
+
+    /// <inheritdoc/>
+    public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancel = default) =>
+        VmsAsync(null, cancel).Where(vm => vm.Host == host || vm.Target == host);
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        while (true)
+        {
+            cancel.ThrowIfCancellationRequested();
+            List<AuditEntry> page = Guarded(() => Rows(_sql.AuditPage.Read(after, PageRows), SqliteRows.Audit));
+            foreach (AuditEntry entry in page)
+            {
+                yield return entry;
+            }
+
+            if (page.Count < PageRows)
+            {
+                yield break;
+            }
+
+            after = page[^1].Sequence;
+            await Task.Yield();
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancel = default) => Task.FromResult(Guarded(() => InTransaction(() =>
+    {
+        long removed = _sql.TrimAudit.Run(before.ToUnixTimeMilliseconds());
+        Log(AuditEntry.Trimmed(removed, actor, _hooks.Clock.GetUtcNow()));
+        return removed;
+    })));
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<TableChange> WatchAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        // data_version tells of others' commits, total_changes of this connection's own (https://sqlite.org/pragma.html#pragma_data_version).
+        (long, long) seen = (-1, -1);
+        while (true)
+        {
+            (long, long) now = Guarded(() => (
+                _sql.DataVersion.First(row => row.GetInt64(0)), (long)SQLitePCL.raw.sqlite3_total_changes(_connection.Handle!)));
+            if (now != seen)
+            {
+                seen = now;
+                yield return TableChange.Relist(now.Item1);
+            }
+
+            await Task.Delay(WatchInterval, cancel).ConfigureAwait(false);
+        }
+    }
+
+    private static List<T> Rows<T>(SqliteDataReader reader, Func<SqliteDataReader, T> map)
+    {
+        using (reader)
+        {
+            var rows = new List<T>();
+            while (reader.Read())
+            {
+                rows.Add(map(reader));
+            }
+
+            return rows;
+        }
+    }
+}

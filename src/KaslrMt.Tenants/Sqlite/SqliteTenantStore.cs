@@ -1,0 +1,297 @@
+using KaslrMt.Layout;
+using Microsoft.Data.Sqlite;
+
+namespace KaslrMt.Tenants.Sqlite;
+
+/// <summary>The table in an SQLite database: one host, any number of processes.</summary>
+/// <remarks>
+/// WAL with <c>synchronous=FULL</c>: a committed change survives the loss of power. Every change is one <c>BEGIN IMMEDIATE</c> transaction, so changes of
+/// all processes have one order. <c>secure_delete</c> overwrites a purged key in the database file, and the log is checkpointed and cut to zero
+/// after each purge; the file system may keep the blocks of the cut log until it uses them again (there the key is still sealed).
+/// </remarks>
+public sealed partial class SqliteTenantStore : ITenantStore
+{
+    private const int BusyMilliseconds = 30_000;
+    private const int ScrubMilliseconds = 50;
+    private const int UniqueViolation = 2067;
+    private const UnixFileMode OpenToOthers = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
+
+    private readonly Lock _lock = new();
+    private readonly SqliteConnection _connection;
+    private readonly KeyRingFile _keys;
+    private readonly StoreHooks _hooks;
+    private readonly string _path;
+    private readonly Statements _sql;
+    private KeyRing _ring;
+    private KeySealer _sealer;
+    private bool _scrubPending;
+
+    private SqliteTenantStore(string path, SqliteConnection connection, KeyRingFile keys, StoreHooks hooks)
+    {
+        (_path, _connection, _keys, _hooks) = (path, connection, keys, hooks);
+        _sql = new Statements(connection);
+        (_ring, _sealer) = OpenSeal();
+    }
+
+    /// <inheritdoc/>
+    public string Location => $"sqlite:{_path}";
+
+    private long Now => _hooks.Clock.GetUtcNow().ToUnixTimeMilliseconds();
+
+    /// <summary>Opens the database, and creates it (mode 0600, in a directory of mode 0700) where it is missing.</summary>
+    /// <param name="path">The database file.</param>
+    /// <param name="keys">Where the key-encryption keys are.</param>
+    /// <exception cref="KaslrMtException">402x: it cannot be opened, is open to others, damaged or newer; 403x: the key-encryption keys do not fit.</exception>
+    public static SqliteTenantStore Open(string path, KeyRingFile keys) => Open(path, keys, StoreHooks.None);
+
+    /// <summary>The journal's mode, <c>synchronous</c> and <c>secure_delete</c>, as SQLite has them.</summary>
+    internal (string Journal, long Synchronous, long SecureDelete) Durability
+    {
+        get
+        {
+            using var journal = new SqliteStatement(_connection, "PRAGMA journal_mode", 0);
+            return (
+                journal.First(row => row.GetString(0))!,
+                SqliteSchema.Number(_connection, "PRAGMA synchronous"),
+                SqliteSchema.Number(_connection, "PRAGMA secure_delete"));
+        }
+    }
+
+    /// <summary>Keeps the database from growing, as a full disk does.</summary>
+    internal void LimitPages(int pages) => SqliteSchema.Number(_connection, $"PRAGMA max_page_count = {pages}");
+
+    internal static SqliteTenantStore Open(string path, KeyRingFile keys, StoreHooks hooks)
+    {
+        path = Path.GetFullPath(path);
+        StateDirectory.Ensure(Path.GetDirectoryName(path)!);
+        EnsurePrivate(path);
+        var connection = new SqliteConnection(new SqliteConnectionStringBuilder
+        {
+            DataSource = path,
+            Mode = SqliteOpenMode.ReadWrite,
+            Pooling = false,
+            DefaultTimeout = BusyMilliseconds / 1000,
+        }.ToString());
+        try
+        {
+            connection.Open();
+            SqliteSchema.Execute(connection, "PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+            SqliteSchema.Ensure(connection, path);
+            return new SqliteTenantStore(path, connection, keys, hooks);
+        }
+        catch (SqliteException error)
+        {
+            connection.Dispose();
+            throw SqliteFault.Of(error, path);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancel = default)
+    {
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(Guarded(() => Apply(command, actor)));
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            if (_scrubPending)
+            {
+                Scrub();
+            }
+
+            _sql.Dispose();
+            _connection.Dispose();
+            _sealer.Dispose();
+            _ring.Dispose();
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    private Outcome Apply(TableCommand command, Actor actor)
+    {
+        Outcome outcome = InTransaction(() => ApplyInTransaction(command, actor));
+        try
+        {
+            _hooks.Step("committed");
+            if (outcome.Key == KeyEffect.Purged)
+            {
+                Scrub();
+            }
+
+            _hooks.Step("done");
+            return outcome;
+        }
+        catch
+        {
+            outcome.Dispose();
+            throw;
+        }
+    }
+
+    private Outcome ApplyInTransaction(TableCommand command, Actor actor)
+    {
+        _hooks.Step("begun");
+        DateTimeOffset now = DateTimeOffset.FromUnixTimeMilliseconds(Now);
+        VmRecord? vm = command.VmName is { } name ? _sql.FindVm.First(SqliteRows.Vm, name) : null;
+        string? tenantName = command.TenantName ?? vm?.Tenant;
+        (TenantRecord? tenant, SealedKey? key) = tenantName is null ? default : _sql.FindTenant.First(SqliteRows.Tenant, tenantName);
+        bool alive = command.HostId is not { } host || _sql.FindLease.First(row => row.GetInt64(0), host) > now.ToUnixTimeMilliseconds();
+
+        var before = new TableSlice(tenant, vm, alive);
+        Decision after = TenantRules.Decide(before, command, now);
+        if (after.Changes)
+        {
+            if (after.Key == KeyEffect.Created)
+            {
+                key = CreateKey(after.Tenant!);
+                after = after with { Tenant = after.Tenant! with { KeyId = key.KeyId } };
+            }
+
+            Write(before, after);
+            Log(AuditEntry.Of(before, after, actor, now));
+        }
+
+        bool wantsKey = command is StartVm or RestoreVm && key?.Generation == after.Vm!.Generation;
+        TenantKey? opened = wantsKey ? OpenKey(after.Tenant!.Name, key!) : null;
+        _hooks.Step("written");
+        return new Outcome(after.Tenant, after.Vm, after.Key, after.Changes, opened);
+    }
+
+    private void Write(TableSlice before, Decision after)
+    {
+        if (after.Key == KeyEffect.Purged)
+        {
+            _sql.DeleteKey.Run(after.Tenant!.Name);
+        }
+
+        if (after.Tenant is null)
+        {
+            _sql.DeleteTenant.Run(before.Tenant!.Name);
+        }
+        else if (after.Tenant != before.Tenant)
+        {
+            TenantRecord tenant = after.Tenant;
+            _sql.PutTenant.Run(tenant.Name, tenant.Generation, tenant.Vms, tenant.RotationPending ? 1L : 0L, tenant.Created.ToUnixTimeMilliseconds());
+        }
+
+        if (after.Vm is { } vm && vm != before.Vm)
+        {
+            _sql.PutVm.Run(
+                vm.Name,
+                vm.Tenant,
+                vm.Host,
+                vm.Target,
+                vm.Generation,
+                vm.Policy.ToString(),
+                vm.Release,
+                (long)vm.Status,
+                vm.Incarnation.ToByteArray(),
+                SqliteRows.Processes(vm.Processes),
+                vm.Started.ToUnixTimeMilliseconds(),
+                vm.Since.ToUnixTimeMilliseconds());
+        }
+        else if (after.Vm is null && before.Vm is { } gone)
+        {
+            _sql.DeleteVm.Run(gone.Tenant, gone.Name);
+        }
+    }
+
+    /// <summary>Draws a key until it is nobody else's, which is to say once; the unique index is what proves it.</summary>
+    private SealedKey CreateKey(TenantRecord tenant)
+    {
+        RefreshSeal();
+        while (true)
+        {
+            using TenantKey drawn = _hooks.NewKey();
+            SealedKey key = _sealer.SealKey(tenant.Name, tenant.Generation, drawn);
+            try
+            {
+                _sql.PutKey.Run(tenant.Name, key.Generation, key.KekVersion, key.Bytes, key.Fingerprint, tenant.KeyCreated!.Value.ToUnixTimeMilliseconds());
+                return key;
+            }
+            catch (SqliteException error) when (error.SqliteExtendedErrorCode == UniqueViolation)
+            {
+                _hooks.Step("collision");
+            }
+        }
+    }
+
+    private void Log(AuditEntry entry) => _sql.PutAudit.Run(
+        entry.At.ToUnixTimeMilliseconds(),
+        (long)entry.Actor.UserId,
+        entry.Actor.User,
+        entry.Actor.Process,
+        entry.Actor.Host,
+        entry.Action,
+        entry.Tenant,
+        entry.Vm,
+        entry.Host,
+        entry.Generation,
+        (long)entry.Key,
+        entry.KeyId,
+        entry.Detail);
+
+    private T InTransaction<T>(Func<T> change)
+    {
+        _sql.Begin.Run();
+        try
+        {
+            T result = change();
+            _sql.Commit.Run();
+            return result;
+        }
+        catch
+        {
+            SqliteTransactions.RollBack(_connection);
+            throw;
+        }
+    }
+
+    private T Guarded<T>(Func<T> work)
+    {
+        lock (_lock)
+        {
+            try
+            {
+                return work();
+            }
+            catch (SqliteException error)
+            {
+                throw SqliteFault.Of(error, _path);
+            }
+        }
+    }
+
+    // The file is made elsewhere and linked here, and only looked at afterwards: closing a descriptor of a database would drop the locks that
+    // another connection of this process holds on it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    private static void EnsurePrivate(string path)
+    {
+        try
+        {
+            if (!File.Exists(path))
+            {
+                PrivateFile.CreateEmpty(path);
+            }
+
+            if ((File.GetUnixFileMode(path) & OpenToOthers) != 0)
+            {
+                throw new KaslrMtException(TenantErrors.StoreExposed, $"the tenant table {path} is open to others", "chmod it to 0600");
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new KaslrMtException(
+                TenantErrors.StoreFailed, $"the tenant table {path} cannot be opened ({e.Message})", "check the owner, mode and place of the file", e);
+        }
+    }
+}

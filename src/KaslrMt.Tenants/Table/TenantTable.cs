@@ -1,0 +1,247 @@
+using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Tenants;
+
+/// <summary>The table of tenants' keys as one host uses it: the life of VMs, and what to do about hosts and processes that are gone.</summary>
+/// <remarks>
+/// The owner of a VM: <see cref="StartAsync"/> before its first instruction, <see cref="ReportRunningAsync"/> once its process is known,
+/// <see cref="StopAsync"/> after its process has ended, and <see cref="KeepAliveAsync"/> all the time between.
+/// </remarks>
+/// <param name="store">Where the table is; disposed of with this object.</param>
+/// <param name="host">Who this host is.</param>
+/// <param name="lease">How long this host counts as alive after its last sign of life.</param>
+public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan lease) : IAsyncDisposable
+{
+    private readonly Actor _actor = Actor.Current(host.Id);
+
+    /// <summary>Where the table is.</summary>
+    public ITenantStore Store => store;
+
+    /// <summary>Who this host is.</summary>
+    public HostIdentity Host => host;
+
+    /// <summary>Opens the table, creating it where it is missing, and gives this host a lease.</summary>
+    /// <exception cref="KaslrMtException">40xx: the store cannot be opened.</exception>
+    public static async Task<TenantTable> OpenAsync(TableSettings settings, CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        string state = StateDirectory.Ensure(settings.StateDirectory);
+        var table = new TenantTable(await TenantStores.OpenAsync(settings, cancel).ConfigureAwait(false), HostIdentity.Load(state), settings.Lease);
+        try
+        {
+            await table.RenewAsync(cancel).ConfigureAwait(false);
+            return table;
+        }
+        catch
+        {
+            await table.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>A VM starts on this host, in this process until another is reported.</summary>
+    /// <param name="tenant">Whose it is.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="policy">Which regions the tenant's key decides.</param>
+    /// <param name="release">The kernel's release, if known.</param>
+    /// <param name="cancel">Gives up; whether the VM was recorded is then unknown, and <see cref="ReconcileAsync"/> settles it.</param>
+    /// <returns>The record, whose incarnation the owner keeps, and the tenant's key. The caller disposes of it.</returns>
+    /// <exception cref="KaslrMtException">40xx: the name is illegal or in use, or the store failed; nothing changed.</exception>
+    public Task<Outcome> StartAsync(string tenant, string name, Policy policy, string? release = null, CancellationToken cancel = default) => WithLeaseAsync(
+        new StartVm(
+            TableNames.Check(tenant, "tenant"), TableNames.Check(name, "VM"), host.Id, policy, Guid.NewGuid(), [ProcessMark.Current], release),
+        cancel);
+
+    /// <summary>A VM runs, or runs again after a reboot.</summary>
+    /// <param name="name">The VM.</param>
+    /// <param name="incarnation">Which start, as <see cref="StartAsync"/> returned it.</param>
+    /// <param name="processes">All processes whose end means the VM's end: QEMU, and the supervisor where QEMU does not outlive it.</param>
+    /// <param name="release">The kernel's release.</param>
+    /// <param name="cancel">Gives up.</param>
+    public Task<Outcome> ReportRunningAsync(
+        string name, Guid incarnation, ImmutableArray<ProcessMark> processes, string? release = null, CancellationToken cancel = default) =>
+        store.ApplyAsync(new ReportRunning(name, incarnation, processes, release), _actor, cancel);
+
+    /// <summary>A VM's memory is on disk, its processes are gone; it counts as alive, so its tenant's key stays.</summary>
+    public Task<Outcome> SaveAsync(string name, Guid? incarnation = null, CancellationToken cancel = default) =>
+        store.ApplyAsync(new SaveVm(name, incarnation), _actor, cancel);
+
+    /// <summary>A saved VM starts on this host from its memory.</summary>
+    /// <returns>The record with a new incarnation, and the tenant's key if it is the one the VM was started with.</returns>
+    public Task<Outcome> RestoreAsync(string name, CancellationToken cancel = default) =>
+        WithLeaseAsync(new RestoreVm(name, host.Id, Guid.NewGuid(), [ProcessMark.Current]), cancel);
+
+    /// <summary>A running VM begins to migrate to another host, which must be alive.</summary>
+    public Task<Outcome> BeginMigrationAsync(string name, string target, Guid? incarnation = null, CancellationToken cancel = default) =>
+        store.ApplyAsync(new BeginMigration(name, target, incarnation), _actor, cancel);
+
+    /// <summary>A migrating VM runs on its target. Either side may say so; the target, which knows the processes, should.</summary>
+    public Task<Outcome> FinishMigrationAsync(
+        string name, ImmutableArray<ProcessMark> processes, Guid? incarnation = null, CancellationToken cancel = default) =>
+        store.ApplyAsync(new FinishMigration(name, processes, incarnation), _actor, cancel);
+
+    /// <summary>A migrating VM stays where it was.</summary>
+    public Task<Outcome> AbortMigrationAsync(string name, Guid? incarnation = null, CancellationToken cancel = default) =>
+        store.ApplyAsync(new AbortMigration(name, incarnation), _actor, cancel);
+
+    /// <summary>A VM is gone. The tenant's last takes the key along.</summary>
+    /// <param name="name">The VM.</param>
+    /// <param name="incarnation">Which start; the owner always gives it. Null, the operator's word, means whichever is there.</param>
+    /// <param name="reason">Why, for the audit log.</param>
+    /// <param name="cancel">Gives up.</param>
+    public Task<Outcome> StopAsync(string name, Guid? incarnation = null, string? reason = null, CancellationToken cancel = default) =>
+        store.ApplyAsync(new StopVm(name, incarnation, reason), _actor, cancel);
+
+    /// <summary>Asks for a new key, which comes when the tenant's last VM has stopped.</summary>
+    public Task<Outcome> RotateAsync(string tenant, CancellationToken cancel = default) => store.ApplyAsync(new RotateTenant(tenant), _actor, cancel);
+
+    /// <summary>Forgets a tenant that has no VM.</summary>
+    public Task<Outcome> RemoveTenantAsync(string tenant, CancellationToken cancel = default) => store.ApplyAsync(new RemoveTenant(tenant), _actor, cancel);
+
+    /// <summary>A VM that this host still runs though it was evicted counts again.</summary>
+    /// <param name="vm">The record its owner kept.</param>
+    /// <param name="cancel">Gives up.</param>
+    public Task<Outcome> ReattachAsync(VmRecord vm, CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(vm);
+        return WithLeaseAsync(new ReattachVm(vm with { Host = host.Id }), cancel);
+    }
+
+    /// <summary>All VMs, or a tenant's, with what is in doubt about them.</summary>
+    public async IAsyncEnumerable<VmView> VmsAsync(string? tenant = null, [EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        var hosts = (await store.HostsAsync(cancel).ConfigureAwait(false)).ToDictionary(known => known.Id);
+        TenantRecord? owner = null;
+        await foreach (VmRecord vm in store.VmsAsync(tenant, cancel).ConfigureAwait(false))
+        {
+            owner = owner?.Name == vm.Tenant ? owner : await store.FindTenantAsync(vm.Tenant, cancel).ConfigureAwait(false);
+            bool older = owner is not { HasKey: true } || owner.Generation != vm.Generation;
+            yield return new VmView(vm, Doubt(vm, hosts), older);
+        }
+    }
+
+    /// <summary>Stops, in the table, the VMs of this host whose processes are proven gone.</summary>
+    /// <remarks>Saved VMs have no process, and a migrating one may live on its target: neither is touched.</remarks>
+    /// <returns>The VMs that were stopped.</returns>
+    public async Task<IReadOnlyList<VmRecord>> ReconcileAsync(CancellationToken cancel = default)
+    {
+        List<VmRecord> gone = [];
+        await foreach (VmRecord vm in store.VmsOfHostAsync(host.Id, cancel).ConfigureAwait(false))
+        {
+            if (vm.Host == host.Id && vm.Status is VmStatus.Starting or VmStatus.Running && IsGone(vm))
+            {
+                var stop = new StopVm(vm.Name, vm.Incarnation, "its process is gone", vm.Since);
+                using Outcome outcome = await store.ApplyAsync(stop, _actor, cancel).ConfigureAwait(false);
+                if (outcome.Changed)
+                {
+                    gone.Add(vm);
+                }
+            }
+        }
+
+        return gone;
+    }
+
+    /// <summary>Declares a host gone for good: its VMs are, too, and those that migrated from or to it are on the other side.</summary>
+    /// <param name="id">The host; it must have no lease.</param>
+    /// <param name="includeSaved">Whether the memory of VMs saved there is gone too; else they stay, to be restored elsewhere, and so does the host.</param>
+    /// <param name="cancel">Gives up between two VMs; a repeated call goes on.</param>
+    /// <returns>The VMs as they were, each settled by now.</returns>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.HostUnknown"/>, <see cref="TenantErrors.HostAlive"/>.</exception>
+    public async Task<IReadOnlyList<VmRecord>> EvictHostAsync(string id, bool includeSaved = false, CancellationToken cancel = default)
+    {
+        IReadOnlyList<HostRecord> hosts = await store.HostsAsync(cancel).ConfigureAwait(false);
+        HostRecord evicted = hosts.FirstOrDefault(known => known.Id == id) ?? throw HostRules.Unknown(id);
+        HostRules.RequireRemovable(id, known: true, evicted.Alive, vm: null);
+        List<VmRecord> settled = [];
+        bool left = false;
+        await foreach (VmRecord vm in store.VmsOfHostAsync(id, cancel).ConfigureAwait(false))
+        {
+            using Outcome outcome = await store.ApplyAsync(new EvictVm(vm.Name, id, includeSaved), _actor, cancel).ConfigureAwait(false);
+            left |= !outcome.Changed;
+            if (outcome.Changed)
+            {
+                settled.Add(vm);
+            }
+        }
+
+        if (!left)
+        {
+            await store.RemoveHostAsync(id, _actor, cancel).ConfigureAwait(false);
+        }
+
+        return settled;
+    }
+
+    /// <summary>Renews this host's lease once.</summary>
+    public Task RenewAsync(CancellationToken cancel = default) => store.RenewHostAsync(host, lease, _actor, cancel);
+
+    /// <summary>Keeps this host's lease from ending, until cancelled. A store that cannot be reached is tried again: the VMs run on.</summary>
+    /// <param name="failed">Told of each failure.</param>
+    /// <param name="cancel">Ends it.</param>
+    public async Task KeepAliveAsync(Action<KaslrMtException> failed, CancellationToken cancel)
+    {
+        ArgumentNullException.ThrowIfNull(failed);
+        using var timer = new PeriodicTimer(lease / 3);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
+            {
+                try
+                {
+                    await RenewAsync(cancel).ConfigureAwait(false);
+                }
+                catch (KaslrMtException error)
+                {
+                    failed(error);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The way it ends.
+        }
+    }
+
+    /// <summary>Checks the store, and the whole recorded history against what must always hold.</summary>
+    /// <returns>What is wrong; empty when all is well.</returns>
+    public async Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) =>
+        [.. await store.CheckAsync(cancel).ConfigureAwait(false), .. await HistoryCheck.RunAsync(store, cancel).ConfigureAwait(false)];
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => store.DisposeAsync();
+
+    private static bool IsGone(VmRecord vm) => !vm.Processes.IsEmpty && vm.Processes.All(process => process.IsGone());
+
+    private string? Doubt(VmRecord vm, Dictionary<string, HostRecord> hosts)
+    {
+        foreach (string id in vm.Target is { } target ? [vm.Host, target] : (string[])[vm.Host])
+        {
+            // Of itself a host needs no lease: it sees its processes.
+            if (id != host.Id && !(hosts.TryGetValue(id, out HostRecord? known) && known.Alive) && vm.Status != VmStatus.Saved)
+            {
+                return $"host {hosts.GetValueOrDefault(id)?.Name ?? id} gives no sign of life";
+            }
+        }
+
+        return vm.Status == VmStatus.Migrating && vm.Host == host.Id && IsGone(vm)
+            ? "its process here is gone, and whether it arrived is not known"
+            : null;
+    }
+
+    /// <summary>A host whose lease ended while nothing ran here takes a new one and tries again.</summary>
+    private async Task<Outcome> WithLeaseAsync(TableCommand command, CancellationToken cancel)
+    {
+        try
+        {
+            return await store.ApplyAsync(command, _actor, cancel).ConfigureAwait(false);
+        }
+        catch (KaslrMtException error) when (error.Code == TenantErrors.HostLeaseLost)
+        {
+            await RenewAsync(cancel).ConfigureAwait(false);
+            return await store.ApplyAsync(command, _actor, cancel).ConfigureAwait(false);
+        }
+    }
+}

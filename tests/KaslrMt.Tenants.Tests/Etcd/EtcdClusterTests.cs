@@ -1,0 +1,179 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using KaslrMt.Tenants.Etcd;
+
+namespace KaslrMt.Tenants.Tests.Etcd;
+
+/// <summary>Three real nodes, and what becomes of them.</summary>
+public sealed class EtcdClusterTests : IDisposable
+{
+    private static readonly EtcdAccess Access = new() { RequestTimeout = TimeSpan.FromSeconds(2), Patience = TimeSpan.FromSeconds(40), WatchSilence = TimeSpan.FromSeconds(2) };
+
+    private readonly ThreeNodes _cluster = new();
+    private readonly Scratch _scratch = new();
+
+    public void Dispose()
+    {
+        _cluster.Dispose();
+        _scratch.Dispose();
+    }
+
+    [Fact]
+    public async Task A_killed_leader_delays_starts_and_stops_and_loses_none()
+    {
+        await using ITenantStore store = await OpenAsync();
+        Task<int> churn = ChurnAsync(store, 60);
+        await Task.Delay(300);
+        EtcdNode leader = await _cluster.LeaderAsync();
+        leader.Kill();
+        Assert.Equal(60, await churn);
+        leader.Start();
+        await Table.SoundAsync(store);
+        Assert.Equal(1, (await store.FindTenantAsync("acme"))!.Vms);
+    }
+
+    [Fact]
+    public async Task A_frozen_member_is_passed_by_and_catches_up()
+    {
+        await using ITenantStore store = await OpenAsync();
+        EtcdNode leader = await _cluster.LeaderAsync();
+        Task<int> churn = ChurnAsync(store, 40);
+        await Task.Delay(200);
+        leader.Freeze();
+        Assert.Equal(40, await churn);
+        leader.Thaw();
+
+        // Asked alone, the member that was away tells the same as the others.
+        await using ITenantStore alone = await OpenAsync($"etcd://{leader.Endpoint.Authority}/kaslrmt");
+        Assert.Equal(await store.FindTenantAsync("acme"), await alone.FindTenantAsync("acme"));
+        await Table.SoundAsync(alone);
+    }
+
+    [Fact]
+    public async Task Without_a_majority_nothing_changes_and_the_error_says_so_and_after_a_restart_of_all_everything_is_there()
+    {
+        await using ITenantStore store = await OpenAsync();
+        await using ITenantStore impatient = await OpenAsync(access: Access with { Patience = TimeSpan.FromSeconds(3) });
+        string key = await store.StartAsync("acme", "kept");
+        foreach (EtcdNode node in _cluster.Nodes.Take(2))
+        {
+            node.Kill();
+        }
+
+        await Table.RefusedAsync(TenantErrors.EtcdUnreachable, () => impatient.StartAsync("acme", "refused"));
+        _cluster.Nodes[2].Kill();
+        foreach (EtcdNode node in _cluster.Nodes)
+        {
+            node.Start();
+        }
+
+        Assert.Equal(key, await store.StartAsync("acme", "later"));
+        Assert.Equal(["kept", "later"], (await store.VmsAsync().AllAsync()).Select(vm => vm.Name));
+        await Table.SoundAsync(store);
+    }
+
+    [Fact]
+    public async Task A_watch_goes_on_where_it_was_when_its_member_dies()
+    {
+        await using ITenantStore store = await OpenAsync();
+        await using ITenantStore watcher = await OpenAsync();
+        using var cancel = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        List<string> seen = [];
+        int relists = 0;
+        Task watching = Task.Run(async () =>
+        {
+            await foreach (TableChange change in watcher.WatchAsync(cancel.Token))
+            {
+                relists += change.Kind == TableChangeKind.Relist ? 1 : 0;
+                if (change.Kind == TableChangeKind.Vm)
+                {
+                    lock (seen)
+                    {
+                        seen.Add(change.Name);
+                    }
+                }
+            }
+        });
+        await Table.EventuallyAsync(() => Task.FromResult(relists == 1), "the first listing");
+        for (int i = 0; i < 6; i++)
+        {
+            EtcdNode node = _cluster.Nodes[i % 3];
+            node.Kill();
+            await store.StartAsync("acme", $"v{i}");
+            node.Start();
+            await store.StartAsync("acme", $"w{i}");
+        }
+
+        string[] expected = [.. Enumerable.Range(0, 6).SelectMany(i => new[] { $"v{i}", $"w{i}" })];
+        await Table.EventuallyAsync(
+            () =>
+            {
+                lock (seen)
+                {
+                    return Task.FromResult(seen.Count >= expected.Length);
+                }
+            },
+            "all changes");
+        Assert.Equal(expected, seen);
+        Assert.Equal(1, relists);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => watching);
+    }
+
+    [Fact]
+    public async Task A_watch_whose_revision_was_compacted_away_lists_again()
+    {
+        await using ITenantStore store = await OpenAsync();
+        await using ITenantStore watcher = await OpenAsync(access: Access with { WatchSilence = TimeSpan.FromSeconds(1) });
+        using var cancel = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        await using IAsyncEnumerator<TableChange> watch = watcher.WatchAsync(cancel.Token).GetAsyncEnumerator();
+        Assert.True(await watch.MoveNextAsync());
+
+        // The watcher is between its listing and its stream; what it would go on from is gone by then.
+        await store.StartAsync("acme", "v1");
+        await store.StartAsync("acme", "v2");
+        await store.ScrubAsync();
+        Assert.True(await watch.MoveNextAsync());
+        Assert.Equal(TableChangeKind.Relist, watch.Current.Kind);
+        await store.StartAsync("acme", "v3");
+        do
+        {
+            Assert.True(await watch.MoveNextAsync());
+        }
+        while (watch.Current is not { Kind: TableChangeKind.Vm, Name: "v3" });
+    }
+
+    [Fact]
+    public async Task A_purged_key_is_in_no_revision_that_etcd_still_answers_for()
+    {
+        await using ITenantStore store = await OpenAsync();
+        await store.StartAsync("acme", "v1");
+        JsonElement read = await _cluster.CallAsync("/v3/kv/range", new JsonObject { ["key"] = EtcdTransaction.Encode("/kaslrmt/keys/acme") });
+        EtcdPair key = Assert.Single(EtcdPair.In(read));
+        await store.DoAsync(new StopVm("v1"));
+        JsonObject past = new() { ["key"] = EtcdTransaction.Encode("/kaslrmt/keys/acme"), ["revision"] = $"{key.Modified}" };
+        EtcdFault fault = await Assert.ThrowsAsync<EtcdFault>(() => _cluster.CallAsync("/v3/kv/range", past));
+        Assert.Equal(EtcdStatus.OutOfRange, fault.Status);
+    }
+
+    private static async Task<int> ChurnAsync(ITenantStore store, int pairs)
+    {
+        await store.StartAsync("acme", "stays");
+        int done = 0;
+        for (; done < pairs; done++)
+        {
+            await store.StartAsync("acme", $"v{done}");
+            await store.DoAsync(new StopVm($"v{done}"));
+            await Task.Delay(10);
+        }
+
+        return done;
+    }
+
+    private async Task<ITenantStore> OpenAsync(string? location = null, EtcdAccess? access = null)
+    {
+        EtcdTenantStore store = await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location ?? _cluster.Location("kaslrmt")), access ?? Access, _scratch.Keys);
+        await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
+        return store;
+    }
+}

@@ -1,0 +1,74 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Security.Cryptography;
+using KaslrMt.Tenants.Etcd;
+using KaslrMt.Tenants.Sqlite;
+
+namespace KaslrMt.Tenants.Tests.Faults;
+
+/// <summary>A process that uses a store: one that is killed at a step of a change, or one of many that start and stop VMs.</summary>
+internal static class Worker
+{
+    internal static Process Start(params string[] arguments)
+    {
+        ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add(typeof(Worker).Assembly.Location);
+        Array.ForEach(arguments, start.ArgumentList.Add);
+        return Process.Start(start)!;
+    }
+
+    internal static async Task<int> RunAsync(string[] arguments) => arguments switch
+    {
+        ["crash", string location, string keys, string change, string step] => await CrashAsync(location, keys, change, step),
+        ["churn", string location, string keys, string name, string pairs, string tenants] => await ChurnAsync(
+            location, keys, name, int.Parse(pairs, CultureInfo.InvariantCulture), int.Parse(tenants, CultureInfo.InvariantCulture)),
+        _ => 64,
+    };
+
+    internal static async Task<ITenantStore> OpenAsync(string location, KeyRingFile keys, StoreHooks hooks) => EtcdLocation.IsOne(location)
+        ? await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), new EtcdAccess(), keys, hooks)
+        : SqliteTenantStore.Open(location["sqlite:".Length..], keys, hooks);
+
+    private static async Task<int> CrashAsync(string location, string keys, string change, string step)
+    {
+        bool armed = false;
+        StoreHooks hooks = new()
+        {
+            Step = reached =>
+            {
+                if (armed && reached == step)
+                {
+                    Process.GetCurrentProcess().Kill();
+                    Thread.Sleep(Timeout.Infinite);
+                }
+            },
+        };
+        await using ITenantStore store = await OpenAsync(location, new KeyRingFile(keys, MayCreate: true), hooks);
+        await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
+        armed = change == "start";
+        await store.StartAsync("acme", "victim");
+        armed = change == "stop";
+        await store.DoAsync(new StopVm("victim"));
+        return 0;
+    }
+
+    /// <summary>Starts and stops VMs, and says of each start: tenant, generation, and a digest of the key it got.</summary>
+    private static async Task<int> ChurnAsync(string location, string keys, string name, int pairs, int tenants)
+    {
+        await using ITenantStore store = await OpenAsync(location, new KeyRingFile(keys, MayCreate: true), StoreHooks.None);
+        await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
+        for (int i = 0; i < pairs; i++)
+        {
+            StartVm start = Table.Start($"t{i % tenants}", $"{name}-{i}");
+            using (Outcome outcome = await store.DoAsync(start))
+            {
+                string digest = Convert.ToHexStringLower(SHA256.HashData(outcome.TenantKey!.Reveal()));
+                Console.WriteLine($"{start.Tenant} {outcome.Vm!.Generation} {digest}");
+            }
+
+            using Outcome stopped = await store.DoAsync(new StopVm(start.Name, start.Incarnation));
+        }
+
+        return 0;
+    }
+}
