@@ -21,7 +21,7 @@ internal static class StopCommand
         var command = new Command("stop", "Stop a running VM: ask its guest to power off, then end it") { name, grace };
         command.SetAction(async (parsed, cancellation) =>
         {
-            RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
+            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellation).ConfigureAwait(false);
             return ExitCode.Success;
         });
@@ -71,6 +71,12 @@ internal static class StopCommand
             if (!Directory.Exists(folder))
             {
                 return true;
+            }
+
+            if (vm.State is { Detached: true, OwnerLives: false })
+            {
+                // No supervisor will clean up.
+                RuntimeDirectory.Open().Sweep();
             }
 
             await Task.Delay(Interval, cancellation).ConfigureAwait(false);

@@ -13,6 +13,7 @@ internal static unsafe partial class Linux
     internal const int EACCES = 13;
     internal const int EPERM = 1;
     internal const int SIGKILL = 9;
+    internal const int SIGTERM = 15;
     internal const int LockExclusiveNow = 2 | 4;
     internal const int OpenDirectoryPath = 0x200000 | 0x10000 | 0x80000;
     internal const int OpenLockFile = 2 | 0x40 | 0x20000 | 0x80000;

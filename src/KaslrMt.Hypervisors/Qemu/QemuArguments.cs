@@ -39,9 +39,17 @@ internal static class QemuArguments
             arguments.AddRange(["-chardev", console, "-serial", "chardev:kaslrmt-console"]);
         }
 
-        arguments.AddRange(["-kernel", settings.Kernel]);
-        AddPair("-initrd", settings.Initrd);
-        AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
+        if (settings.Kernel is not null)
+        {
+            arguments.AddRange(["-kernel", settings.Kernel]);
+            AddPair("-initrd", settings.Initrd);
+            AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
+        }
+
+        if (settings.AwaitsMigration)
+        {
+            arguments.AddRange(["-incoming", "defer"]);
+        }
 
         // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
         arguments.Add("-no-reboot");
