@@ -57,6 +57,28 @@ public sealed class TableCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task A_VM_in_doubt_is_forgotten_on_an_operators_word()
+    {
+        await using TenantTable table = await OpenAsync();
+        (await table.StartAsync("acme", "web1", Policy.Default)).Dispose();
+        (await Call.Of("stop", "web1", "--store", _store)).FailedWith("KMT9001", 2);
+        await Succeeds("stop", "web1", "--forget");
+        Assert.False((await table.Store.FindTenantAsync("acme"))!.HasKey);
+        (await Call.Of("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4004", 2);
+    }
+
+    [Fact]
+    public async Task The_key_encryption_key_is_rotated_while_a_VM_runs()
+    {
+        await using TenantTable table = await OpenAsync();
+        using Outcome first = await table.StartAsync("acme", "web1", Policy.Default);
+        Assert.Contains("has version ", (await Succeeds("store", "rekey", "--add-key")).Output, StringComparison.Ordinal);
+        Assert.StartsWith("1 key(s)", (await Succeeds("store", "rekey")).Output, StringComparison.Ordinal);
+        using Outcome second = await table.StartAsync("acme", "web2", Policy.Default);
+        Assert.Equal(first.TenantKey!.Reveal(), second.TenantKey!.Reveal());
+    }
+
+    [Fact]
     public async Task A_store_is_checked_scrubbed_and_copied()
     {
         Assert.Contains(": sound, scrubbed", (await Succeeds("store", "check", "--scrub")).Output, StringComparison.Ordinal);

@@ -11,6 +11,8 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt ps</c>: the running VMs of this user, or those that the tenant table knows.</summary>
 internal static class PsCommand
 {
+    private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
+
     public static Command Create()
     {
         Option<bool> json = CommonOptions.Json(), watch = Watching.Create();
@@ -50,7 +52,8 @@ internal static class PsCommand
     {
         try
         {
-            await using TenantTable table = await OpenTable.ReconciledAsync(settings, error, cancel).ConfigureAwait(false);
+            TableSettings impatient = settings with { Etcd = settings.Etcd with { Patience = StorePatience } };
+            await using TenantTable table = await OpenTable.ReconciledAsync(impatient, error, cancel).ConfigureAwait(false);
             var known = new Dictionary<string, VmRecord>();
             await foreach (VmRecord vm in table.Store.VmsOfHostAsync(table.Host.Id, cancel).ConfigureAwait(false))
             {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
@@ -10,7 +11,7 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt store</c>: the tenant table's own state.</summary>
 internal static class StoreCommand
 {
-    public static Command Create() => new("store", "Check the tenant table's store, or copy it") { Check(), Backup() };
+    public static Command Create() => new("store", "Check, copy or re-encrypt the tenant table's store") { Check(), Backup(), Rekey() };
 
     private static Command Check()
     {
@@ -49,6 +50,35 @@ internal static class StoreCommand
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt store backup /backup/tenants.db");
+    }
+
+    private static Command Rekey()
+    {
+        var add = new Option<bool>("--add-key")
+        {
+            Description = "Only add a key-encryption key of the next version to this host's file; other hosts need it before anything is sealed with it",
+        };
+        Option<string?> store = StoreOption.Create();
+        var command = new Command("rekey", "Seal every tenant's key anew with the newest key-encryption key, while VMs start and stop") { add, store };
+        command.SetAction(async (parsed, cancel) =>
+        {
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            TableSettings settings = StoreOption.Read(parsed, store);
+            if (parsed.GetValue(add))
+            {
+                KeyRingFile file = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile);
+                int version = file.AddKey();
+                await output.WriteLineAsync(string.Create(
+                    CultureInfo.InvariantCulture, $"{file.Path} has version {version}; copy it to the other hosts, then run 'kaslrmt store rekey'")).ConfigureAwait(false);
+                return ExitCode.Success;
+            }
+
+            await using TenantTable table = await OpenTable.ForCommandAsync(settings, parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
+            long sealedAnew = await table.Store.RewrapAsync(Actor.Current(table.Host.Id), cancel).ConfigureAwait(false);
+            await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{sealedAnew} key(s) sealed anew; older versions may leave the file now")).ConfigureAwait(false);
+            return ExitCode.Success;
+        });
+        return command.WithExamples("kaslrmt store rekey --add-key", "kaslrmt store rekey");
     }
 
     private static void Print(TextWriter output, StoreReport report)
