@@ -41,7 +41,7 @@ internal static class QemuArguments
 
         arguments.AddRange(["-kernel", settings.Kernel]);
         AddPair("-initrd", settings.Initrd);
-        AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
+        AddPair("-append", CommandLine(settings));
 
         // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
         arguments.Add("-no-reboot");
@@ -61,6 +61,10 @@ internal static class QemuArguments
             }
         }
     }
+
+    /// <summary>The command line the guest gets.</summary>
+    internal static string? CommandLine(VirtualMachineSettings settings) =>
+        GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz);
 
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
     private static string? Console(SerialConsole console, string? socket) =>
