@@ -119,7 +119,9 @@ internal sealed class LayoutOptions
         }
     }
 
-    private static ulong InitrdSize(string path)
+    /// <summary>The initrd's size in bytes.</summary>
+    /// <exception cref="KaslrMtException">KMT9004 when it cannot be used.</exception>
+    internal static ulong InitrdSize(string path)
     {
         try
         {

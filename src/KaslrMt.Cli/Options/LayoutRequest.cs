@@ -13,7 +13,7 @@ internal sealed class LayoutRequest : IDisposable
     public required QemuMachine Machine { get; init; }
 
     /// <summary>Where RAM lies and what of it is taken.</summary>
-    public required GuestRam Ram { get; init; }
+    public required GuestRam Ram { get; set; }
 
     /// <summary>The same for the layout.</summary>
     public GuestMemoryMap MemoryMap => new(Ram.Ranges, Ram.Taken);
@@ -56,6 +56,11 @@ internal sealed class LayoutRequest : IDisposable
         using VmSeed seed = Seed?.ForBoot(boot) ?? VmSeed.Generate();
         return LayoutPlanner.Plan(kernel, memory, Policy, Key, seed, Producer);
     }
+
+    /// <summary>Measures the initrd anew. QEMU reads it at each boot, and where it lies depends on its size then.</summary>
+    /// <param name="path">The initrd, or null.</param>
+    /// <exception cref="KaslrMtException">KMT9004, or KMT3022 when it does not fit any longer.</exception>
+    public void MeasureInitrd(string? path) => Ram = GuestRam.Of(Machine, Memory, path is null ? 0 : LayoutOptions.InitrdSize(path));
 
     /// <inheritdoc/>
     public void Dispose()

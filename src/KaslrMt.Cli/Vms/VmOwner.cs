@@ -33,6 +33,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         {
             VmState state = first with { Reboots = boot };
             folder.WriteState(state);
+            request.MeasureInitrd(options.Initrd);
             VmExit exit = await BootAsync(folder, cache, state, boot, stop).ConfigureAwait(false);
             bool again = exit.Reason == ShutdownReason.Reboot && !options.UserArguments.RebootEnds && !stop.IsCancellationRequested;
             if (!again)
@@ -61,7 +62,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
 
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
-        Task verified = intended is null || !options.Verify ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
+        Task verified = intended is null || !options.Verify || options.UserArguments.StaysPaused ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
         try
         {
             await ended.WaitAsync(stop).ConfigureAwait(false);
