@@ -28,10 +28,13 @@ internal static unsafe class SpawnRequest
         byte** envp = ToNative(Variables());
         try
         {
-            if (!sharesStandardStreams)
+            // What was closed when this process began must not be the number of the first file or socket that the program opens.
+            foreach (int stream in (int[])[0, 1])
             {
-                Check(Linux.SpawnActionsOpen(actions, 0, "/dev/null", 0, 0));
-                Check(Linux.SpawnActionsOpen(actions, 1, "/dev/null", 1, 0));
+                if (!sharesStandardStreams || !IsInherited(stream))
+                {
+                    Check(Linux.SpawnActionsOpen(actions, stream, "/dev/null", stream, 0));
+                }
             }
 
             Check(Linux.SpawnActionsDup(actions, (int)standardError.DangerousGetHandle(), 2));
@@ -61,6 +64,9 @@ internal static unsafe class SpawnRequest
             }
         }
     }
+
+    // The runtime opens its own files close-on-exec.
+    private static bool IsInherited(int descriptor) => Linux.FileControl(descriptor, Linux.GetDescriptorFlags, 0) == 0;
 
     private static IEnumerable<string> Variables() =>
         Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => $"{entry.Key}={entry.Value}");
