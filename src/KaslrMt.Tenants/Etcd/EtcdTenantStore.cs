@@ -187,6 +187,11 @@ public sealed partial class EtcdTenantStore : ITenantStore
                     txn.Put(_keys.Name(vm.Name), System.Text.Encoding.ASCII.GetBytes(vm.Tenant));
                 }
             }
+
+            string[] was = [.. _keys.HostVms(before.Vm)];
+            string[] now = [.. _keys.HostVms(after.Vm)];
+            Array.ForEach([.. was.Except(now)], key => txn.Delete(key));
+            Array.ForEach([.. now.Except(was)], key => txn.Put(key, System.Text.Encoding.ASCII.GetBytes(vm.Tenant)));
         }
 
         if (read.Host is { } host)

@@ -316,6 +316,37 @@ public abstract class TenantStoreTests
         await Table.SoundAsync(store);
     }
 
+    [Fact]
+    public async Task A_hosts_vms_are_all_listed_in_order_however_many_and_no_others()
+    {
+        await using ITenantStore store = await WithHostsAsync();
+        string[] names = [.. Enumerable.Range(0, 1210).Select(i => $"v{i:D4}")];
+        foreach (string name in names)
+        {
+            await store.StartAsync("acme", name, name[^1] == '0' ? "h-b" : "h-a");
+        }
+
+        foreach (string name in names[..20])
+        {
+            await store.RunAsync(name);
+        }
+
+        await store.DoAsync(new BeginMigration("v0003", "h-b"));
+        await store.DoAsync(new BeginMigration("v0010", "h-a"));
+        await store.DoAsync(new BeginMigration("v0005", "h-b"));
+        await store.DoAsync(new FinishMigration("v0005", [ProcessMark.Current]));
+        await store.DoAsync(new BeginMigration("v0007", "h-b"));
+        await store.DoAsync(new AbortMigration("v0007"));
+        await store.DoAsync(new StopVm("v0020"));
+
+        Assert.Equal(names.Where(name => name is "v0010" || (name[^1] != '0' && name is not "v0005")), await HostAsync("h-a"));
+        Assert.Equal(names.Where(name => name is "v0003" or "v0005" || (name[^1] == '0' && name is not "v0020")), (await HostAsync("h-b")).Order());
+        Assert.Empty(await HostAsync("h-"));
+        await Table.SoundAsync(store);
+
+        async Task<IEnumerable<string>> HostAsync(string host) => (await store.VmsOfHostAsync(host).AllAsync()).Select(vm => vm.Name);
+    }
+
     private static async Task StartWithAsync(ITenantStore store, string name, params ProcessMark[] processes)
     {
         StartVm start = Table.Start("acme", name);
