@@ -88,7 +88,8 @@ public sealed partial class EtcdTenantStore : ITenantStore
                 return new Outcome(null, null, KeyEffect.None, Changed: false, TenantKey: null);
             }
 
-            if (await TryApplyAsync(Pinned(command, slice), slice, actor, cancel).ConfigureAwait(false) is { } outcome)
+            command = Pinned(command, slice);
+            if (await TryApplyAsync(command, slice, actor, cancel).ConfigureAwait(false) is { } outcome)
             {
                 return outcome;
             }

@@ -10,7 +10,7 @@ namespace KaslrMt.Tenants.Tests.Etcd;
 /// <summary>How a host gets into etcd, and that it is told apart why it does not.</summary>
 public sealed class EtcdAccessTests : IDisposable
 {
-    private static readonly EtcdAccess Quick = new() { Patience = TimeSpan.FromSeconds(10) };
+    private static readonly EtcdAccess Quick = new() { RequestTimeout = TimeSpan.FromSeconds(20), Patience = TimeSpan.FromSeconds(40) };
 
     private readonly Scratch _scratch = new();
 
