@@ -8,7 +8,7 @@ namespace KaslrMt.Bench;
 /// <summary>The SQLite tenant table: start and stop of a VM, each a durable commit, beside a bare durable insert.</summary>
 internal static class StoreBenchmark
 {
-    private static readonly TimeSpan Round = TimeSpan.FromSeconds(2);
+    internal static readonly TimeSpan Round = TimeSpan.FromSeconds(2);
 
     public static async Task<IReadOnlyList<Result>> RunAsync()
     {
@@ -25,33 +25,36 @@ internal static class StoreBenchmark
             }
         }
 
-        results.AddRange(await GrownAsync());
+        results.Add(Opening());
+        results.AddRange(await EtcdStoreBenchmark.RunAsync());
+        results.AddRange(await GrownStoreBenchmark.RunAsync());
         return results;
     }
 
-    /// <summary>The same table with a million VMs of 100,000 tenants in it, beside an empty one.</summary>
-    private static async Task<IReadOnlyList<Result>> GrownAsync()
+    /// <summary>What each start pays for a key that is sealed at rest.</summary>
+    private static Result Opening()
     {
         string root = BenchKernel.MemoryFolder();
         try
         {
-            await using TenantTable empty = await OpenAsync(Path.Combine(root, "empty"));
-            await using TenantTable grown = await OpenAsync(Path.Combine(root, "grown"));
-            Fill(Path.Combine(root, "grown", "tenants.db"), tenants: 100_000, vms: 10);
-            List<double> full = [], bare = [], listFull = [], listBare = [];
+            using KeyRing ring = new KeyRingFile(Path.Combine(root, "kek"), MayCreate: true).LoadOrCreate();
+            using var sealer = new KeySealer(ring, KeySealer.NewSeal(ring));
+            using TenantKey key = TenantKey.Generate();
+            SealedKey sealedKey = sealer.SealKey("acme", 1, key);
+            List<double> rounds = [];
             for (int round = 0; round < 4; round++)
             {
-                full.Add(await PairAsync(grown, i => $"t{i * 7919 % 100_000:D6}"));
-                bare.Add(await PairAsync(empty, i => $"t{i * 7919 % 100_000:D6}"));
-                listFull.Add(await ListAsync(grown, i => $"t{i * 7919 % 100_000:D6}"));
-                listBare.Add(await ListAsync(empty, _ => "acme"));
+                const int times = 20_000;
+                var watch = Stopwatch.StartNew();
+                for (int i = 0; i < times; i++)
+                {
+                    sealer.OpenKey("acme", sealedKey).Dispose();
+                }
+
+                rounds.Add(watch.Elapsed.TotalMicroseconds / times);
             }
 
-            return
-            [
-                new Result("start + stop among 1,000,000 VMs, tmpfs", Median(full), Median(bare), "empty table", "µs", 3, LimitIsRatio: true),
-                new Result("list a tenant's 10 VMs among 1,000,000, tmpfs", Median(listFull), Median(listBare), "empty table", "µs", 3, LimitIsRatio: true),
-            ];
+            return new Result("opening a tenant's sealed key", Median(rounds), double.NaN, "", "µs", double.PositiveInfinity, LimitIsRatio: false);
         }
         finally
         {
@@ -59,52 +62,7 @@ internal static class StoreBenchmark
         }
     }
 
-    private static void Fill(string database, int tenants, int vms)
-    {
-        using var connection = new SqliteConnection($"Data Source={database};Pooling=False");
-        connection.Open();
-        using SqliteCommand fill = connection.CreateCommand();
-        fill.CommandTimeout = 600;
-        fill.CommandText =
-            """
-            BEGIN;
-            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants)
-            INSERT INTO tenant SELECT printf('t%06d', i), 1, $vms, 0, 0 FROM n;
-            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants * $vms)
-            INSERT INTO vm SELECT printf('t%06d', i / $vms), printf('vm%08d', i), 'h-bench', NULL, 1, '110010', '6.1.0', 2, randomblob(16),
-              '1234,567890,3653fa16-5008-4b95-b391-aeb953b6f22e,pid:[4026531836]', 0, 0 FROM n;
-            COMMIT
-            """;
-        fill.Parameters.AddWithValue("$tenants", tenants);
-        fill.Parameters.AddWithValue("$vms", vms);
-        fill.ExecuteNonQuery();
-    }
-
-    private static async Task<double> ListAsync(TenantTable table, Func<int, string> tenant)
-    {
-        const int times = 2_000;
-        foreach (int i in Enumerable.Range(0, 10))
-        {
-            if (await table.Store.FindVmAsync($"listed{i}") is null)
-            {
-                (await table.StartAsync("acme", $"listed{i}", Policy.Default)).Dispose();
-            }
-        }
-
-        var watch = Stopwatch.StartNew();
-        for (int i = 0; i < times; i++)
-        {
-            int count = await table.VmsAsync(tenant(i)).CountAsync();
-            if (count < 10)
-            {
-                throw new InvalidOperationException($"{count} VMs of 10 were listed");
-            }
-        }
-
-        return watch.Elapsed.TotalMicroseconds / times;
-    }
-
-    private static async Task<TenantTable> OpenAsync(string folder)
+    internal static async Task<TenantTable> OpenAsync(string folder)
     {
         var host = new HostIdentity("h-bench", "bench", ProcessMark.CurrentBootId);
         var keys = new KeyRingFile(Path.Combine(folder, "kek"), MayCreate: true);
@@ -126,7 +84,8 @@ internal static class StoreBenchmark
         insert.CommandText = "INSERT INTO vm (name) VALUES ('a name')";
 
         // The first round of each warms up; then they take turns.
-        List<double> joined = [], own = [], bareInserts = [];
+        using var same = new SameRows(Path.Combine(folder, "same.db"));
+        List<double> joined = [], own = [], bareInserts = [], sameRows = [];
         for (int round = 0; round < 4; round++)
         {
             joined.Add(await PairAsync(table, _ => "acme"));
@@ -139,6 +98,13 @@ internal static class StoreBenchmark
             }
 
             bareInserts.Add(watch.Elapsed.TotalMicroseconds / count);
+            watch.Restart();
+            for (count = 0; watch.Elapsed < Round; count++)
+            {
+                same.Pair();
+            }
+
+            sameRows.Add(watch.Elapsed.TotalMicroseconds / count / 2);
         }
 
         // Medians of what comes after the first round; a pair is two commits.
@@ -149,6 +115,7 @@ internal static class StoreBenchmark
             new Result($"start + stop of a VM, tenant has others, {where}", Median(joined), double.NaN, "", "µs", limit, LimitIsRatio: false),
             new Result($"start + stop, key made and purged, {where}", Median(own), double.NaN, "", "µs", limit, LimitIsRatio: false),
             new Result($"one change of the table, {where}", commit, Median(bareInserts), "bare insert", "µs", where == "disk" ? 3 : double.PositiveInfinity, LimitIsRatio: true),
+            new Result($"one change of the table, {where}", commit, Median(sameRows), "the same rows, bare", "µs", 3, LimitIsRatio: true),
         ];
     }
 
@@ -165,5 +132,6 @@ internal static class StoreBenchmark
         return watch.Elapsed.TotalMicroseconds / count;
     }
 
-    private static double Median(List<double> rounds) => Stopwatches.Median([.. rounds.Skip(1)]);
+    /// <summary>The median of what comes after the first round, which warms up.</summary>
+    internal static double Median(List<double> rounds) => Stopwatches.Median([.. rounds.Skip(1)]);
 }

@@ -46,7 +46,7 @@ internal static class Table
 
     internal static async Task EventuallyAsync(Func<Task<bool>> holds, string what)
     {
-        for (int i = 0; i < 600; i++)
+        for (int i = 0; i < 1200; i++)
         {
             if (await holds())
             {

@@ -195,7 +195,13 @@ internal static class RunCommand
 
             if (fault is null)
             {
-                File.OpenHandle(file, FileMode.OpenOrCreate, FileAccess.Write).Dispose();
+                // A new one is its owner's alone: a guest that panics prints its kernel's base.
+                new FileStream(file, new FileStreamOptions
+                {
+                    Mode = FileMode.OpenOrCreate,
+                    Access = FileAccess.Write,
+                    UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                }).Dispose();
             }
 
             return Path.GetFullPath(file);

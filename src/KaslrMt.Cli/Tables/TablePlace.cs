@@ -11,6 +11,9 @@ internal sealed class TablePlace : IAsyncDisposable
     // A VM whose store is away is not kept waiting; the report follows when the store is back.
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(2);
 
+    // Shorter than what 'kaslrmt stop' waits for an owner.
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(8);
+
     private readonly TableSettings _settings;
     private readonly TextWriter _log;
     private readonly CancellationTokenSource _end = new();
@@ -101,10 +104,16 @@ internal sealed class TablePlace : IAsyncDisposable
     {
         await _end.CancelAsync().ConfigureAwait(false);
         await _keeping.ConfigureAwait(false);
+        using var patience = new CancellationTokenSource(StopPatience);
         try
         {
-            TenantTable table = await TableAsync(CancellationToken.None).ConfigureAwait(false);
-            using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation).ConfigureAwait(false);
+            TenantTable table = await TableAsync(patience.Token).ConfigureAwait(false);
+            using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation, cancel: patience.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            await _log.WriteLineAsync(
+                $"kaslrmt: {_vm.Name} has ended, and may still count in the tenant table, which does not answer; the next 'kaslrmt ps' settles it").ConfigureAwait(false);
         }
         catch (KaslrMtException error) when (error.Code == TenantErrors.VmReplaced || error.Code == TenantErrors.VmUnknown)
         {

@@ -23,4 +23,7 @@ internal static class RunningVms
         return (await ListAsync(error).ConfigureAwait(false)).FirstOrDefault(vm => vm.Name == name)
             ?? throw new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs", "see 'kaslrmt ps'");
     }
+
+    /// <summary>The VM of that name, or null when none runs under it.</summary>
+    public static RunningVm? TryFind(string name) => RuntimeDirectory.Open().List().FirstOrDefault(vm => vm.Name == name);
 }

@@ -158,7 +158,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             Settled?.Invoke(null);
         }
 
-        bool? verified = intended is null || !options.Verify ? null : await VerifyAsync(vm, intended, ended, stop).ConfigureAwait(false);
+        bool? verified = intended is null || !options.Verify || options.UserArguments.StaysPaused ? null : await VerifyAsync(vm, intended, ended, stop).ConfigureAwait(false);
         if (!ended.IsCompleted && !stop.IsCancellationRequested)
         {
             Settled?.Invoke(verified);

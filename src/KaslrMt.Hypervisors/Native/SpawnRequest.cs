@@ -38,10 +38,17 @@ internal static unsafe class SpawnRequest
         byte** envp = ToNative(Variables());
         try
         {
-            if (!sharesStandardStreams)
+            // What was closed when this process began must not be the number of the first file or socket that the program opens.
+            foreach (int stream in (int[])[0, 1])
             {
-                Redirect(0, input);
-                Redirect(1, output);
+                if (!sharesStandardStreams)
+                {
+                    Redirect(stream, stream == 0 ? input : output);
+                }
+                else if (!IsInherited(stream))
+                {
+                    Check(Linux.SpawnActionsOpen(actions, stream, "/dev/null", stream, 0));
+                }
             }
 
             Redirect(2, error);
@@ -75,6 +82,9 @@ internal static unsafe class SpawnRequest
             }
         }
     }
+
+    // The runtime opens its own files close-on-exec.
+    private static bool IsInherited(int descriptor) => Linux.FileControl(descriptor, Linux.GetDescriptorFlags, 0) == 0;
 
     private static IEnumerable<string> Variables() =>
         Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => $"{entry.Key}={entry.Value}");

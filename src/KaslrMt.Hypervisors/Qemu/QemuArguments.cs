@@ -43,7 +43,7 @@ internal static class QemuArguments
         {
             arguments.AddRange(["-kernel", settings.Kernel]);
             AddPair("-initrd", settings.Initrd);
-            AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
+            AddPair("-append", CommandLine(settings));
         }
 
         if (settings.AwaitsMigration)
@@ -69,6 +69,10 @@ internal static class QemuArguments
             }
         }
     }
+
+    /// <summary>The command line the guest gets.</summary>
+    internal static string? CommandLine(VirtualMachineSettings settings) =>
+        GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz);
 
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
     private static string? Console(SerialConsole console, string? socket) =>

@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace KaslrMt.Hypervisors;
 
 /// <summary>
@@ -5,6 +7,9 @@ namespace KaslrMt.Hypervisors;
 /// </summary>
 public sealed partial class VirtualMachine : IAsyncDisposable
 {
+    // COMMAND_LINE_SIZE (arch/x86/include/asm/setup.h) with its NUL. The kernel copies a longer line without an end, and hangs.
+    private const int LongestCommandLine = 2047;
+
     private static readonly TimeSpan QuitGrace = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan AnswerGrace = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan DyingGrace = TimeSpan.FromSeconds(1);
@@ -157,6 +162,16 @@ public sealed partial class VirtualMachine : IAsyncDisposable
         if ((settings.CommandLine ?? "").Contains('\0'))
         {
             throw new KaslrMtException(HypervisorErrors.SettingInvalid, "the kernel command line holds a NUL character");
+        }
+
+        // With what QEMU is really given: a microvm's line is longer than the user's.
+        int length = Encoding.UTF8.GetByteCount(QemuArguments.CommandLine(settings) ?? "");
+        if (length > LongestCommandLine)
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.SettingInvalid,
+                $"the kernel command line has {length} bytes, and a kernel takes {LongestCommandLine}: it would not boot",
+                "shorten --append");
         }
     }
 

@@ -30,6 +30,9 @@ internal sealed class EtcdFault(int status, string message) : Exception(message)
             $"etcd takes no writes ({Message})",
             "compact and defragment it ('kaslrmt store check --scrub' does), raise --quota-backend-bytes, then 'etcdctl alarm disarm'; nothing was lost",
             this),
+        // What etcd's maintenance calls answer (server/auth's ErrPermissionDenied, which has no status of its own).
+        EtcdStatus.Unknown when Message.StartsWith("auth: permission denied", StringComparison.Ordinal) => new KaslrMtException(
+            TenantErrors.EtcdDenied, "etcd lets only its administrators defragment", "let one of etcd's root role do it ('etcdctl defrag'); nothing was lost", this),
         EtcdStatus.PermissionDenied or EtcdStatus.Unauthenticated or EtcdStatus.FailedPrecondition or EtcdStatus.InvalidArgument => new KaslrMtException(
             TenantErrors.EtcdDenied, $"etcd refused this host ({Message})", "check the user, the password file, and that the role may read and write the prefix", this),
         _ => new KaslrMtException(

@@ -20,6 +20,8 @@ internal sealed record EtcdKeys(string Prefix)
 
     internal string Leases => $"{Prefix}/leases/";
 
+    internal string AllHostVms => $"{Prefix}/host-vms/";
+
     internal string Audit => $"{Prefix}/audit/";
 
     internal string Tenant(string tenant) => $"{Tenants}{tenant}";
@@ -35,6 +37,16 @@ internal sealed record EtcdKeys(string Prefix)
 
     /// <summary>Holds the VM's tenant: names are unique in the whole table.</summary>
     internal string Name(string vm) => $"{Prefix}/names/{vm}";
+
+    internal string HostVmsOf(string host) => $"{AllHostVms}{host}/";
+
+    /// <summary>Exists while the VM is on the host or migrates to it, and holds its tenant: a host's VMs are found without reading all.</summary>
+    internal string HostVm(string host, string vm) => $"{HostVmsOf(host)}{vm}";
+
+    /// <summary>All of these that a VM has.</summary>
+    internal IEnumerable<string> HostVms(VmRecord? vm) => vm is null
+        ? []
+        : vm.Target is { } target && target != vm.Host ? [HostVm(vm.Host, vm.Name), HostVm(target, vm.Name)] : [HostVm(vm.Host, vm.Name)];
 
     internal string Host(string host) => $"{Hosts}{host}";
 

@@ -3,6 +3,7 @@ namespace KaslrMt.Tenants.Etcd;
 /// <summary>gRPC's status codes as etcd's gateway reports them in <c>code</c> (google.golang.org/grpc/codes).</summary>
 internal static class EtcdStatus
 {
+    internal const int Unknown = 2;
     internal const int InvalidArgument = 3;
     internal const int DeadlineExceeded = 4;
     internal const int NotFound = 5;

@@ -12,12 +12,21 @@ public sealed partial class EtcdTenantStore
         StoreSeal seal = ReadSeal(now.One(0));
         List<string> faults = [];
         Dictionary<string, long> alive = [];
+        HashSet<string> onHosts = [];
         await foreach (EtcdPair pair in PagesAsync(_keys.Vms, now.Revision, cancel).ConfigureAwait(false))
         {
             VmRecord vm = pair.Read(EtcdJson.Default.VmRecord)!;
             alive[vm.Tenant] = alive.GetValueOrDefault(vm.Tenant) + 1;
             Expect(pair.Key == _keys.Vm(vm.Tenant, vm.Name), $"VM '{vm.Name}' of tenant '{vm.Tenant}' is stored under another name");
+            onHosts.UnionWith(_keys.HostVms(vm));
         }
+
+        await foreach (EtcdPair pair in PagesAsync(_keys.AllHostVms, now.Revision, cancel).ConfigureAwait(false))
+        {
+            Expect(onHosts.Remove(pair.Key), $"a host's list has a VM that is not there: {pair.Key}");
+        }
+
+        faults.AddRange(onHosts.Select(key => $"a host's list lacks a VM: {key}"));
 
         Dictionary<string, SealedKey> keys = [];
         await foreach (EtcdPair pair in PagesAsync(_keys.Keys, now.Revision, cancel).ConfigureAwait(false))

@@ -52,10 +52,6 @@ public sealed partial class EtcdTenantStore
     }
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancel = default) =>
-        VmsAsync(null, cancel).Where(vm => vm.Host == host || vm.Target == host);
-
-    /// <inheritdoc/>
     public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancel = default)
     {
         // Keys are in the order of the hosts' clocks; the order of the changes is that of their revisions.

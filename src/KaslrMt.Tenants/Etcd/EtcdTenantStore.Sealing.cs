@@ -119,9 +119,15 @@ public sealed partial class EtcdTenantStore
             pair = await ReadOneAsync(_keys.Seal, cancel).ConfigureAwait(false);
         }
 
+        // First whether the keys fit: a stranger's host changes nothing.
         lock (_sealing)
         {
             Reload(ReadSeal(pair));
+        }
+
+        if (SchemaOf(pair) < EtcdSeal.NewestSchema)
+        {
+            await MigrateAsync(pair, cancel).ConfigureAwait(false);
         }
     }
 

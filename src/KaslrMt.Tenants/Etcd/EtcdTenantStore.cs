@@ -88,7 +88,8 @@ public sealed partial class EtcdTenantStore : ITenantStore
                 return new Outcome(null, null, KeyEffect.None, Changed: false, TenantKey: null);
             }
 
-            if (await TryApplyAsync(Pinned(command, slice), slice, actor, cancel).ConfigureAwait(false) is { } outcome)
+            command = Pinned(command, slice);
+            if (await TryApplyAsync(command, slice, actor, cancel).ConfigureAwait(false) is { } outcome)
             {
                 return outcome;
             }
@@ -187,6 +188,11 @@ public sealed partial class EtcdTenantStore : ITenantStore
                     txn.Put(_keys.Name(vm.Name), System.Text.Encoding.ASCII.GetBytes(vm.Tenant));
                 }
             }
+
+            string[] was = [.. _keys.HostVms(before.Vm)];
+            string[] now = [.. _keys.HostVms(after.Vm)];
+            Array.ForEach([.. was.Except(now)], key => txn.Delete(key));
+            Array.ForEach([.. now.Except(was)], key => txn.Put(key, System.Text.Encoding.ASCII.GetBytes(vm.Tenant)));
         }
 
         if (read.Host is { } host)

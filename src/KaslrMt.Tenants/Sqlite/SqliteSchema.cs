@@ -31,6 +31,12 @@ internal static class SqliteSchema
           actor_host TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT, vm TEXT, host TEXT, generation INTEGER NOT NULL, key INTEGER NOT NULL,
           key_id TEXT, detail TEXT) STRICT;
         """,
+
+        // A host's VMs are found without reading all hosts'.
+        """
+        CREATE INDEX vm_host ON vm (host, tenant, name);
+        CREATE INDEX vm_target ON vm (target, tenant, name) WHERE target IS NOT NULL;
+        """,
     ];
 
     /// <summary>The version this program writes.</summary>

@@ -40,33 +40,13 @@ public sealed partial class SqliteTenantStore
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, [EnumeratorCancellation] CancellationToken cancel = default)
-    {
-        (string Tenant, string Name) after = ("", "");
-        while (true)
-        {
-            cancel.ThrowIfCancellationRequested();
-            List<VmRecord> page = Guarded(() => Rows(
-                tenant is null ? _sql.VmPage.Read(after.Tenant, after.Name, PageRows) : _sql.VmPageOfTenant.Read(tenant, after.Name, PageRows),
-                SqliteRows.Vm));
-            foreach (VmRecord vm in page)
-            {
-                yield return vm;
-            }
-
-            if (page.Count < PageRows)
-            {
-                yield break;
-            }
-
-            after = (page[^1].Tenant, page[^1].Name);
-            await Task.Yield();
-        }
-    }
+    public IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, CancellationToken cancel = default) => VmPagesAsync(
+        (afterTenant, afterName) => tenant is null ? _sql.VmPage.Read(afterTenant, afterName, PageRows) : _sql.VmPageOfTenant.Read(tenant, afterName, PageRows),
+        cancel);
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancel = default) =>
-        VmsAsync(null, cancel).Where(vm => vm.Host == host || vm.Target == host);
+    public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancel = default) => VmPagesAsync(
+        (afterTenant, afterName) => _sql.VmPageOfHost.Read(host, afterTenant, afterName, PageRows), cancel);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancel = default)
@@ -114,6 +94,30 @@ public sealed partial class SqliteTenantStore
             }
 
             await Task.Delay(WatchInterval, cancel).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>VMs page by page, each page read after the tenant and name that the last one ended with.</summary>
+    private async IAsyncEnumerable<VmRecord> VmPagesAsync(
+        Func<string, string, SqliteDataReader> read, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        (string Tenant, string Name) after = ("", "");
+        while (true)
+        {
+            cancel.ThrowIfCancellationRequested();
+            List<VmRecord> page = Guarded(() => Rows(read(after.Tenant, after.Name), SqliteRows.Vm));
+            foreach (VmRecord vm in page)
+            {
+                yield return vm;
+            }
+
+            if (page.Count < PageRows)
+            {
+                yield break;
+            }
+
+            after = (page[^1].Tenant, page[^1].Name);
+            await Task.Yield();
         }
     }
 

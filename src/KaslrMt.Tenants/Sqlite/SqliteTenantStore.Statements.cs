@@ -27,6 +27,16 @@ public sealed partial class SqliteTenantStore
         internal SqliteStatement VmPageOfTenant =>
             field ??= Prepare($"SELECT {SqliteRows.VmColumns} FROM vm WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3", 3);
 
+        // Two index walks that SQLite merges: no page of it sorts, or reads another host's VMs.
+        internal SqliteStatement VmPageOfHost => field ??= Prepare(
+            $"""
+            SELECT {SqliteRows.VmColumns} FROM vm WHERE host = $1 AND (tenant, name) > ($2, $3)
+            UNION ALL
+            SELECT {SqliteRows.VmColumns} FROM vm WHERE target = $1 AND host <> $1 AND (tenant, name) > ($2, $3)
+            ORDER BY tenant, name LIMIT $4
+            """,
+            4);
+
         internal SqliteStatement FindLease => field ??= Prepare("SELECT lease_until FROM host WHERE id = $1", 1);
 
         internal SqliteStatement Hosts => field ??= Prepare("SELECT id, name, boot, lease_until, joined FROM host ORDER BY id", 0);

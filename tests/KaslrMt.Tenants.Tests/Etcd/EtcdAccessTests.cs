@@ -10,7 +10,7 @@ namespace KaslrMt.Tenants.Tests.Etcd;
 /// <summary>How a host gets into etcd, and that it is told apart why it does not.</summary>
 public sealed class EtcdAccessTests : IDisposable
 {
-    private static readonly EtcdAccess Quick = new() { Patience = TimeSpan.FromSeconds(10) };
+    private static readonly EtcdAccess Quick = new() { RequestTimeout = TimeSpan.FromSeconds(20), Patience = TimeSpan.FromSeconds(40) };
 
     private readonly Scratch _scratch = new();
 
@@ -48,6 +48,19 @@ public sealed class EtcdAccessTests : IDisposable
         await cluster.CallAsync("/v3/auth/user/add", new JsonObject { ["name"] = "root", ["password"] = password });
         await cluster.CallAsync("/v3/auth/user/grant", new JsonObject { ["user"] = "root", ["role"] = "root" });
         await cluster.CallAsync("/v3/auth/user/add", new JsonObject { ["name"] = "stranger", ["password"] = password });
+        await cluster.CallAsync("/v3/auth/user/add", new JsonObject { ["name"] = "host", ["password"] = password });
+        await cluster.CallAsync("/v3/auth/role/add", new JsonObject { ["name"] = "table" });
+        await cluster.CallAsync("/v3/auth/role/grant", new JsonObject
+        {
+            ["name"] = "table",
+            ["perm"] = new JsonObject
+            {
+                ["permType"] = "READWRITE",
+                ["key"] = EtcdTransaction.Encode("/kaslrmt/"),
+                ["range_end"] = EtcdTransaction.Encode(EtcdTransaction.EndOf("/kaslrmt/")),
+            },
+        });
+        await cluster.CallAsync("/v3/auth/user/grant", new JsonObject { ["user"] = "host", ["role"] = "table" });
         await cluster.CallAsync("/v3/auth/enable", []);
         File.WriteAllText(_scratch.File("password"), password + "\n");
         File.WriteAllText(_scratch.File("wrong"), "wrong\n");
@@ -61,6 +74,16 @@ public sealed class EtcdAccessTests : IDisposable
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("missing") }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { User = "stranger" }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { User = null }));
+
+        // A role for the prefix is enough for all but defragmenting.
+        await using (ITenantStore limited = await OpenAsync(cluster, good with { User = "host" }))
+        {
+            await limited.RenewHostAsync(Table.HostB, Table.Lease, Table.Tester);
+            await limited.StartAsync("beta", "v3", "h-b");
+            await limited.DoAsync(new StopVm("v3"));
+            await Table.SoundAsync(limited);
+            await Table.RefusedAsync(TenantErrors.EtcdDenied, () => limited.ScrubAsync());
+        }
 
         // Tokens of etcd's simple kind end with the member that gave them.
         cluster.Nodes[0].Kill();

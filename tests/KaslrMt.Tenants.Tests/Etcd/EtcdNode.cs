@@ -3,19 +3,22 @@ using System.Globalization;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
-/// <summary>One etcd process on loopback, with its data in a scratch directory. It ends with the test process, however that ends.</summary>
+/// <summary>One etcd process, with its data in a scratch directory. It ends with the test process, however that ends.</summary>
 internal sealed class EtcdNode : IDisposable
 {
     // The shell outlives nothing: when this process is gone its input ends, and it ends etcd.
     private const string Wrapper = "\"$@\" >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait";
 
-    private readonly string[] _arguments;
+    private readonly string[] _command;
     private Process? _shell;
 
-    internal EtcdNode(int clientPort, string scheme, params string[] arguments)
+    /// <param name="endpoint">Where clients find it.</param>
+    /// <param name="inside">The command that runs another where the node is to be; empty for here.</param>
+    /// <param name="arguments">etcd's own.</param>
+    internal EtcdNode(Uri endpoint, string[] inside, string[] arguments)
     {
-        Endpoint = new Uri($"{scheme}://127.0.0.1:{clientPort}");
-        _arguments = arguments;
+        Endpoint = endpoint;
+        _command = [.. inside, "nice", "etcd", .. arguments];
         Start();
     }
 
@@ -28,7 +31,7 @@ internal sealed class EtcdNode : IDisposable
     internal void Start()
     {
         ProcessStartInfo start = new("sh") { RedirectStandardInput = true, RedirectStandardOutput = true };
-        Array.ForEach(["-c", Wrapper, "sh", "nice", "etcd", .. _arguments], start.ArgumentList.Add);
+        Array.ForEach(["-c", Wrapper, "sh", .. _command], start.ArgumentList.Add);
         _shell = Process.Start(start)!;
         ProcessId = int.Parse(_shell.StandardOutput.ReadLine()!, CultureInfo.InvariantCulture);
     }

@@ -9,6 +9,9 @@ namespace KaslrMt.Tenants.Tests.Faults;
 /// <summary>A process that uses a store: one that is killed at a step of a change, or one of many that start and stop VMs.</summary>
 internal static class Worker
 {
+    // Processes that start on a loaded machine, and meet there.
+    private static readonly EtcdAccess Patient = new() { RequestTimeout = TimeSpan.FromSeconds(20), Patience = TimeSpan.FromSeconds(90) };
+
     internal static Process Start(params string[] arguments)
     {
         ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
@@ -26,7 +29,7 @@ internal static class Worker
     };
 
     internal static async Task<ITenantStore> OpenAsync(string location, KeyRingFile keys, StoreHooks hooks) => EtcdLocation.IsOne(location)
-        ? await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), new EtcdAccess(), keys, hooks)
+        ? await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), Patient, keys, hooks)
         : SqliteTenantStore.Open(location["sqlite:".Length..], keys, hooks);
 
     private static async Task<int> CrashAsync(string location, string keys, string change, string step)

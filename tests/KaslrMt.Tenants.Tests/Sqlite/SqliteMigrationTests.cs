@@ -1,0 +1,144 @@
+using System.Globalization;
+using KaslrMt.Tenants.Sqlite;
+using Microsoft.Data.Sqlite;
+
+namespace KaslrMt.Tenants.Tests.Sqlite;
+
+/// <summary>A database that an earlier program wrote becomes the newest, with all that is in it.</summary>
+public sealed class SqliteMigrationTests : IDisposable
+{
+    // Version 1 as it was released; it is never changed.
+    private const string Version1 =
+        """
+        CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), store BLOB NOT NULL, kek INTEGER NOT NULL, fingerprint_key BLOB NOT NULL) STRICT;
+        CREATE TABLE tenant (
+          name TEXT PRIMARY KEY, generation INTEGER NOT NULL, vms INTEGER NOT NULL CHECK (vms >= 0), rotation INTEGER NOT NULL,
+          created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE tenant_key (
+          tenant TEXT PRIMARY KEY, generation INTEGER NOT NULL, kek INTEGER NOT NULL, sealed BLOB NOT NULL, fingerprint BLOB NOT NULL UNIQUE,
+          created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE vm (
+          tenant TEXT NOT NULL, name TEXT NOT NULL UNIQUE, host TEXT NOT NULL, target TEXT, generation INTEGER NOT NULL, policy TEXT NOT NULL,
+          release TEXT, status INTEGER NOT NULL, incarnation BLOB NOT NULL, processes TEXT NOT NULL, started INTEGER NOT NULL, since INTEGER NOT NULL,
+          PRIMARY KEY (tenant, name)) STRICT, WITHOUT ROWID;
+        CREATE TABLE host (
+          id TEXT PRIMARY KEY, name TEXT NOT NULL, boot TEXT NOT NULL, lease_until INTEGER NOT NULL, joined INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE audit (
+          sequence INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, process INTEGER NOT NULL,
+          actor_host TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT, vm TEXT, host TEXT, generation INTEGER NOT NULL, key INTEGER NOT NULL,
+          key_id TEXT, detail TEXT) STRICT;
+        PRAGMA user_version = 1;
+        PRAGMA application_id = 0x4b4d5454;
+        """;
+
+    private static readonly string[] Tables = ["seal", "tenant", "tenant_key", "vm", "host", "audit"];
+
+    private readonly Scratch _scratch = new();
+
+    private string Old => _scratch.File("state/old.db");
+
+    public void Dispose() => _scratch.Dispose();
+
+    [Fact]
+    public async Task A_database_of_version_1_keeps_everything_and_finds_a_hosts_vms_by_an_index()
+    {
+        string key = await MakeOldAsync();
+        await using (var store = SqliteTenantStore.Open(Old, _scratch.Keys))
+        {
+            Assert.Equal(["v1", "v2"], (await store.VmsOfHostAsync("h-a").AllAsync()).Select(vm => vm.Name));
+            Assert.Equal(["v2"], (await store.VmsOfHostAsync("h-b").AllAsync()).Select(vm => vm.Name));
+            Assert.Equal(key, await store.StartAsync("acme", "v3"));
+            await Table.SoundAsync(store);
+        }
+
+        using SqliteConnection raw = Raw(Old);
+        Assert.Equal(2, SqliteSchema.Number(raw, "PRAGMA user_version"));
+        Assert.Equal(Schema(Raw(_scratch.File("state/new.db"))), Schema(Raw(Old)));
+    }
+
+    [Fact]
+    public async Task Processes_that_open_an_earlier_database_at_once_migrate_it_once()
+    {
+        string key = await MakeOldAsync();
+        ITenantStore[] stores = await Task.WhenAll(
+            Enumerable.Range(0, 4).Select(_ => Task.Run<ITenantStore>(() => SqliteTenantStore.Open(Old, _scratch.Keys))));
+        for (int i = 0; i < stores.Length; i++)
+        {
+            Assert.Equal(key, await stores[i].StartAsync("acme", $"w{i}"));
+        }
+
+        await Table.SoundAsync(stores[0]);
+        await Task.WhenAll(stores.Select(store => store.DisposeAsync().AsTask()));
+    }
+
+    [Theory]
+    [InlineData("SELECT name FROM vm WHERE host = 'h' AND (tenant, name) > ('', '') ORDER BY tenant, name LIMIT 9", "vm_host")]
+    [InlineData("SELECT name FROM vm WHERE target = 'h' AND host <> 'h' AND (tenant, name) > ('', '') ORDER BY tenant, name LIMIT 9", "vm_target")]
+    public async Task A_hosts_vms_are_searched_in_an_index_and_not_sorted(string query, string index)
+    {
+        await MakeOldAsync();
+        await SqliteTenantStore.Open(Old, _scratch.Keys).DisposeAsync();
+        using SqliteConnection raw = Raw(Old);
+        using SqliteCommand explain = raw.CreateCommand();
+#pragma warning disable CA2100 // This test's own text.
+        explain.CommandText = $"EXPLAIN QUERY PLAN {query}";
+#pragma warning restore CA2100
+        using SqliteDataReader plan = explain.ExecuteReader();
+        Assert.True(plan.Read());
+        Assert.StartsWith("SEARCH vm USING", plan.GetString(3), StringComparison.Ordinal);
+        Assert.Contains(index, plan.GetString(3), StringComparison.Ordinal);
+        Assert.False(plan.Read());
+    }
+
+    /// <summary>A database as version 1 wrote it, with a VM that migrates, and the key of tenant acme.</summary>
+    private async Task<string> MakeOldAsync()
+    {
+        string path = _scratch.File("state/new.db");
+        string key;
+        await using (var store = SqliteTenantStore.Open(path, _scratch.Keys))
+        {
+            await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
+            await store.RenewHostAsync(Table.HostB, Table.Lease, Table.Tester);
+            key = await store.StartAsync("acme", "v1");
+            await store.StartAsync("beta", "v2");
+            await store.RunAsync("v2");
+            await store.DoAsync(new BeginMigration("v2", "h-b"));
+        }
+
+        File.WriteAllBytes(Old, []);
+        File.SetUnixFileMode(Old, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        using SqliteConnection old = Raw(Old);
+        SqliteSchema.Execute(old, Version1);
+        SqliteSchema.Execute(old, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
+        foreach (string table in Tables)
+        {
+            SqliteSchema.Execute(old, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
+        }
+
+        return key;
+    }
+
+    private static SqliteConnection Raw(string path)
+    {
+        var connection = new SqliteConnection($"Data Source={path};Pooling=False");
+        connection.Open();
+        return connection;
+    }
+
+    private static List<string> Schema(SqliteConnection connection)
+    {
+        using (connection)
+        {
+            using SqliteCommand read = connection.CreateCommand();
+            read.CommandText = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name";
+            using SqliteDataReader reader = read.ExecuteReader();
+            List<string> all = [];
+            while (reader.Read())
+            {
+                all.Add(reader.GetString(0));
+            }
+
+            return all;
+        }
+    }
+}
