@@ -39,6 +39,9 @@ internal static class CommandErrors
     /// <summary>A detached VM's supervisor failed, or was called by hand.</summary>
     public static readonly ErrorCode Supervisor = new(9013, ErrorCategory.Host);
 
+    /// <summary>The configuration file is malformed or cannot be read.</summary>
+    public static readonly ErrorCode Configuration = new(9014, ErrorCategory.Initialization);
+
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 }

@@ -5,10 +5,17 @@ namespace KaslrMt.Cli.Tests;
 /// <summary>One call of the command in this process.</summary>
 internal sealed record Call(int Code, string Output, string Error)
 {
-    /// <summary>No test meets the VMs and cache of who runs it.</summary>
+    /// <summary>No test meets the VMs, cache and tenants of who runs it.</summary>
     [ModuleInitializer]
-    internal static void UseOwnRuntimeDirectory() =>
-        Environment.SetEnvironmentVariable("KASLRMT_RUNTIME_DIR", Path.Combine(Directory.CreateTempSubdirectory("kaslrmt-cli-tests-").FullName, "run"));
+    internal static void UseOwnDirectories()
+    {
+        string folder = Directory.CreateTempSubdirectory("kaslrmt-cli-tests-").FullName;
+        Environment.SetEnvironmentVariable("KASLRMT_RUNTIME_DIR", Path.Combine(folder, "run"));
+        Environment.SetEnvironmentVariable("KASLRMT_STATE_DIR", Path.Combine(folder, "state"));
+        Environment.SetEnvironmentVariable("XDG_CONFIG_HOME", Path.Combine(folder, "config"));
+        Environment.SetEnvironmentVariable("KASLRMT_STORE", null);
+        Environment.SetEnvironmentVariable("KASLRMT_KEK_FILE", null);
+    }
 
     public static async Task<Call> Of(params string[] args)
     {

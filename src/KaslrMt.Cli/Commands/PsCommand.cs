@@ -2,24 +2,71 @@ using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
 
-/// <summary><c>kaslrmt ps</c>: the running VMs of this user.</summary>
+/// <summary><c>kaslrmt ps</c>: the running VMs of this user, or those that the tenant table knows.</summary>
 internal static class PsCommand
 {
+    private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
+
     public static Command Create()
     {
-        Option<bool> json = CommonOptions.Json();
-        var command = new Command("ps", "List running VMs, and clean up after owners that were killed") { json };
-        command.SetAction(async (parsed, _) =>
+        Option<bool> json = CommonOptions.Json(), watch = Watching.Create();
+        var all = new Option<bool>("--all", "-a") { Description = "All VMs that the tenant table knows, on all its hosts" };
+        var tenant = new Option<string?>("--tenant") { Description = "A tenant's VMs in the tenant table, on all its hosts", HelpName = "NAME" };
+        tenant.NotEmpty();
+        Option<string?> store = StoreOption.Create();
+        var command = new Command("ps", "List running VMs, and clean up after owners that were killed") { tenant, all, store, watch, json };
+        command.SetAction((parsed, cancel) =>
         {
-            IReadOnlyList<VmReport> vms = [.. (await RunningVms.ListAsync(parsed.InvocationConfiguration.Error).ConfigureAwait(false)).Select(vm => VmReport.Of(vm))];
-            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListVmReport, Print);
-            return ExitCode.Success;
+            TableSettings settings = StoreOption.Read(parsed, store);
+            TextWriter output = parsed.InvocationConfiguration.Output, error = parsed.InvocationConfiguration.Error;
+            string? wanted = parsed.GetValue(tenant) is { } name ? TableNames.Check(name, "tenant") : null;
+            bool fromTable = wanted is not null || parsed.GetValue(all);
+            return Watching.RunAsync(output, parsed.GetValue(watch), fromTable ? FromTableAsync : HereAsync, cancel);
+
+            async Task FromTableAsync()
+            {
+                await using TenantTable table = await OpenTable.ForCommandAsync(settings, error, cancel).ConfigureAwait(false);
+                IReadOnlyList<TableVmReport> vms = await TableListing.VmsAsync(table, wanted, cancel).ConfigureAwait(false);
+                Report.Show(output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListTableVmReport, TableListing.Print);
+            }
+
+            async Task HereAsync()
+            {
+                IReadOnlyList<VmReport> vms = [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Select(vm => VmReport.Of(vm))];
+                vms = StoreOption.IsInUse(settings) ? await WithTableAsync(vms, settings, error, cancel).ConfigureAwait(false) : vms;
+                Report.Show(output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListVmReport, Print);
+            }
         });
-        return command.WithExamples("kaslrmt ps", "kaslrmt ps --json | jq -r '.[].name'");
+        return command.WithExamples("kaslrmt ps", "kaslrmt ps --tenant acme --watch", "kaslrmt ps --json | jq -r '.[].name'");
+    }
+
+    // What runs here is told whatever becomes of the store.
+    private static async Task<IReadOnlyList<VmReport>> WithTableAsync(
+        IReadOnlyList<VmReport> vms, TableSettings settings, TextWriter error, CancellationToken cancel)
+    {
+        try
+        {
+            TableSettings impatient = settings with { Etcd = settings.Etcd with { Patience = StorePatience } };
+            await using TenantTable table = await OpenTable.ReconciledAsync(impatient, error, cancel).ConfigureAwait(false);
+            var known = new Dictionary<string, VmRecord>();
+            await foreach (VmRecord vm in table.Store.VmsOfHostAsync(table.Host.Id, cancel).ConfigureAwait(false))
+            {
+                known[vm.Name] = vm;
+            }
+
+            return [.. vms.Select(vm => known.TryGetValue(vm.Name, out VmRecord? record) && record.Tenant == vm.Tenant ? vm with { Generation = record.Generation } : vm)];
+        }
+        catch (KaslrMtException failure)
+        {
+            await error.WriteLineAsync($"kaslrmt: {failure.Code}: the tenant table is left out: {failure.Message}").ConfigureAwait(false);
+            return vms;
+        }
     }
 
     private static void Print(TextWriter output, IReadOnlyList<VmReport> vms)
@@ -30,7 +77,9 @@ internal static class PsCommand
             return;
         }
 
-        Table table = Report.Table("name", "~tenant", "state", "mode", "~kernel", ">memory", ">owner", ">reboots", ">age");
+        // The owner's number yields to the key's generation: both would not fit 80 columns.
+        bool known = vms.Any(vm => vm.Generation is not null);
+        Table table = Report.Table("name", "~tenant", "state", "mode", "~kernel", ">memory", known ? ">gen" : ">owner", ">reboots", ">age");
         foreach (VmReport vm in vms)
         {
             table.Row(
@@ -40,19 +89,11 @@ internal static class PsCommand
                 vm.Mode ?? "-",
                 vm.Release ?? "-",
                 vm.Memory ?? "-",
-                vm.OwnerProcess?.ToString(CultureInfo.InvariantCulture) ?? "-",
+                (known ? vm.Generation : vm.OwnerProcess)?.ToString(CultureInfo.InvariantCulture) ?? "-",
                 vm.Reboots?.ToString(CultureInfo.InvariantCulture) ?? "-",
-                vm.Created is DateTimeOffset created ? Age(DateTimeOffset.UtcNow - created) : "-");
+                vm.Created is DateTimeOffset created ? Age.Of(created) : "-");
         }
 
         Report.Print(output, table);
     }
-
-    private static string Age(TimeSpan age) => age switch
-    {
-        { TotalDays: >= 1 } => string.Create(CultureInfo.InvariantCulture, $"{(int)age.TotalDays}d{age.Hours}h"),
-        { TotalHours: >= 1 } => string.Create(CultureInfo.InvariantCulture, $"{(int)age.TotalHours}h{age.Minutes}m"),
-        { TotalMinutes: >= 1 } => string.Create(CultureInfo.InvariantCulture, $"{(int)age.TotalMinutes}m{age.Seconds}s"),
-        _ => string.Create(CultureInfo.InvariantCulture, $"{(int)Math.Max(0, age.TotalSeconds)}s"),
-    };
 }

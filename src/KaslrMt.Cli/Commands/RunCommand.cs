@@ -2,10 +2,12 @@ using System.CommandLine;
 using System.Security.Cryptography;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -17,8 +19,13 @@ internal static class RunCommand
 
     private static readonly Option<string?> Name = new("--name") { Description = "The VM's name; default: a random one", HelpName = "NAME" };
 
-    private static readonly Option<string?> Tenant = new("--tenant") { Description = "Whose VM it is, as 'kaslrmt ps' shows it", HelpName = "NAME" };
+    private static readonly Option<string?> Tenant = new("--tenant")
+    {
+        Description = "Whose VM it is. The tenant table gives its key; with --tenant-key-file or kaslr_mt= this is only a label",
+        HelpName = "NAME",
+    };
 
+    private static readonly Option<string?> Store = StoreOption.Create();
 
     private static readonly Option<bool> Detach = new("--detach", "-d")
     {
@@ -73,7 +80,7 @@ internal static class RunCommand
         cpus.HelpName = "N";
         var command = new Command(Word, "Run a VM: in the foreground, where it ends with this command, however that ends, or detached");
         layout.AddTo(command);
-        foreach (Option option in (Option[])[Name, Tenant, cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu, Detach])
+        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu, Detach])
         {
             command.Options.Add(option);
         }
@@ -83,6 +90,7 @@ internal static class RunCommand
             TextWriter log = parsed.InvocationConfiguration.Error;
             RunOptions options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
             using LayoutRequest request = layout.Read(parsed);
+            options = WithTable(options, request, parsed);
             using var signals = new OwnerSignals();
             await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), log).ConfigureAwait(false);
             if (parsed.GetValue(Detach))
@@ -96,11 +104,12 @@ internal static class RunCommand
                 return code;
             }
 
-            VmExit exit = await new VmOwner(request, options, log).RunAsync(signals.StopRequested).ConfigureAwait(false);
+            VmExit exit = await RunHereAsync(options, request, log, signals.StopRequested).ConfigureAwait(false);
             return Explain(exit, options.Name, log, signals.StopRequested.IsCancellationRequested);
         });
         return command.WithExamples(
-            "kaslrmt run --tenant acme --name web1 --kernel vmlinuz --initrd initrd.img --tenant-key-file acme.key --append 'console=ttyS0'",
+            "kaslrmt run --tenant acme --name web1 --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0'",
+            "kaslrmt run --detach --tenant acme --name web2 --kernel vmlinuz --store etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/kaslrmt",
             "kaslrmt run --kernel vmlinuz -m 2G --smp 2 --tenant-key-file acme.key --append 'root=/dev/vda console=ttyS0' -- -drive file=disk.qcow2,if=virtio",
             "kaslrmt run --kernel vmlinuz --append 'console=ttyS0 kaslr_mt=KEY-110010'");
     }
@@ -128,6 +137,36 @@ internal static class RunCommand
         },
         Verify = !parsed.GetValue(NoVerify),
     };
+
+    // A key that was given keeps its VM out of the table.
+    private static RunOptions WithTable(RunOptions options, LayoutRequest request, ParseResult parsed)
+    {
+        if (request.Key is not null || options.Tenant is null)
+        {
+            return parsed.GetValue(Store) is null
+                ? options
+                : throw new KaslrMtException(
+                    CommandErrors.Usage, "--store is given, and nothing is asked of the tenant table", "give --tenant NAME, and neither --tenant-key-file nor kaslr_mt=");
+        }
+
+        TableNames.Check(options.Tenant, "tenant");
+        TableNames.Check(options.Name, "VM");
+        return options with { Table = StoreOption.Read(parsed, Store) };
+    }
+
+    private static async Task<VmExit> RunHereAsync(RunOptions options, LayoutRequest request, TextWriter log, CancellationToken stop)
+    {
+        if (options.Table is null)
+        {
+            return await new VmOwner(request, options, log).RunAsync(stop).ConfigureAwait(false);
+        }
+
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        using VmFolder folder = runtime.Claim(options.Name);
+        await using TablePlace place = await TablePlace.TakeAsync(options.Table, options.Tenant!, options.Name, request.Policy, log, stop).ConfigureAwait(false);
+        request.Key = place.TakeKey();
+        return await new VmOwner(request, options, log) { Place = place }.RunAsync(runtime, folder, null, null, stop).ConfigureAwait(false);
+    }
 
     // A detached VM has no terminal: what was not chosen becomes a socket.
     private static string DetachedConsole(ParseResult parsed) => parsed.GetRequiredValue(Console) switch

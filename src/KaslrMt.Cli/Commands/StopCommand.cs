@@ -1,8 +1,10 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -19,13 +21,44 @@ internal static class StopCommand
         grace.Description = "Seconds the guest may take to power off; 0 ends it at once";
         grace.HelpName = "SECONDS";
         var command = new Command("stop", "Stop a running VM: ask its guest to power off, then end it") { name, grace };
+        var forget = new Option<bool>("--forget")
+        {
+            Description = "Only take a VM that is in doubt out of the tenant table. Your word that it runs nowhere",
+        };
+        Option<string?> store = StoreOption.Create();
+        command.Options.Add(forget);
+        command.Options.Add(store);
         command.SetAction(async (parsed, cancellation) =>
         {
+            if (parsed.GetValue(forget))
+            {
+                TextWriter error = parsed.InvocationConfiguration.Error;
+                return await ForgetAsync(parsed.GetRequiredValue(name), StoreOption.Read(parsed, store), error, cancellation).ConfigureAwait(false);
+            }
+
+            if (parsed.GetValue(store) is not null)
+            {
+                throw new KaslrMtException(CommandErrors.Usage, "--store goes with --forget only", "leave it out: a running VM's owner knows its store");
+            }
+
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellation).ConfigureAwait(false);
             return ExitCode.Success;
         });
-        return command.WithExamples("kaslrmt stop web1", "kaslrmt stop web1 --grace 0");
+        return command.WithExamples("kaslrmt stop web1", "kaslrmt stop web1 --grace 0", "kaslrmt stop web1 --forget");
+    }
+
+    private static async Task<int> ForgetAsync(string name, TableSettings settings, TextWriter error, CancellationToken cancellation)
+    {
+        TableNames.Check(name, "VM");
+        if ((await RunningVms.ListAsync(error).ConfigureAwait(false)).Any(vm => vm.Name == name))
+        {
+            throw new KaslrMtException(CommandErrors.Usage, $"'{name}' runs here, and --forget is for VMs that do not", $"kaslrmt stop {name}");
+        }
+
+        await using TenantTable table = await OpenTable.ReconciledAsync(settings, error, cancellation).ConfigureAwait(false);
+        using Outcome outcome = await table.StopAsync(name, null, "forgotten on an operator's word", cancellation).ConfigureAwait(false);
+        return ExitCode.Success;
     }
 
     private static async Task StopAsync(RunningVm vm, TimeSpan grace, CancellationToken cancellation)

@@ -1,9 +1,11 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -28,6 +30,10 @@ internal static class SuperviseCommand
                 code = parsed.GetValue(adopt)
                     ? await AdoptAsync(parsed.GetRequiredValue(name), report).ConfigureAwait(false)
                     : await StartAsync(parsed.GetRequiredValue(name), report).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                code = ExitCode.Interrupted;
             }
             catch (KaslrMtException failure)
             {
@@ -60,7 +66,18 @@ internal static class SuperviseCommand
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         using VmFolder folder = runtime.Claim(name);
         plan.WriteTo(folder);
-        return await OwnAsync(plan, request, runtime, folder, null, null, report).ConfigureAwait(false);
+        using var signals = new OwnerSignals();
+        using var log = new SupervisorLog(folder.Path, report);
+        if (plan.Table is null)
+        {
+            return await OwnAsync(plan, request, runtime, folder, null, null, null, report, log, signals).ConfigureAwait(false);
+        }
+
+        await using TablePlace place = await TablePlace
+            .TakeAsync(plan.Table, plan.Tenant!, name, request.Policy, log, signals.StopRequested).ConfigureAwait(false);
+        request.Key = place.TakeKey();
+        PlaceNote.Of(place.Vm).WriteTo(folder);
+        return await OwnAsync(plan, request, runtime, folder, null, null, place, report, log, signals).ConfigureAwait(false);
     }
 
     private static async Task<int> AdoptAsync(string name, SupervisorReport report)
@@ -76,6 +93,7 @@ internal static class SuperviseCommand
         try
         {
             DetachedPlan plan = DetachedPlan.ReadFrom(folder);
+            VmRecord? record = plan.Table is null ? null : PlaceNote.ReadFrom(folder).ToRecord(name);
             VmState state = folder.ReadState()!;
             if (state is { QemuProcess: int process, QemuStartTime: ulong start })
             {
@@ -88,16 +106,24 @@ internal static class SuperviseCommand
                 }
             }
 
-            report.End(ExitCode.Success);
             if (Directory.Exists(plan.WorkingDirectory))
             {
                 Directory.SetCurrentDirectory(plan.WorkingDirectory);
             }
 
             using LayoutRequest request = plan.ToRequest(key: null, seed: null, IntendedLayout.ReadFrom(folder.Path)?.Draws());
+            using var signals = new OwnerSignals();
             using (folder)
             {
-                return await OwnAsync(plan, request, runtime, folder, state, running, report).ConfigureAwait(false);
+                using var log = new SupervisorLog(folder.Path, report);
+                await using TablePlace? place = record is null ? null : TablePlace.TakeOver(plan.Table!, record, log);
+                if (place is not null)
+                {
+                    await place.ReportAsync(running?.ProcessId, state.Release).ConfigureAwait(false);
+                }
+
+                report.End(ExitCode.Success);
+                return await OwnAsync(plan, request, runtime, folder, state, running, place, report, log, signals).ConfigureAwait(false);
             }
         }
         catch when (running is null)
@@ -108,12 +134,20 @@ internal static class SuperviseCommand
     }
 
     private static async Task<int> OwnAsync(
-        DetachedPlan plan, LayoutRequest request, RuntimeDirectory runtime, VmFolder folder, VmState? adopted, VirtualMachine? running, SupervisorReport report)
+        DetachedPlan plan,
+        LayoutRequest request,
+        RuntimeDirectory runtime,
+        VmFolder folder,
+        VmState? adopted,
+        VirtualMachine? running,
+        TablePlace? place,
+        SupervisorReport report,
+        SupervisorLog log,
+        OwnerSignals signals)
     {
-        using var signals = new OwnerSignals();
-        using var log = new SupervisorLog(folder.Path, report);
         var owner = new VmOwner(request, plan.ToOptions(folder), log)
         {
+            Place = place,
             Settled = verified => report.End(verified == false ? ExitCode.CheckFailed : ExitCode.Success),
         };
         if (running is not null)

@@ -32,6 +32,9 @@ internal sealed record VmReport
 
     public int? Reboots { get; init; }
 
+    /// <summary>The generation of its tenant's key, where the tenant table knows it.</summary>
+    public long? Generation { get; init; }
+
     public string? Policy { get; init; }
 
     /// <summary>The report of a VM.</summary>

@@ -37,8 +37,8 @@ internal sealed class LayoutRequest : IDisposable
     /// <summary>What makes addresses of the key.</summary>
     public required IAddressProducer Producer { get; init; }
 
-    /// <summary>The tenant key, or null where none was given.</summary>
-    public required TenantKey? Key { get; init; }
+    /// <summary>The tenant key, or null where none was given or the tenant table has yet to give it.</summary>
+    public required TenantKey? Key { get; set; }
 
     /// <summary>The key's file, where there is one.</summary>
     public string? KeyFile { get; init; }
@@ -71,7 +71,7 @@ internal sealed class LayoutRequest : IDisposable
             throw new KaslrMtException(
                 CommandErrors.NoKey,
                 $"the policy {Policy} has per-tenant regions, and no tenant key was given",
-                "give --tenant-key-file FILE (make one with 'kaslrmt key new FILE')");
+                "give --tenant-key-file FILE (make one with 'kaslrmt key new FILE'), or 'kaslrmt run --tenant NAME' for the tenant table's");
         }
 
         using VmSeed seed = Seed?.ForBoot(boot) ?? VmSeed.Generate();

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Tables;
 
 namespace KaslrMt.Cli.Output;
 
@@ -13,5 +14,11 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(DoctorReport))]
+[JsonSerializable(typeof(TenantReport))]
+[JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
+[JsonSerializable(typeof(IReadOnlyList<TableVmReport>))]
+[JsonSerializable(typeof(IReadOnlyList<HostReport>))]
+[JsonSerializable(typeof(EvictionReport))]
+[JsonSerializable(typeof(StoreReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

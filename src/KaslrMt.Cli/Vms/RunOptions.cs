@@ -1,4 +1,5 @@
 using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -10,6 +11,9 @@ internal sealed record RunOptions
 
     /// <summary>Whose it is, or null.</summary>
     public string? Tenant { get; init; }
+
+    /// <summary>The tenant table that it has its key from, or null.</summary>
+    public TableSettings? Table { get; init; }
 
     /// <summary>The tenant's kernel file.</summary>
     public required string Kernel { get; init; }

@@ -1,4 +1,5 @@
 using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 
@@ -14,6 +15,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 
     /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where nobody looked or could.</summary>
     public Action<bool?>? Settled { get; init; }
+
+    /// <summary>The VM's place in the tenant table, which is told of its processes; or null.</summary>
+    public TablePlace? Place { get; init; }
 
     /// <summary>Runs the VM.</summary>
     /// <param name="stop">Cancelled when the VM is to stop.</param>
@@ -88,6 +92,11 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         IntendedLayout? intended = Prepare(folder, cache, boot);
         string image = intended is null ? options.Kernel : folder.ImagePath;
         await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image, boot), folder, stop).ConfigureAwait(false);
+
+        if (Place is not null)
+        {
+            await Place.ReportAsync(vm.ProcessId, intended?.Kernel.Release).ConfigureAwait(false);
+        }
 
         // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
         File.Delete(folder.ImagePath);

@@ -8,16 +8,29 @@ public static class TenantStores
 {
     private const string SqliteScheme = "sqlite:";
 
+    /// <summary>The database of a host that names no store.</summary>
+    public static string DefaultPath(string stateDirectory) => Path.Combine(stateDirectory, "tenants.db");
+
+    /// <summary>The location of a database.</summary>
+    public static string SqliteLocation(string path) => SqliteScheme + path;
+
+    /// <summary>The database's path in a location; null when it is no <c>sqlite:PATH</c>.</summary>
+    public static string? SqlitePath(string location)
+    {
+        ArgumentNullException.ThrowIfNull(location);
+        return location.StartsWith(SqliteScheme, StringComparison.Ordinal) && location.Length > SqliteScheme.Length ? location[SqliteScheme.Length..] : null;
+    }
+
     /// <summary>Opens it, creating it where it is missing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.LocationInvalid"/>; else as the store's own opening.</exception>
     public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
         KeyRingFile keys = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile);
-        string location = settings.Store ?? $"{SqliteScheme}{Path.Combine(settings.StateDirectory, "tenants.db")}";
-        if (location.StartsWith(SqliteScheme, StringComparison.Ordinal) && location.Length > SqliteScheme.Length)
+        string location = settings.Store ?? SqliteLocation(DefaultPath(settings.StateDirectory));
+        if (SqlitePath(location) is { } path)
         {
-            return SqliteTenantStore.Open(location[SqliteScheme.Length..], keys);
+            return SqliteTenantStore.Open(path, keys);
         }
 
         if (EtcdLocation.IsOne(location))

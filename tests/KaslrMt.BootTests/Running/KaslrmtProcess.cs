@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace KaslrMt.BootTests.Running;
 
-/// <summary>The real command in a process of its own, with a test's runtime directory.</summary>
+/// <summary>The real command in a process of its own, with a test's runtime, state and configuration directories: a host of its own.</summary>
 internal sealed class KaslrmtProcess : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
@@ -20,6 +20,10 @@ internal sealed class KaslrmtProcess : IDisposable
             RedirectStandardError = true,
         };
         start.Environment["KASLRMT_RUNTIME_DIR"] = scratch.Runtime.Path;
+        start.Environment["KASLRMT_STATE_DIR"] = scratch.StateDirectory;
+        start.Environment["XDG_CONFIG_HOME"] = scratch.ConfigurationHome;
+        start.Environment.Remove("KASLRMT_STORE");
+        start.Environment.Remove("KASLRMT_KEK_FILE");
         _process = Process.Start(start)!;
         _output = _process.StandardOutput.ReadToEndAsync();
         _error = _process.StandardError.ReadToEndAsync();

@@ -4,6 +4,7 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Vms.Detached;
 
@@ -24,6 +25,9 @@ internal sealed record DetachedPlan
     public required string Name { get; init; }
 
     public string? Tenant { get; init; }
+
+    /// <summary>The tenant table that the supervisor takes the key from, or null.</summary>
+    public TableSettings? Table { get; init; }
 
     public required string Kernel { get; init; }
 
@@ -73,6 +77,7 @@ internal sealed record DetachedPlan
     {
         Name = options.Name,
         Tenant = options.Tenant,
+        Table = options.Table,
         Kernel = Path.GetFullPath(options.Kernel),
         Initrd = options.Initrd is null ? null : Path.GetFullPath(options.Initrd),
         CommandLine = request.Line.Text,
@@ -99,6 +104,7 @@ internal sealed record DetachedPlan
     {
         Name = Name,
         Tenant = Tenant,
+        Table = Table,
         Kernel = Kernel,
         Initrd = Initrd,
         Cpus = Cpus,
