@@ -19,10 +19,11 @@ for project in tests/*/*.csproj; do
   name=$(basename "$project" .csproj)
   say "$name"
   log=$(mktemp)
-  dotnet test "$project" -c Release --no-build --nologo -v quiet --logger "console;verbosity=normal" 2>&1 | tee "$log" | grep --line-buffered -vE '^\[xUnit|^ *$|^Test run for|^VSTest version|^A total of|^Starting test'
+  dotnet test "$project" -c Release --no-build --nologo -v quiet --logger "console;verbosity=minimal" 2>&1 \
+    | tee "$log" | grep --line-buffered -vE '^ *$|^Test run for|^VSTest version|^A total of|^Starting test'
   code=${PIPESTATUS[0]}
-  ok=$(awk '/^ *Passed: *[0-9]+/ {sum += $2} END {print sum + 0}' "$log")
-  bad=$(awk '/^ *Failed: *[0-9]+/ {sum += $2} END {print sum + 0}' "$log")
+  # The runner's closing line: "Passed!  - Failed:     0, Passed:   110, Skipped:     0, Total:   110, Duration: …"
+  read -r bad ok < <(sed -nE 's/^(Passed|Failed)! +- Failed: *([0-9]+), Passed: *([0-9]+),.*/\2 \3/p' "$log" | tail -n 1; echo "0 0")
   rm -f "$log"
   # A runner that dies, or a project in which nothing ran, is a failure of its own.
   if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then

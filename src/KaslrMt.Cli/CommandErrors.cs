@@ -36,6 +36,9 @@ internal static class CommandErrors
     /// <summary>Standard output cannot be written.</summary>
     public static readonly ErrorCode Output = new(9010, ErrorCategory.Host);
 
+    /// <summary>A detached VM's supervisor failed, or was called by hand.</summary>
+    public static readonly ErrorCode Supervisor = new(9013, ErrorCategory.Host);
+
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 }

@@ -92,6 +92,7 @@ internal static class CommandLine
             LayoutCommand.Create(),
             ImageCommand.Create(),
             RunCommand.Create(qemuArguments),
+            SuperviseCommand.Create(),
             PsCommand.Create(),
             StopCommand.Create(),
             ShowCommand.Create(),

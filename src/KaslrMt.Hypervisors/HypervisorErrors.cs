@@ -57,6 +57,15 @@ public static class HypervisorErrors
     /// <summary>QEMU's description of the guest's memory could not be understood.</summary>
     public static readonly ErrorCode MemoryMap = new(3040, ErrorCategory.Host);
 
+    /// <summary>A migration failed; the guest goes on where it was.</summary>
+    public static readonly ErrorCode MigrationFailed = new(3060, ErrorCategory.Host);
+
+    /// <summary>A guest that was to arrive did not.</summary>
+    public static readonly ErrorCode ArrivalFailed = new(3061, ErrorCategory.Host);
+
+    /// <summary>A guest's state cannot be saved; the guest goes on.</summary>
+    public static readonly ErrorCode SaveFailed = new(3062, ErrorCategory.Host);
+
     /// <summary>There is no busybox to make an initramfs of.</summary>
     public static readonly ErrorCode BusyboxMissing = new(3050, ErrorCategory.Host);
 }

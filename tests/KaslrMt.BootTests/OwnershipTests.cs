@@ -34,6 +34,18 @@ public sealed class OwnershipTests : IDisposable
     }
 
     [Fact]
+    public async Task A_signal_that_comes_twice_at_once_is_one_request()
+    {
+        using KaslrmtProcess run = Run();
+        await BootedAsync(run);
+        await run.SignalAsync("TERM");
+        await run.SignalAsync("TERM");
+        (int code, _, string error) = await run.EndAsync();
+        Assert.True(code == 130, error);
+        Assert.Empty(_scratch.Leftovers);
+    }
+
+    [Fact]
     public async Task Kill_9_ends_QEMU_and_the_next_command_removes_the_rest()
     {
         using KaslrmtProcess run = Run();

@@ -1,4 +1,7 @@
 using System.Diagnostics;
+using KaslrMt.Cli.Options;
+using KaslrMt.Hypervisors;
+using KaslrMt.Layout;
 using KaslrMt.TestSupport;
 
 namespace KaslrMt.Cli.Tests;
@@ -139,5 +142,43 @@ public sealed class BadInputTests : IDisposable
         (await Call.Of("key", "new", file)).FailedWith("KMT9002", 3);
         Assert.Equal(key, await File.ReadAllTextAsync(file));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
+    }
+
+    [Fact]
+    public async Task Of_calls_that_make_the_same_key_at_once_one_succeeds()
+    {
+        string file = _scratch.At("raced.key");
+        Call[] calls = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Call.Of("key", "new", file))));
+        Assert.Single(calls, call => call.Code == 0);
+    }
+
+    [Fact]
+    public async Task A_new_console_file_is_its_owners_alone()
+    {
+        string file = _scratch.At("console");
+        await Call.Of("run", "--kernel", Kernel, "--tenant-key-file", _scratch.Key, "--console", file, "--qemu", "/bin/false");
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
+    }
+
+    [Fact]
+    public void An_initrd_is_measured_for_each_boot()
+    {
+        string initrd = _scratch.Write("initrd", "small");
+        using var request = new LayoutRequest
+        {
+            Memory = new ByteSize(256 * ByteSize.MiB),
+            Machine = QemuMachine.Q35,
+            Initrd = initrd,
+            Line = GuestCommandLine.Parse(""),
+            Policy = Policy.Parse("000000"),
+            Producer = AddressProducers.Parse("hkdf"),
+            Key = null,
+            Seed = null,
+        };
+        Assert.Equal(5u, request.Ram.Initrd!.Value.Length);
+        File.AppendAllText(initrd, new string('x', 100_000));
+        Assert.Equal(100_005u, request.Ram.Initrd!.Value.Length);
+        File.Delete(initrd);
+        Assert.Equal(CommandErrors.Initrd, Assert.Throws<KaslrMtException>(() => request.Ram).Code);
     }
 }

@@ -52,6 +52,15 @@ public sealed class ProcessTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task A_stream_that_is_closed_is_nothing_for_QEMU_and_no_socket_of_its_own()
+    {
+        string seen = _scratch.At("seen");
+        string qemu = _scratch.Write("qemu", $"#!/bin/sh\nseen=$(readlink /proc/$$/fd/0 /proc/$$/fd/1)\necho \"$seen\" >{seen}\n", (UnixFileMode)0b111_000_000);
+        await Bash($"\"$0\" run --kernel \"$1\" --tenant-key-file \"$2\" --qemu '{qemu}' <&- >&-");
+        Assert.Equal("/dev/null\n/dev/null\n", await File.ReadAllTextAsync(seen));
+    }
+
     private async Task<(int Code, string Error)> Bash(string script)
     {
         var start = new ProcessStartInfo("bash", ["-c", script, Path.Combine(AppContext.BaseDirectory, "kaslrmt"), TestKernels.Image("6.1-cloud"), _scratch.Key])

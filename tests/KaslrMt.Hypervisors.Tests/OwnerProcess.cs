@@ -10,13 +10,15 @@ internal static class OwnerProcess
     {
         using OwnerSignals signals = new();
         using VmFolder folder = RuntimeDirectory.Open(arguments[0]).Claim(arguments[1]);
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true }, folder);
+        bool detached = arguments is [_, _, "detached"];
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+            TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true, OutlivesOwner = detached }, folder);
         using (FileStream image = folder.CreateImage())
         {
             image.WriteByte(1);
         }
 
-        folder.WriteState(TestVm.State(folder.Name, vm));
+        folder.WriteState(TestVm.State(folder.Name, vm) with { Detached = detached });
         Console.WriteLine($"READY {vm.ProcessId}");
         try
         {

@@ -142,6 +142,9 @@ public sealed class VirtualMachineTests : IDisposable
             (Halting() with { Kernel = "/" }, HypervisorErrors.FileUnreadable),
             (Halting() with { Cpus = 0 }, HypervisorErrors.SettingInvalid),
             (Halting() with { CommandLine = "a\0b" }, HypervisorErrors.SettingInvalid),
+            (Halting() with { CommandLine = new string('a', 2048) }, HypervisorErrors.SettingInvalid),
+            (TestVm.Settings(QemuMachine.Q35) with { CommandLine = new string('ä', 1024) }, HypervisorErrors.SettingInvalid),
+            (Halting() with { CommandLine = new string('a', 2047) }, HypervisorErrors.SettingInvalid), // reboot=t comes on top
         })
         {
             Assert.Equal(code, (await Assert.ThrowsAsync<KaslrMtException>(() => VirtualMachine.StartAsync(settings, folder))).Code);

@@ -76,6 +76,8 @@ public class GuestCommandLineTests
     [InlineData("quiet,kaslr_mt=0xf32v46a2k3y-110010", 1005, "the guest would see the key")]
     [InlineData("kaslr_mt\"=0xf32v46a2k3y-110010\"", 1005, "the guest would see the key")]
     [InlineData("quiet\u00a0kaslr_mt=0xf32v46a2k3y-110010", 1005, "the guest would see the key")]
+    [InlineData("kaslrmt=0xf32v46a2k3y-110010", 1005, "the guest would see the key")]
+    [InlineData("kaslr\"_\"mt=0xf32v46a2k3y-110010", 1005, "the guest would see the key")]
     [InlineData("quiet\0 kaslr_mt=0xf32v46a2k3y-110010", 1006, "NUL")]
     public void What_cannot_be_obeyed_and_removed_is_refused_without_showing_the_key(string line, int number, string said)
     {
@@ -99,6 +101,13 @@ public class GuestCommandLineTests
         using var parsed = GuestCommandLine.Parse(line);
         Assert.Equal(disables, parsed.DisablesKaslr);
         Assert.Equal(line.Contains("nokaslr", StringComparison.Ordinal), parsed.Text.Contains("nokaslr", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void The_programs_own_name_is_a_word_like_any_other()
+    {
+        using var parsed = GuestCommandLine.Parse("systemd.hostname=kaslrmt-1 root=/dev/vg/kaslrmt");
+        Assert.Null(parsed.Key);
     }
 
     [Fact]

@@ -18,17 +18,19 @@ internal static class KeyCommand
             string path = parsed.GetRequiredValue(file);
             if (File.Exists(path) || Directory.Exists(path))
             {
-                throw new KaslrMtException(CommandErrors.KeyFile, $"{path} exists already", "a key in use must not be overwritten: choose another name");
+                throw Exists(path);
             }
 
             using TenantKey key = TenantKey.Generate();
             using WholeFile output = WholeFile.Create(path);
             output.Write(key.Reveal(), 0);
             output.Write("\n"u8, key.Reveal().Length);
-            output.Commit();
-            return ExitCode.Success;
+            return output.TryCommitNew() ? ExitCode.Success : throw Exists(path);
         });
         create.WithExamples("kaslrmt key new acme.key");
         return new Command("key", "Make tenant keys") { create }.WithExamples("kaslrmt key new acme.key");
     }
+
+    private static KaslrMtException Exists(string path) =>
+        new(CommandErrors.KeyFile, $"{path} exists already", "a key in use must not be overwritten: choose another name");
 }

@@ -2,7 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Hypervisors;
+using KaslrMt.Cli.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -13,9 +13,9 @@ internal static class PsCommand
     {
         Option<bool> json = CommonOptions.Json();
         var command = new Command("ps", "List running VMs, and clean up after owners that were killed") { json };
-        command.SetAction(parsed =>
+        command.SetAction(async (parsed, _) =>
         {
-            IReadOnlyList<VmReport> vms = [.. RuntimeDirectory.Open().List().Select(vm => VmReport.Of(vm))];
+            IReadOnlyList<VmReport> vms = [.. (await RunningVms.ListAsync(parsed.InvocationConfiguration.Error).ConfigureAwait(false)).Select(vm => VmReport.Of(vm))];
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListVmReport, Print);
             return ExitCode.Success;
         });
@@ -30,13 +30,14 @@ internal static class PsCommand
             return;
         }
 
-        Table table = Report.Table("name", "~tenant", "state", "~kernel", ">memory", ">owner", ">reboots", ">age");
+        Table table = Report.Table("name", "~tenant", "state", "mode", "~kernel", ">memory", ">owner", ">reboots", ">age");
         foreach (VmReport vm in vms)
         {
             table.Row(
                 vm.Name,
                 vm.Tenant ?? "-",
                 vm.State,
+                vm.Mode ?? "-",
                 vm.Release ?? "-",
                 vm.Memory ?? "-",
                 vm.OwnerProcess?.ToString(CultureInfo.InvariantCulture) ?? "-",

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 
@@ -18,6 +19,11 @@ internal static class RunCommand
 
     private static readonly Option<string?> Tenant = new("--tenant") { Description = "Whose VM it is, as 'kaslrmt ps' shows it", HelpName = "NAME" };
 
+
+    private static readonly Option<bool> Detach = new("--detach", "-d")
+    {
+        Description = "Start the VM, return once it runs, and let it outlive this command; its console is a socket then, or a file",
+    };
 
     private static readonly Option<string> Accel = new("--accel")
     {
@@ -65,9 +71,9 @@ internal static class RunCommand
         Option<int> cpus = CommonOptions.Number(["--cpus", "--smp"], standard: 1, least: 1, most: 255);
         cpus.Description = "Virtual CPUs";
         cpus.HelpName = "N";
-        var command = new Command(Word, "Run a VM in the foreground: it ends with this command, however that ends");
+        var command = new Command(Word, "Run a VM: in the foreground, where it ends with this command, however that ends, or detached");
         layout.AddTo(command);
-        foreach (Option option in (Option[])[Name, Tenant, cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu])
+        foreach (Option option in (Option[])[Name, Tenant, cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu, Detach])
         {
             command.Options.Add(option);
         }
@@ -78,6 +84,18 @@ internal static class RunCommand
             RunOptions options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
             using LayoutRequest request = layout.Read(parsed);
             using var signals = new OwnerSignals();
+            await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), log).ConfigureAwait(false);
+            if (parsed.GetValue(Detach))
+            {
+                int code = await Supervisors.StartAsync(DetachedPlan.Of(options, request, DetachedConsole(parsed)), request, log, signals.StopRequested).ConfigureAwait(false);
+                if (code is ExitCode.Success or ExitCode.CheckFailed)
+                {
+                    await parsed.InvocationConfiguration.Output.WriteLineAsync(options.Name).ConfigureAwait(false);
+                }
+
+                return code;
+            }
+
             VmExit exit = await new VmOwner(request, options, log).RunAsync(signals.StopRequested).ConfigureAwait(false);
             return Explain(exit, options.Name, log, signals.StopRequested.IsCancellationRequested);
         });
@@ -111,6 +129,15 @@ internal static class RunCommand
         Verify = !parsed.GetValue(NoVerify),
     };
 
+    // A detached VM has no terminal: what was not chosen becomes a socket.
+    private static string DetachedConsole(ParseResult parsed) => parsed.GetRequiredValue(Console) switch
+    {
+        "stdio" when parsed.GetResult(Console) is null or { Implicit: true } => DetachedPlan.SocketConsole,
+        "stdio" => throw new KaslrMtException(CommandErrors.Usage, "--console stdio and --detach exclude each other", "leave --console out for a socket, or give none or a file"),
+        "none" => DetachedPlan.NoConsole,
+        string file => Path.GetFullPath(file),
+    };
+
     // It stands in one cell of a table.
     private static string CheckTenant(string tenant) => tenant.Length is > 0 and <= 64 && !tenant.Any(char.IsControl)
         ? tenant
@@ -129,7 +156,13 @@ internal static class RunCommand
 
             if (fault is null)
             {
-                File.OpenHandle(file, FileMode.OpenOrCreate, FileAccess.Write).Dispose();
+                // A new one is its owner's alone: a guest that panics prints its kernel's base.
+                new FileStream(file, new FileStreamOptions
+                {
+                    Mode = FileMode.OpenOrCreate,
+                    Access = FileAccess.Write,
+                    UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                }).Dispose();
             }
 
             return Path.GetFullPath(file);
@@ -141,7 +174,9 @@ internal static class RunCommand
         }
     }
 
-    private static int Explain(VmExit exit, string name, TextWriter log, bool interrupted)
+    /// <summary>Tells how the VM ended, where it failed.</summary>
+    /// <returns>The exit code.</returns>
+    internal static int Explain(VmExit exit, string name, TextWriter log, bool interrupted)
     {
         if (interrupted)
         {

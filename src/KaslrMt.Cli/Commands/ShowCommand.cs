@@ -3,6 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli.Commands;
@@ -15,9 +16,9 @@ internal static class ShowCommand
         Argument<string> name = CommonOptions.VmName();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("show", "Show all about a running VM but its secrets") { name, json };
-        command.SetAction(parsed =>
+        command.SetAction(async (parsed, _) =>
         {
-            RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
+            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             IntendedLayout? layout = IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
             VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm.MonitorSocket));
@@ -30,6 +31,7 @@ internal static class ShowCommand
         output,
         ("name", report.Name),
         ("state", report.State),
+        ("mode", report.Mode ?? ""),
         ("tenant", report.Tenant ?? ""),
         ("kernel", report.Release ?? ""),
         ("kernel file", report.Kernel ?? ""),
@@ -40,6 +42,10 @@ internal static class ShowCommand
         ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
         ("QEMU", report.QemuProcess is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
         ("monitor", monitor),
+        ("console", File.Exists(Beside(monitor, "console.sock")) ? Beside(monitor, "console.sock") : ""),
+        ("log", File.Exists(Beside(monitor, SupervisorLog.FileName)) ? Beside(monitor, SupervisorLog.FileName) : ""),
         ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
         ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
+
+    private static string Beside(string monitor, string name) => Path.Combine(Path.GetDirectoryName(monitor)!, name);
 }

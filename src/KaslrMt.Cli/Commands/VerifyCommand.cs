@@ -20,7 +20,7 @@ internal static class VerifyCommand
         var command = new Command("verify", "Compare the layout a VM was given with what its memory holds, read from outside") { name, json };
         command.SetAction(async (parsed, cancellation) =>
         {
-            RunningVm vm = RunningVms.Find(parsed.GetRequiredValue(name));
+            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             VerifyReport report = await VerifyAsync(vm, cancellation).ConfigureAwait(false);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VerifyReport, Print);
             return report.Matches ? ExitCode.Success : ExitCode.CheckFailed;

@@ -9,6 +9,9 @@ internal sealed record VmReport
 
     public required string State { get; init; }
 
+    /// <summary><c>foreground</c> or <c>detached</c>.</summary>
+    public string? Mode { get; init; }
+
     public string? Tenant { get; init; }
 
     public string? Release { get; init; }
@@ -37,7 +40,13 @@ internal sealed record VmReport
     public static VmReport Of(RunningVm vm, string? policy = null) => new()
     {
         Name = vm.Name,
-        State = vm.State?.QemuProcess is null ? "starting" : "running",
+        State = vm.State switch
+        {
+            { Detached: true, OwnerLives: false } => "unsupervised",
+            { QemuProcess: not null } => "running",
+            _ => "starting",
+        },
+        Mode = vm.State is null ? null : vm.State.Detached ? "detached" : "foreground",
         Tenant = vm.State?.Tenant,
         Release = vm.State?.Release,
         Kernel = vm.State?.Kernel,

@@ -96,21 +96,32 @@ internal sealed class LayoutOptions
         Policy policy = Policy.Parse(parsed.GetRequiredValue(_policy));
         IAddressProducer producer = AddressProducers.Parse(parsed.GetRequiredValue(_producer));
         string? initrd = Initrd(parsed);
-        ulong initrdSize = initrd is null ? 0 : InitrdSize(initrd);
         GuestCommandLine line = GuestCommandLine.Parse(parsed.GetValue(_append) ?? "");
         try
         {
-            return new LayoutRequest
+            var request = new LayoutRequest
             {
                 Memory = memory,
                 Machine = machine,
-                Ram = GuestRam.Of(machine, memory, initrdSize),
+                Initrd = initrd,
                 Line = line,
                 Policy = line.Policy ?? policy,
                 Producer = producer,
+                KeyFile = line.Key is null && parsed.GetValue(_keyFile) is string path && path != "-" ? Path.GetFullPath(path) : null,
                 Key = line.Key ?? (parsed.GetValue(_keyFile) is string file ? KeySource.Read(file) : null),
                 Seed = parsed.GetValue(_seed) is string hex ? VmSeed.FromHex(hex) : null,
             };
+            try
+            {
+                // What does not fit is said before anything is done.
+                _ = request.Ram;
+                return request;
+            }
+            catch
+            {
+                request.Dispose();
+                throw;
+            }
         }
         catch
         {
@@ -119,7 +130,9 @@ internal sealed class LayoutOptions
         }
     }
 
-    private static ulong InitrdSize(string path)
+    /// <summary>An initrd's size in bytes.</summary>
+    /// <exception cref="KaslrMtException">KMT9004: it cannot be used.</exception>
+    public static ulong InitrdSize(string path)
     {
         try
         {

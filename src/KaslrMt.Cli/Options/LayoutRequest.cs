@@ -6,14 +6,24 @@ namespace KaslrMt.Cli.Options;
 /// <summary>All that a layout is chosen from, checked. Owns the secrets.</summary>
 internal sealed class LayoutRequest : IDisposable
 {
+    private readonly GuestRam? _ram;
+
     /// <summary>The VM's memory.</summary>
     public required ByteSize Memory { get; init; }
 
     /// <summary>The machine type.</summary>
     public required QemuMachine Machine { get; init; }
 
-    /// <summary>Where RAM lies and what of it is taken.</summary>
-    public required GuestRam Ram { get; init; }
+    /// <summary>The VM's initrd, or null.</summary>
+    public string? Initrd { get; init; }
+
+    /// <summary>Where RAM lies and what of it is taken: by the initrd as it is now, for its file may change between two boots of a VM.</summary>
+    /// <exception cref="KaslrMtException">The initrd cannot be used, or does not fit.</exception>
+    public GuestRam Ram
+    {
+        get => _ram ?? GuestRam.Of(Machine, Memory, Initrd is null ? 0 : LayoutOptions.InitrdSize(Initrd));
+        init => _ram = value;
+    }
 
     /// <summary>The same for the layout.</summary>
     public GuestMemoryMap MemoryMap => new(Ram.Ranges, Ram.Taken);
@@ -30,6 +40,12 @@ internal sealed class LayoutRequest : IDisposable
     /// <summary>The tenant key, or null where none was given.</summary>
     public required TenantKey? Key { get; init; }
 
+    /// <summary>The key's file, where there is one.</summary>
+    public string? KeyFile { get; init; }
+
+    /// <summary>What the key gave before, where a VM boots again without it.</summary>
+    public TenantDraws? Earlier { get; init; }
+
     /// <summary>The seed given, or null for new random ones.</summary>
     public required VmSeed? Seed { get; init; }
 
@@ -45,6 +61,11 @@ internal sealed class LayoutRequest : IDisposable
             return LayoutPlanner.PlanLink(kernel, memory);
         }
 
+        if (Key is null && Earlier is not null)
+        {
+            return PlanAgain(kernel, memory, Earlier);
+        }
+
         if (Key is null && Enum.GetValues<Region>().Any(region => Policy.ScopeOf(region) == Scope.PerTenant))
         {
             throw new KaslrMtException(
@@ -57,9 +78,28 @@ internal sealed class LayoutRequest : IDisposable
         return LayoutPlanner.Plan(kernel, memory, Policy, Key, seed, Producer);
     }
 
+    private KernelLayout PlanAgain(KernelGeometry kernel, GuestMemoryMap memory, TenantDraws earlier)
+    {
+        using var seed = VmSeed.Generate();
+        try
+        {
+            return LayoutPlanner.Plan(kernel, memory, Policy, earlier, seed);
+        }
+        catch (KaslrMtException unknown) when (unknown.Code == LayoutErrors.DrawUnknown && KeyFile is not null)
+        {
+            // A new kernel: the key tells where the tenant's other VMs have theirs, if the file still holds the key that this VM began with.
+            using TenantKey key = KeySource.Read(KeyFile);
+            return earlier.AreOf(key, Producer)
+                ? LayoutPlanner.Plan(kernel, memory, Policy, key, seed, Producer)
+                : throw new KaslrMtException(
+                    CommandErrors.KeyFile, $"tenant key file {KeyFile} holds another key than the VM was started with", "put the VM's own key back, or its earlier kernel");
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        Earlier?.Dispose();
         Line.Dispose();
         Key?.Dispose();
         Seed?.Dispose();

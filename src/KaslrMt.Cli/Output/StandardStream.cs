@@ -1,3 +1,5 @@
+using System.ComponentModel;
+
 namespace KaslrMt.Cli.Output;
 
 /// <summary>Standard output or error, whose failures are what the command makes of them.</summary>
@@ -28,8 +30,9 @@ internal sealed class StandardStream(Stream inner, bool required) : Stream
         {
             inner.Write(buffer);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or Win32Exception)
         {
+            // Win32Exception: .NET looks at the terminal before it writes, which takes memory that a limit may deny.
             if (required)
             {
                 throw new KaslrMtException(

@@ -29,7 +29,7 @@ internal sealed record IntendedLayout
     {
         Policy = layout.Policy.ToString(),
         Link = layout.IsLink,
-        Regions = [.. layout.Regions.Select(region => new Row(region.Region, region.Scope, region.Base))],
+        Regions = [.. layout.Regions.Select(region => new Row(region.Region, region.Scope, region.Base, region.Slot, region.Slots))],
         Kernel = kernel,
     };
 
@@ -57,11 +57,16 @@ internal sealed record IntendedLayout
         }
     }
 
+    /// <summary>What the tenant key gave, for a boot without it; null for the link layout, which needs no key.</summary>
+    public TenantDraws? Draws() => Link
+        ? null
+        : TenantDraws.Of(Regions.Where(row => row.Scope == Scope.PerTenant).Select(row => new TenantDraws.Draw(row.Region, row.Slot, row.Slots)));
+
     /// <summary>Shows nothing: the bases are secrets of a running VM.</summary>
     public override string ToString() => nameof(IntendedLayout);
 
     /// <summary>One region.</summary>
-    internal readonly record struct Row(Region Region, Scope Scope, ulong Base)
+    internal readonly record struct Row(Region Region, Scope Scope, ulong Base, ulong Slot, ulong Slots)
     {
         /// <summary>Shows no base.</summary>
         public override string ToString() => Region.Name();

@@ -44,6 +44,9 @@ internal sealed record RunOptions
     /// <summary>Whether prepared kernels are cached.</summary>
     public bool UseCache { get; init; } = true;
 
+    /// <summary>Whether the VM outlives its owner.</summary>
+    public bool Detached { get; init; }
+
     /// <summary>How long the guest may take to power off when the VM is stopped.</summary>
     public TimeSpan StopGrace { get; init; } = TimeSpan.FromSeconds(3);
 }

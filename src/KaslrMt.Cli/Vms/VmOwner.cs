@@ -12,6 +12,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
+    /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where nobody looked or could.</summary>
+    public Action<bool?>? Settled { get; init; }
+
     /// <summary>Runs the VM.</summary>
     /// <param name="stop">Cancelled when the VM is to stop.</param>
     /// <returns>How it ended.</returns>
@@ -20,20 +23,56 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
         runtime.Sweep();
         using VmFolder folder = runtime.Claim(options.Name);
+        return await RunAsync(runtime, folder, null, null, stop).ConfigureAwait(false);
+    }
+
+    /// <summary>Runs the VM in a folder that is claimed or adopted.</summary>
+    /// <param name="runtime">Where the folder is.</param>
+    /// <param name="folder">The VM's folder.</param>
+    /// <param name="adopted">The state of an adopted VM, or null.</param>
+    /// <param name="running">An adopted VM that runs; null to boot one. It is ended with this.</param>
+    /// <param name="stop">Cancelled when the VM is to stop.</param>
+    /// <returns>How it ended.</returns>
+    public async Task<VmExit> RunAsync(RuntimeDirectory runtime, VmFolder folder, VmState? adopted, VirtualMachine? running, CancellationToken stop)
+    {
         ImageCache? cache = options.UseCache ? CacheLocation.Open(runtime) : null;
-        VmState first = VmState.OwnedByThisProcess(options.Name) with
+        VmState first = adopted ?? VmState.OwnedByThisProcess(options.Name) with
         {
             Tenant = options.Tenant,
             Kernel = Path.GetFullPath(options.Kernel),
             Memory = request.Memory.Bytes,
             Machine = request.Machine.Argument,
             Accelerator = options.Accelerator.Argument,
+            Detached = options.Detached,
         };
-        for (int boot = 0; ; boot++)
+        for (int boot = first.Reboots; ; boot++)
         {
-            VmState state = first with { Reboots = boot };
-            folder.WriteState(state);
-            VmExit exit = await BootAsync(folder, cache, state, boot, stop).ConfigureAwait(false);
+            VmExit exit;
+            if (running is not null)
+            {
+                await using (running.ConfigureAwait(false))
+                {
+                    Settled?.Invoke(null);
+                    exit = await WatchAsync(running, null, stop).ConfigureAwait(false);
+                }
+
+                running = null;
+            }
+            else
+            {
+                VmState state = first with { Reboots = boot, QemuProcess = null, QemuStartTime = null };
+                folder.WriteState(state);
+                try
+                {
+                    exit = await BootAsync(folder, cache, state, boot, stop).ConfigureAwait(false);
+                }
+                catch (OperationCanceledException) when (stop.IsCancellationRequested)
+                {
+                    // QEMU was just starting, for the first time or after a reboot.
+                    return new VmExit(ShutdownReason.HostSignal, null, null, "");
+                }
+            }
+
             bool again = exit.Reason == ShutdownReason.Reboot && !options.UserArguments.RebootEnds && !stop.IsCancellationRequested;
             if (!again)
             {
@@ -60,8 +99,13 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
                 $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
         }
 
+        return await WatchAsync(vm, intended, stop).ConfigureAwait(false);
+    }
+
+    private async Task<VmExit> WatchAsync(VirtualMachine vm, IntendedLayout? intended, CancellationToken stop)
+    {
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
-        Task verified = intended is null || !options.Verify ? Task.CompletedTask : VerifyAsync(vm, intended, ended, stop);
+        Task verified = SettleAsync(vm, intended, ended, stop);
         try
         {
             await ended.WaitAsync(stop).ConfigureAwait(false);
@@ -98,7 +142,21 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
     }
 
-    private async Task VerifyAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken stop)
+    private async Task SettleAsync(VirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken stop)
+    {
+        if (options.UserArguments.StaysPaused)
+        {
+            Settled?.Invoke(null);
+        }
+
+        bool? verified = intended is null || !options.Verify || options.UserArguments.StaysPaused ? null : await VerifyAsync(vm, intended, ended, stop).ConfigureAwait(false);
+        if (!ended.IsCompleted && !stop.IsCancellationRequested)
+        {
+            Settled?.Invoke(verified);
+        }
+    }
+
+    private async Task<bool?> VerifyAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken stop)
     {
         try
         {
@@ -107,6 +165,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             await log.WriteLineAsync(verification.Matches
                 ? $"kaslrmt: {options.Name}: layout verified in the guest's memory"
                 : $"kaslrmt: WARNING: {options.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {options.Name}'").ConfigureAwait(false);
+            return verification.Matches;
         }
         catch (KaslrMtException error)
         {
@@ -120,6 +179,8 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         {
             // The VM is being stopped.
         }
+
+        return null;
     }
 
     private VirtualMachineSettings Settings(string image, int boot) => new()
@@ -133,6 +194,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         CommandLine = request.Line.Text,
         Console = boot == 0 ? options.Console : options.Console.Continued(),
         UserArguments = options.UserArguments,
+        OutlivesOwner = options.Detached,
         Program = options.QemuProgram,
     };
 }

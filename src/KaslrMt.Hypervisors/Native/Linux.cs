@@ -13,10 +13,12 @@ internal static unsafe partial class Linux
     internal const int EACCES = 13;
     internal const int EPERM = 1;
     internal const int SIGKILL = 9;
+    internal const int SIGTERM = 15;
     internal const int LockExclusiveNow = 2 | 4;
     internal const int OpenDirectoryPath = 0x200000 | 0x10000 | 0x80000;
     internal const int OpenLockFile = 2 | 0x40 | 0x20000 | 0x80000;
     internal const int CloseOnExec = 0x80000;
+    internal const int GetDescriptorFlags = 1;
     internal const short PollIn = 1;
 
     private const string C = "libc";
@@ -41,6 +43,9 @@ internal static unsafe partial class Linux
 
     [LibraryImport(C, EntryPoint = "pipe2", SetLastError = true)]
     internal static partial int Pipe(int* ends, int flags);
+
+    [LibraryImport(C, EntryPoint = "fcntl")]
+    internal static partial int FileControl(int descriptor, int command, nint argument);
 
     [LibraryImport(C, EntryPoint = "flock", SetLastError = true)]
     internal static partial int Flock(SafeHandle descriptor, int operation);

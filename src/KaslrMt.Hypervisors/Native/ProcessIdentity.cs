@@ -28,6 +28,13 @@ internal static class ProcessIdentity
         return fields.Length > 19 && ulong.TryParse(fields[19], NumberStyles.None, CultureInfo.InvariantCulture, out ulong ticks) ? ticks : null;
     }
 
+    /// <summary>Whether the process that was noted runs: not one that exited and waits for its parent, nor a later one of its number.</summary>
+    internal static bool IsRunning(int pid, ulong startTime)
+    {
+        using ProcessHandle? process = ProcessHandle.TryOpen(pid);
+        return process is { IsRunning: true } && StartTime(pid) == startTime;
+    }
+
     /// <summary>The process's arguments, NUL between them; empty when it is gone, a zombie, or not ours to ask.</summary>
     internal static string CommandLine(int pid)
     {

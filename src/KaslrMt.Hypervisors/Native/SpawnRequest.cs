@@ -16,7 +16,17 @@ internal static unsafe class SpawnRequest
     /// <summary>Starts the program with standard error to a pipe and, unless they are shared, nothing at standard input and output.</summary>
     /// <returns>The process id.</returns>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SystemCall"/>.</exception>
-    internal static int Start(string program, IReadOnlyList<string> arguments, SafeFileHandle standardError, bool sharesStandardStreams)
+    internal static int Start(string program, IReadOnlyList<string> arguments, SafeFileHandle standardError, bool sharesStandardStreams) =>
+        Start(program, arguments, null, null, standardError, sharesStandardStreams);
+
+    /// <summary>Starts the program with these as its standard streams; null stands for nothing.</summary>
+    /// <inheritdoc cref="Start(string, IReadOnlyList{string}, SafeFileHandle, bool)"/>
+    internal static int Start(
+        string program, IReadOnlyList<string> arguments, SafeFileHandle? input, SafeFileHandle? output, SafeFileHandle? error) =>
+        Start(program, arguments, input, output, error, sharesStandardStreams: false);
+
+    private static int Start(
+        string program, IReadOnlyList<string> arguments, SafeFileHandle? input, SafeFileHandle? output, SafeFileHandle? error, bool sharesStandardStreams)
     {
         byte* actions = stackalloc byte[OpaqueSize];
         byte* attributes = stackalloc byte[OpaqueSize];
@@ -28,13 +38,20 @@ internal static unsafe class SpawnRequest
         byte** envp = ToNative(Variables());
         try
         {
-            if (!sharesStandardStreams)
+            // What was closed when this process began must not be the number of the first file or socket that the program opens.
+            foreach (int stream in (int[])[0, 1])
             {
-                Check(Linux.SpawnActionsOpen(actions, 0, "/dev/null", 0, 0));
-                Check(Linux.SpawnActionsOpen(actions, 1, "/dev/null", 1, 0));
+                if (!sharesStandardStreams)
+                {
+                    Redirect(stream, stream == 0 ? input : output);
+                }
+                else if (!IsInherited(stream))
+                {
+                    Check(Linux.SpawnActionsOpen(actions, stream, "/dev/null", stream, 0));
+                }
             }
 
-            Check(Linux.SpawnActionsDup(actions, (int)standardError.DangerousGetHandle(), 2));
+            Redirect(2, error);
 
             // The runtime ignores SIGPIPE and blocks signals on some threads; a child would inherit both.
             Check(Linux.SpawnAttributesMask(attributes, signals));
@@ -53,14 +70,21 @@ internal static unsafe class SpawnRequest
             _ = Linux.SpawnAttributesDestroy(attributes);
         }
 
-        void Check(int error)
+        void Redirect(int stream, SafeFileHandle? target) => Check(target is null
+            ? Linux.SpawnActionsOpen(actions, stream, "/dev/null", stream == 0 ? 0 : 1, 0)
+            : Linux.SpawnActionsDup(actions, (int)target.DangerousGetHandle(), stream));
+
+        void Check(int code)
         {
-            if (error != 0)
+            if (code != 0)
             {
-                throw new KaslrMtException(HypervisorErrors.SystemCall, $"cannot start {program} ({Marshal.GetPInvokeErrorMessage(error)})");
+                throw new KaslrMtException(HypervisorErrors.SystemCall, $"cannot start {program} ({Marshal.GetPInvokeErrorMessage(code)})");
             }
         }
     }
+
+    // The runtime opens its own files close-on-exec.
+    private static bool IsInherited(int descriptor) => Linux.FileControl(descriptor, Linux.GetDescriptorFlags, 0) == 0;
 
     private static IEnumerable<string> Variables() =>
         Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => $"{entry.Key}={entry.Value}");

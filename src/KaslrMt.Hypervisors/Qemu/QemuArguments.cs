@@ -39,9 +39,17 @@ internal static class QemuArguments
             arguments.AddRange(["-chardev", console, "-serial", "chardev:kaslrmt-console"]);
         }
 
-        arguments.AddRange(["-kernel", settings.Kernel]);
-        AddPair("-initrd", settings.Initrd);
-        AddPair("-append", GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz));
+        if (settings.Kernel is not null)
+        {
+            arguments.AddRange(["-kernel", settings.Kernel]);
+            AddPair("-initrd", settings.Initrd);
+            AddPair("-append", CommandLine(settings));
+        }
+
+        if (settings.AwaitsMigration)
+        {
+            arguments.AddRange(["-incoming", "defer"]);
+        }
 
         // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
         arguments.Add("-no-reboot");
@@ -61,6 +69,10 @@ internal static class QemuArguments
             }
         }
     }
+
+    /// <summary>The command line the guest gets.</summary>
+    internal static string? CommandLine(VirtualMachineSettings settings) =>
+        GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz);
 
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
     private static string? Console(SerialConsole console, string? socket) =>

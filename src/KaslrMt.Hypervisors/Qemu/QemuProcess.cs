@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Hypervisors;
 
-/// <summary>A QEMU process that dies when this process dies, even by SIGKILL.</summary>
+/// <summary>A QEMU process that dies when this process dies, even by SIGKILL, unless it was asked to outlive it.</summary>
 /// <remarks>
 /// The kernel sends the parent-death signal (<c>prctl(2)</c>, PR_SET_PDEATHSIG, set by setpriv) when the <em>thread</em> that started the
 /// process ends, so QEMU is started from a thread of its own, which then waits for QEMU's exit and so lives exactly as long.
@@ -37,23 +37,55 @@ internal sealed class QemuProcess : IDisposable
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.ProgramMissing"/>, naming Debian's package; <see cref="HypervisorErrors.SystemCall"/>.
     /// </exception>
-    internal static async Task<QemuProcess> StartAsync(string program, IReadOnlyList<string> arguments, bool sharesStandardStreams)
+    internal static async Task<QemuProcess> StartAsync(string program, IReadOnlyList<string> arguments, bool sharesStandardStreams, bool outlivesOwner = false)
     {
         string qemu = Find(program, "qemu-system-x86");
-        string guard = Find("setpriv", "util-linux");
         QemuProcess process = new();
-        Thread thread = new(() => process.Run(guard, ["--pdeathsig", "KILL", "--", qemu, .. arguments], sharesStandardStreams), 256 << 10)
+        if (outlivesOwner)
         {
-            IsBackground = true,
-            Name = "QEMU owner",
-        };
-        thread.Start();
+            StartThread(() => process.Run(qemu, [.. arguments], sharesStandardStreams));
+        }
+        else
+        {
+            string guard = Find("setpriv", "util-linux");
+            StartThread(() => process.Run(guard, ["--pdeathsig", "KILL", "--", qemu, .. arguments], sharesStandardStreams));
+        }
+
         await process._started.Task.ConfigureAwait(false);
+        return process;
+    }
+
+    /// <summary>Takes over a QEMU that outlived its owner; null when it is gone. Its standard error and exit code stay unknown.</summary>
+    internal static QemuProcess? TryAttach(int pid, ulong startTime, string folder)
+    {
+        ProcessHandle? handle = ProcessHandle.TryOpen(pid);
+
+        // Checked after the handle is open: from here on the number cannot be given to another process.
+        if (handle is null || !handle.IsRunning || !LeftoverQemu.IsOf(pid, startTime, folder))
+        {
+            handle?.Dispose();
+            return null;
+        }
+
+        QemuProcess process = new() { _handle = handle, StartTime = startTime };
+        process._started.SetResult(pid);
+        StartThread(() =>
+        {
+            while (!handle.WaitForExit(Timeout.Infinite))
+            {
+                // A signal interrupted the wait.
+            }
+
+            process._exited.SetResult(null);
+        });
         return process;
     }
 
     /// <summary>Ends it at once. Harmless when it has exited.</summary>
     internal void Kill() => _handle?.Signal(Linux.SIGKILL);
+
+    /// <summary>Lets go of a process that was attached to and is to go on.</summary>
+    internal void Release() => _handle?.Dispose();
 
     /// <summary>Ends it at once and waits until it is gone.</summary>
     public void Dispose()
@@ -66,6 +98,8 @@ internal sealed class QemuProcess : IDisposable
 
         _handle?.Dispose();
     }
+
+    private static void StartThread(ThreadStart work) => new Thread(work, 256 << 10) { IsBackground = true, Name = "QEMU owner" }.Start();
 
     private static string Find(string program, string package)
     {

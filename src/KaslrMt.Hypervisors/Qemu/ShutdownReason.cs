@@ -26,6 +26,12 @@ public enum ShutdownReason
 
     /// <summary>QEMU gave up after an error of its own.</summary>
     HostError,
+
+    /// <summary>The guest goes on in another QEMU.</summary>
+    Migrated,
+
+    /// <summary>The guest lies in a file, to be restored.</summary>
+    Saved,
 }
 
 /// <summary>How a VM ended.</summary>

@@ -1,8 +1,15 @@
+using System.Text;
+
 namespace KaslrMt.Hypervisors;
 
-/// <summary>A running VM and its owner's hold on it. Disposing ends the VM; so does the death of this process.</summary>
-public sealed class VirtualMachine : IAsyncDisposable
+/// <summary>
+/// A running VM and its owner's hold on it. Disposing ends the VM; so does the death of this process, unless the VM was to outlive its owner.
+/// </summary>
+public sealed partial class VirtualMachine : IAsyncDisposable
 {
+    // COMMAND_LINE_SIZE (arch/x86/include/asm/setup.h) with its NUL. The kernel copies a longer line without an end, and hangs.
+    private const int LongestCommandLine = 2047;
+
     private static readonly TimeSpan QuitGrace = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan AnswerGrace = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan DyingGrace = TimeSpan.FromSeconds(1);
@@ -47,7 +54,7 @@ public sealed class VirtualMachine : IAsyncDisposable
             File.Delete(folder.OwnerSocket);
             List<string> arguments = QemuArguments.Build(
                 settings, folder.Name, LeftoverQemu.PidFile(folder.Path), [owner.Short, others.Short], console?.Short);
-            process = await QemuProcess.StartAsync(settings.Program, arguments, settings.Console.UsesStandardStreams).ConfigureAwait(false);
+            process = await QemuProcess.StartAsync(settings.Program, arguments, settings.Console.UsesStandardStreams, settings.OutlivesOwner).ConfigureAwait(false);
             QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, settings.StartTimeout, cancellation).ConfigureAwait(false);
             return new VirtualMachine(process, monitor, sockets);
         }
@@ -55,6 +62,33 @@ public sealed class VirtualMachine : IAsyncDisposable
         {
             process?.Dispose();
             Array.ForEach(sockets, socket => socket.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>Takes over a VM that outlived its owner.</summary>
+    /// <param name="folder">The VM's folder, adopted.</param>
+    /// <param name="processId">Its QEMU, as noted.</param>
+    /// <param name="startTime">When that QEMU started, as noted.</param>
+    /// <param name="timeout">How long its monitor may take to answer.</param>
+    /// <param name="cancellation">Gives up; the VM goes on.</param>
+    /// <returns>The VM, or null when its QEMU is gone.</returns>
+    /// <exception cref="KaslrMtException">The monitor does not answer: errors of <see cref="QmpClient.ConnectAsync"/>. The VM goes on.</exception>
+    public static async Task<VirtualMachine?> AttachAsync(
+        VmFolder folder, int processId, ulong startTime, TimeSpan timeout, CancellationToken cancellation = default)
+    {
+        if (QemuProcess.TryAttach(processId, startTime, folder.Path) is not { } process)
+        {
+            return null;
+        }
+
+        try
+        {
+            return new VirtualMachine(process, await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, cancellation).ConfigureAwait(false), []);
+        }
+        catch
+        {
+            process.Release();
             throw;
         }
     }
@@ -108,7 +142,12 @@ public sealed class VirtualMachine : IAsyncDisposable
             throw new KaslrMtException(HypervisorErrors.SettingInvalid, $"{settings.Cpus} virtual CPUs are not supported", "give 1 to 255");
         }
 
-        foreach (string file in settings.Initrd is null ? [settings.Kernel] : new[] { settings.Kernel, settings.Initrd })
+        if (settings.Kernel is null && !settings.AwaitsMigration)
+        {
+            throw new KaslrMtException(HypervisorErrors.SettingInvalid, "a VM that boots needs a kernel");
+        }
+
+        foreach (string file in new[] { settings.Kernel, settings.Kernel is null ? null : settings.Initrd }.OfType<string>())
         {
             try
             {
@@ -123,6 +162,16 @@ public sealed class VirtualMachine : IAsyncDisposable
         if ((settings.CommandLine ?? "").Contains('\0'))
         {
             throw new KaslrMtException(HypervisorErrors.SettingInvalid, "the kernel command line holds a NUL character");
+        }
+
+        // With what QEMU is really given: a microvm's line is longer than the user's.
+        int length = Encoding.UTF8.GetByteCount(QemuArguments.CommandLine(settings) ?? "");
+        if (length > LongestCommandLine)
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.SettingInvalid,
+                $"the kernel command line has {length} bytes, and a kernel takes {LongestCommandLine}: it would not boot",
+                "shorten --append");
         }
     }
 
@@ -186,7 +235,7 @@ public sealed class VirtualMachine : IAsyncDisposable
         }
 
         int? status = await _process.Exited.ConfigureAwait(false);
-        return Describe(reason, status, _process.LastWords);
+        return Describe(_departure ?? reason, status, _process.LastWords);
     }
 
     private async Task<bool> TellAsync(string command)

@@ -3,8 +3,8 @@ namespace KaslrMt.Hypervisors;
 /// <summary>What a VM is to be. Holds no secret: all of it may appear in QEMU's arguments.</summary>
 public sealed record VirtualMachineSettings
 {
-    /// <summary>The file for <c>-kernel</c>: a bootable ELF, or a bzImage.</summary>
-    public required string Kernel { get; init; }
+    /// <summary>The file for <c>-kernel</c>: a bootable ELF, or a bzImage. Null only where the guest arrives by migration.</summary>
+    public required string? Kernel { get; init; }
 
     /// <summary>The machine type.</summary>
     public required QemuMachine Machine { get; init; }
@@ -32,6 +32,15 @@ public sealed record VirtualMachineSettings
 
     /// <summary>Whether the guest waits, loaded but not begun, until <see cref="VirtualMachine.ContinueAsync"/>.</summary>
     public bool StartPaused { get; init; }
+
+    /// <summary>
+    /// Whether the guest comes from another QEMU or a file, see <see cref="VirtualMachine.ListenAsync(MigrationAddress, CancellationToken)"/>. Machine, memory, CPUs, devices and
+    /// QEMU's version must be those of the source; kernel, initrd and command line need not be given, for they arrive with the memory.
+    /// </summary>
+    public bool AwaitsMigration { get; init; }
+
+    /// <summary>Whether QEMU goes on when its owner dies, for a later owner to attach to; an owner that ends in order still ends it.</summary>
+    public bool OutlivesOwner { get; init; }
 
     /// <summary>The QEMU program: a name to look up in PATH, or a path.</summary>
     public string Program { get; init; } = "qemu-system-x86_64";

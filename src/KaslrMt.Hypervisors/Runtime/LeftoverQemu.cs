@@ -14,7 +14,7 @@ internal static class LeftoverQemu
         using ProcessHandle? process = ProcessHandle.TryOpen(pid);
 
         // Checked after the handle is open: from here on the number cannot be given to another process.
-        if (process is not null && ProcessIdentity.StartTime(pid) == startTime && BelongsTo(pid, folder))
+        if (process is not null && IsOf(pid, startTime, folder))
         {
             process.Signal(Linux.SIGKILL);
             process.WaitForExit(ExitTimeoutMilliseconds);
@@ -33,6 +33,17 @@ internal static class LeftoverQemu
             }
         }
     }
+
+    /// <summary>
+    /// Whether a VM whose owner died is to go on: it is detached, and its QEMU runs, or it has run and was just being booted anew.
+    /// </summary>
+    internal static bool GoesOn(VmState? state, string folder) => state is { Detached: true }
+        && (state is { QemuProcess: { } pid, QemuStartTime: { } start }
+            ? ProcessIdentity.IsRunning(pid, start) && IsOf(pid, start, folder)
+            : state.Reboots > 0);
+
+    /// <summary>Whether the process that was noted still is this folder's QEMU.</summary>
+    internal static bool IsOf(int pid, ulong startTime, string folder) => ProcessIdentity.StartTime(pid) == startTime && BelongsTo(pid, folder);
 
     // The mark is an argument of its own (QEMU's pid file), spelled in full even where the socket's path had to be shortened.
     private static bool BelongsTo(int pid, string folder) =>

@@ -80,6 +80,12 @@ public sealed class RuntimeDirectory
             if (held is not null)
             {
                 CheckPrivate(folder);
+                if (LeftoverQemu.GoesOn(VmFolder.ReadState(folder), folder))
+                {
+                    held.Dispose();
+                    throw InUse(name, "nobody at the moment: its supervisor died");
+                }
+
                 EndLeftovers(folder);
                 VmFolder.Empty(folder);
                 return new VmFolder(folder, held);
@@ -101,9 +107,48 @@ public sealed class RuntimeDirectory
         throw InUse(name, "another process");
     }
 
-    /// <summary>Ends what owners that died left behind: their QEMU, sockets, images and folders.</summary>
+    /// <summary>Takes over a detached VM whose owner died. Of several that try, one gets it.</summary>
+    /// <returns>The folder as it was left, its state naming this process as the owner; null when there is no such VM (any more), or it has an owner.</returns>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.NameInvalid"/>.</exception>
+    public VmFolder? TryAdopt(string name)
+    {
+        string folder = System.IO.Path.Combine(Path, VmName.Check(name));
+        for (int attempt = 0; attempt < ClaimAttempts; attempt++)
+        {
+            SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
+            VmState? state = VmFolder.ReadState(folder);
+            if (held is not null && LeftoverQemu.GoesOn(state, folder))
+            {
+                if (state is { QemuProcess: null })
+                {
+                    // It was being booted anew: a QEMU that was not noted may run by now, and nobody knows what it was told.
+                    LeftoverQemu.EndAllOf(folder);
+                }
+
+                // At once, before anything that takes time: others see whose it is.
+                VmFolder adopted = new(folder, held);
+                adopted.WriteState(state!.TakenOver());
+                return adopted;
+            }
+
+            // Its owner lives, or it has ended, and the next sweep finds it.
+            held?.Dispose();
+            if (held is not null || vanished || state is { OwnerLives: true })
+            {
+                return null;
+            }
+
+            // Another command looks at it, for a moment.
+            Thread.Sleep(10);
+        }
+
+        return null;
+    }
+
+    /// <summary>Ends what owners that died left behind: their QEMU, sockets, images and folders. Detached VMs go on.</summary>
+    /// <param name="orphans">Takes the names of detached VMs that go on without an owner: see <see cref="TryAdopt"/>.</param>
     /// <returns>The names that were cleaned up.</returns>
-    public IReadOnlyList<string> Sweep()
+    public IReadOnlyList<string> Sweep(ICollection<string>? orphans = null)
     {
         List<string> swept = [];
         foreach (string folder in Folders())
@@ -111,7 +156,14 @@ public sealed class RuntimeDirectory
             // Without a lock file it is a claim between mkdir and lock, or a removal between its last two steps: not ours to judge by age,
             // and empty in either case. Removing an empty folder harms neither.
             using SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
-            if (held is not null)
+            VmState? state = VmFolder.ReadState(folder);
+
+            // Another sweep may hold the lock for a moment: an orphan is one to each of them.
+            if ((held is not null || state is { OwnerLives: false }) && LeftoverQemu.GoesOn(state, folder))
+            {
+                orphans?.Add(System.IO.Path.GetFileName(folder));
+            }
+            else if (held is not null)
             {
                 EndLeftovers(folder);
                 VmFolder.Remove(folder);
@@ -126,14 +178,14 @@ public sealed class RuntimeDirectory
         return swept;
     }
 
-    /// <summary>The VMs whose owners live, by name. Sweeps first.</summary>
+    /// <summary>The VMs whose owners live, and detached ones, by name. Sweeps first.</summary>
     public IReadOnlyList<RunningVm> List()
     {
         Sweep();
         return [.. Folders()
             .Where(folder => File.Exists(VmFolder.LockIn(folder)))
             .Select(folder => new RunningVm(
-                System.IO.Path.GetFileName(folder), VmFolder.ReadState(folder), VmFolder.MonitorSocketIn(folder)))
+                System.IO.Path.GetFileName(folder), ReadSettledState(folder), VmFolder.MonitorSocketIn(folder)))
             .OrderBy(vm => vm.Name, StringComparer.Ordinal)];
     }
 
@@ -150,6 +202,27 @@ public sealed class RuntimeDirectory
         }
 
         return user == 0 ? "/run/kaslrmt" : string.Create(CultureInfo.InvariantCulture, $"/tmp/kaslrmt-{user}");
+    }
+
+    // A dead owner in the state of a folder that somebody holds: it is being adopted, and the next look tells by whom.
+    private static VmState? ReadSettledState(string folder)
+    {
+        VmState? state = VmFolder.ReadState(folder);
+        for (int attempt = 0; attempt < ClaimAttempts && state is { Detached: true, OwnerLives: false }; attempt++)
+        {
+            using (SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished))
+            {
+                if (held is not null || vanished)
+                {
+                    break;
+                }
+            }
+
+            Thread.Sleep(10);
+            state = VmFolder.ReadState(folder);
+        }
+
+        return state;
     }
 
     private static KaslrMtException InUse(string name, string owner) => new(

@@ -51,6 +51,16 @@ public sealed class VmFolder : IDisposable
         File.Move(temporary, StateIn(Path), overwrite: true);
     }
 
+    /// <summary>The state that was written last, or null when there is none.</summary>
+    public VmState? ReadState() => ReadState(Path);
+
+    /// <summary>Lets go of the folder and leaves it as it is, for another owner to adopt.</summary>
+    public void Abandon()
+    {
+        _disposed = true;
+        _lock.Dispose();
+    }
+
     /// <summary>Removes the folder with all it holds and gives the name back.</summary>
     public void Dispose()
     {

@@ -28,6 +28,20 @@ public sealed record VmState
         Created = DateTimeOffset.UtcNow,
     };
 
+    /// <summary>Whether the VM outlives its owner: the next command gives it a new one.</summary>
+    public bool Detached { get; init; }
+
+    /// <summary>This state with this process as the owner.</summary>
+    public VmState TakenOver() => this with
+    {
+        OwnerProcess = Environment.ProcessId,
+        OwnerStartTime = ProcessIdentity.StartTime(Environment.ProcessId) ?? 0,
+    };
+
+    /// <summary>Whether the owner's process lives.</summary>
+    [JsonIgnore]
+    public bool OwnerLives => ProcessIdentity.IsRunning(OwnerProcess, OwnerStartTime);
+
     /// <summary>QEMU, once started.</summary>
     public int? QemuProcess { get; init; }
 

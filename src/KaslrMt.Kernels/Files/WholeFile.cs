@@ -72,14 +72,22 @@ public sealed class WholeFile : IDisposable
 
     /// <summary>Makes the file durable and gives it its name, replacing a file of that name in one step.</summary>
     /// <exception cref="KaslrMtException">KMT2602 when the disk is full or fails.</exception>
-    public void Commit()
+    public void Commit() => TryCommit(replace: true);
+
+    /// <summary>As <see cref="Commit"/>, but never replaces anything.</summary>
+    /// <returns>False when the name is taken: then nothing was done.</returns>
+    /// <exception cref="KaslrMtException">KMT2602 when the disk is full or fails.</exception>
+    public bool TryCommitNew() => TryCommit(replace: false);
+
+    private bool TryCommit(bool replace)
     {
         try
         {
             RandomAccess.FlushToDisk(_handle);
-            if (_temporary is null && UnnamedFile.TryLink(_handle, _path))
+            bool linked = (_temporary is null || !replace) && UnnamedFile.TryLink(_handle, _path);
+            if (linked || !replace)
             {
-                return;
+                return linked;
             }
 
             // linkat(2) does not replace: to do that in one step takes a second name for a moment.
@@ -92,6 +100,7 @@ public sealed class WholeFile : IDisposable
 
             File.Move(_temporary, _path, overwrite: true);
             _temporary = null;
+            return true;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

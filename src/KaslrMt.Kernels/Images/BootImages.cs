@@ -30,8 +30,10 @@ public static class BootImages
         using WholeFile? output = cache!.TryStartWithBody(name!, known, planned.KernelVirtual, path);
         if (output is null)
         {
+            // Planned anew, for the kernel that is opened now: the file may have been replaced since by one of another size.
+            planned.Dispose();
             using KernelImage kernel = KernelImage.Open(kernelPath);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, planned, path, overwritten), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, plan(kernel.Facts), path, overwritten), FromCache: false);
         }
 
         BootImageFile.WriteLayout(output, known, planned, overwritten);

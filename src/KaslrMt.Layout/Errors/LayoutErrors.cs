@@ -54,6 +54,9 @@ public static class LayoutErrors
     /// <summary>The policy makes a region per-VM and there is no VM seed.</summary>
     public static readonly ErrorCode SeedMissing = new(1112, ErrorCategory.Initialization);
 
+    /// <summary>A VM boots again without its tenant's key, and what the key gave before does not fit any more.</summary>
+    public static readonly ErrorCode DrawUnknown = new(1113, ErrorCategory.Initialization);
+
     /// <summary>What an image says about its size, alignment or addresses cannot be.</summary>
     public static readonly ErrorCode GeometryInvalid = new(1201, ErrorCategory.Image);
 

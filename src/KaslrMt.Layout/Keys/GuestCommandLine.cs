@@ -126,7 +126,10 @@ public sealed class GuestCommandLine : IDisposable
     private static void RequireNoTrace(string text)
     {
         // No parameter of the kernel has this in its name, so there is no line to be sorry for.
-        if (text.Replace('-', '_').Contains(ParameterName, StringComparison.OrdinalIgnoreCase))
+        // Without its separator it may be a word of somebody's, such as a host's name, unless a value follows.
+        string bare = text.Replace("\"", "", StringComparison.Ordinal).Replace('-', '_');
+        if (bare.Contains(ParameterName, StringComparison.OrdinalIgnoreCase)
+            || bare.Replace("_", "", StringComparison.Ordinal).Contains("kaslrmt=", StringComparison.OrdinalIgnoreCase))
         {
             throw new KaslrMtException(
                 LayoutErrors.KaslrMtExposed,

@@ -17,10 +17,28 @@ public static class LayoutPlanner
     public static KernelLayout Plan(
         KernelGeometry kernel, GuestMemoryMap memory, Policy policy, TenantKey? key, VmSeed? seed, IAddressProducer producer)
     {
+        ArgumentNullException.ThrowIfNull(producer);
+        return Plan(kernel, memory, policy, new RandomOffsets(policy, key, seed, producer));
+    }
+
+    /// <summary>Plans a layout for a VM that boots again while its tenant's key is not at hand: per-tenant bases as before, per-VM ones new.</summary>
+    /// <param name="kernel">What the image says about where it may lie.</param>
+    /// <param name="memory">The guest's RAM and what of it is taken.</param>
+    /// <param name="policy">The policy of the boot before.</param>
+    /// <param name="draws">What the key gave then.</param>
+    /// <param name="seed">The VM's seed for this boot; null where the policy has no per-VM region.</param>
+    /// <returns>The layout that the key would give, which the caller disposes of.</returns>
+    /// <exception cref="KaslrMtException">KMT1113: kernel or memory changed so that only the key can tell. Others as with the key.</exception>
+    public static KernelLayout Plan(KernelGeometry kernel, GuestMemoryMap memory, Policy policy, TenantDraws draws, VmSeed? seed)
+    {
+        ArgumentNullException.ThrowIfNull(draws);
+        return Plan(kernel, memory, policy, new RandomOffsets(policy, draws, seed));
+    }
+
+    private static KernelLayout Plan(KernelGeometry kernel, GuestMemoryMap memory, Policy policy, RandomOffsets offsets)
+    {
         ArgumentNullException.ThrowIfNull(kernel);
         ArgumentNullException.ThrowIfNull(memory);
-        ArgumentNullException.ThrowIfNull(producer);
-        var offsets = new RandomOffsets(policy, key, seed, producer);
 
         // Ranges (1) and offsets (2) alternate from vmemmap down, because a region's range can end at the base drawn before it.
         RegionLayout vmemmap = Draw(Region.Vmemmap, AvailableRanges.Vmemmap(policy.ScopeOf(Region.Vmemmap)));

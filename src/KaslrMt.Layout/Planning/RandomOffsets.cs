@@ -3,8 +3,9 @@ namespace KaslrMt.Layout;
 /// <summary>The second of the seed's four steps: a slot for each region, from the secret that its scope names.</summary>
 internal readonly struct RandomOffsets
 {
-    private readonly IAddressProducer _producer;
+    private readonly IAddressProducer? _producer;
     private readonly TenantKey? _key;
+    private readonly TenantDraws? _draws;
     private readonly VmSeed? _seed;
 
     /// <summary>Takes the secrets a policy needs.</summary>
@@ -19,19 +20,32 @@ internal readonly struct RandomOffsets
                 "give a tenant key or policy 000000");
         }
 
-        if (policy.NeedsVmSeed && seed is null)
-        {
-            throw new KaslrMtException(
-                LayoutErrors.SeedMissing, $"policy {policy} has per-VM regions and there is no VM seed", "draw a VM seed");
-        }
-
+        RequireSeed(policy, seed);
         _producer = producer;
         _key = key;
         _seed = seed;
     }
 
+    /// <summary>Takes what a key gave before, in its place.</summary>
+    /// <exception cref="KaslrMtException">KMT1112: a seed is needed and missing.</exception>
+    internal RandomOffsets(Policy policy, TenantDraws draws, VmSeed? seed)
+    {
+        RequireSeed(policy, seed);
+        _draws = draws;
+        _seed = seed;
+    }
+
     /// <summary>Draws a slot. A producer maps tenant keys only; a VM's own bases always come from HKDF.</summary>
-    internal ulong Draw(Region region, Scope scope, ulong slots) => scope == Scope.PerTenant
-        ? _producer.DrawSlot(_key!, region, slots)
-        : HkdfDraw.Slot(_seed!.Reveal(), Scope.PerVm, region, slots);
+    internal ulong Draw(Region region, Scope scope, ulong slots) => scope == Scope.PerVm
+        ? HkdfDraw.Slot(_seed!.Reveal(), Scope.PerVm, region, slots)
+        : _draws?.SlotOf(region, slots) ?? _producer!.DrawSlot(_key!, region, slots);
+
+    private static void RequireSeed(Policy policy, VmSeed? seed)
+    {
+        if (policy.NeedsVmSeed && seed is null)
+        {
+            throw new KaslrMtException(
+                LayoutErrors.SeedMissing, $"policy {policy} has per-VM regions and there is no VM seed", "draw a VM seed");
+        }
+    }
 }

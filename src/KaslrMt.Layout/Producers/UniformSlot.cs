@@ -6,7 +6,8 @@ namespace KaslrMt.Layout;
 /// <remarks>
 /// <c>word % slots</c> favours the low slots wherever slots does not divide 2^64. So the words of the last, incomplete run of slots are
 /// rejected and the next word is taken. The remainder, not the upper bits, becomes the slot: two kernels of different sizes, or two
-/// VMs with different memory, then get bases that tell nothing about each other although they read the same stream.
+/// VMs with different memory, read the same stream, and their slots then share no more than the remainder modulo a common divisor of their
+/// slot counts: nothing where the counts have none, as with 479 and 477.
 /// </remarks>
 internal static class UniformSlot
 {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using KaslrMt.Layout;
 
 namespace KaslrMt.Kernels.Tests;
 
@@ -112,6 +113,29 @@ public sealed class ImageCacheTests : IDisposable
 
         Assert.True(uncached.AsSpan().SequenceEqual(after));
         Assert.False(before.AsSpan().SequenceEqual(after));
+    }
+
+    [Fact]
+    public void A_kernel_replaced_between_planning_and_preparing_is_planned_anew()
+    {
+        ImageCache cache = ImageCache.Open(CacheFolder);
+        string kernel = Copy("6.1-cloud");
+        Settle(kernel);
+        Write(kernel, cache, 1);
+        Array.ForEach(Bodies, File.Delete);
+        string planned = "";
+        BootImage written = BootImages.Write(kernel, cache, PlanAndReplace, Path.Combine(_folder, "image"));
+        written.Layout.Dispose();
+
+        Assert.Equal(written.Kernel.Release, planned);
+        Assert.StartsWith("6.12", planned, StringComparison.Ordinal);
+
+        KernelLayout PlanAndReplace(KernelFacts facts)
+        {
+            planned = facts.Release;
+            File.Copy(TestKernels.Image("6.12-cloud"), kernel, overwrite: true);
+            return Layouts.Of(facts.Geometry, 1, "a-tenant-key-of-the-tests");
+        }
     }
 
     [Fact]

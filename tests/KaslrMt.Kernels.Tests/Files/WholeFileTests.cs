@@ -43,6 +43,22 @@ public sealed class WholeFileTests : IDisposable
     }
 
     [Fact]
+    public void A_new_file_replaces_nothing_not_even_a_link_to_nowhere()
+    {
+        File.CreateSymbolicLink(Target, Path.Combine(_folder, "nowhere"));
+        using (WholeFile file = WholeFile.Create(Target))
+        {
+            file.Write([1], 0);
+            Assert.False(file.TryCommitNew());
+            File.Delete(Target);
+            Assert.True(file.TryCommitNew());
+        }
+
+        Assert.Equal([1], File.ReadAllBytes(Target));
+        Assert.Equal([Target], Directory.GetFiles(_folder));
+    }
+
+    [Fact]
     public void A_file_that_was_open_to_others_is_replaced_by_one_that_is_not()
     {
         File.WriteAllText(Target, "old");

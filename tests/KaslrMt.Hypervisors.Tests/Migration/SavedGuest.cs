@@ -1,0 +1,98 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using KaslrMt.Guests;
+using KaslrMt.Kernels;
+using KaslrMt.Layout;
+using KaslrMt.TestSupport;
+
+namespace KaslrMt.Hypervisors.Tests.Migration;
+
+/// <summary>A counting busybox guest with a layout of ours, booted once, saved, and restored by each test that needs one running.</summary>
+public sealed class SavedGuest : IAsyncLifetime, IDisposable
+{
+    private readonly Scratch _scratch = new();
+    private ObservationSymbols? _symbols;
+
+    /// <summary>What its memory held before it was saved.</summary>
+    internal ObservedLayout Bases { get; private set; }
+
+    /// <summary>What it had counted to, at least, before it was saved.</summary>
+    internal int Count { get; private set; }
+
+    internal string StatePath => _scratch.File("state");
+
+    public async Task InitializeAsync()
+    {
+        string image = _scratch.File("image"), initrd = Initramfs.BuildTo(_scratch.File("initrd"), "i=0; while true; do i=$((i+1)); echo TICK $i; sleep 0.1; done");
+        VirtualMachineSettings settings = Settings("boot") with { Kernel = image, Initrd = initrd, CommandLine = "console=ttyS0 quiet" };
+        GuestRam ram = GuestRam.Of(settings.Machine, settings.Memory, (ulong)new FileInfo(initrd).Length);
+        using TenantKey key = TenantKey.Generate();
+        using VmSeed seed = VmSeed.Generate();
+        BootImage written = BootImages.Write(
+            TestKernels.Image("6.12-cloud"),
+            null,
+            facts => LayoutPlanner.Plan(facts.Geometry, new GuestMemoryMap(ram.Ranges, ram.Taken), Policy.Default, key, seed, AddressProducers.Default),
+            image,
+            ram.Overwritten);
+        written.Layout.Dispose();
+        _symbols = ObservationSymbols.Of(written.Kernel);
+
+        using VmFolder folder = _scratch.Runtime.Claim("boot");
+        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings, folder);
+        Count = await CountsBeyondAsync("boot", 2);
+        Bases = await ObserveAsync(vm);
+
+        // Whatever restores the guest must do so without what it was booted from.
+        File.Delete(image);
+        File.Delete(initrd);
+        await vm.SaveAsync(StatePath, folder);
+        Assert.Equal(ShutdownReason.Saved, (await vm.WaitForExitAsync()).Reason);
+    }
+
+    public Task DisposeAsync() => Task.CompletedTask;
+
+    public void Dispose() => _scratch.Dispose();
+
+    internal VmFolder Claim(string name) => _scratch.Runtime.Claim(name);
+
+    internal string Scratch(string name) => _scratch.File(name);
+
+    internal VirtualMachineSettings Settings(string name) =>
+        TestVm.Settings(QemuMachine.Q35) with { Kernel = null, Console = SerialConsole.ToFile(_scratch.File($"{name}.log")) };
+
+    internal Task<VirtualMachine> RestoreAsync(string name, VmFolder folder) => VirtualMachine.RestoreAsync(Settings(name), folder, StatePath);
+
+    internal async Task<ObservedLayout> ObserveAsync(VirtualMachine vm)
+    {
+        using QemuMemory memory = await vm.OpenMemoryAsync();
+        return LayoutObserver.Read(memory, await QemuRegisters.ReadCr3Async(vm.Monitor), _symbols!);
+    }
+
+    /// <summary>Waits until a console shows a count above that, and returns it.</summary>
+    internal async Task<int> CountsBeyondAsync(string name, int least)
+    {
+        int last = 0;
+        for (long start = Environment.TickCount64; Environment.TickCount64 - start < TestVm.BootLimit.TotalMilliseconds; await Task.Delay(50))
+        {
+            last = LastCount(name);
+            if (last > least)
+            {
+                return last;
+            }
+        }
+
+        Assert.Fail($"{name} counted to {last}, not beyond {least}");
+        return last;
+    }
+
+    internal int LastCount(string name) => Counts(name) is [.., int last] ? last : 0;
+
+    /// <summary>All counts a console shows.</summary>
+    internal IReadOnlyList<int> Counts(string name)
+    {
+        string log = _scratch.File($"{name}.log");
+        return File.Exists(log)
+            ? [.. Regex.Matches(File.ReadAllText(log), @"^TICK (\d+)\s*$", RegexOptions.Multiline).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))]
+            : [];
+    }
+}
