@@ -73,10 +73,19 @@ public class EtcdCluster : IDisposable
         return leading!;
     }
 
+    /// <summary>Waits until every node answers: a majority is enough for changes, not for what each member is asked.</summary>
+    internal Task AllUpAsync() => Task.WhenAll(_nodes.Select(StatusAsync));
+
+    private static async Task<JsonElement> StatusAsync(EtcdNode node)
+    {
+        var patient = new EtcdAccess { Patience = TimeSpan.FromSeconds(60) };
+        using var client = new EtcdClient(EtcdLocation.Parse($"etcd://{node.Endpoint.Authority}"), patient);
+        return await client.CallAsync("/v3/maintenance/status", [], CancellationToken.None);
+    }
+
     private static async Task<bool> LeadsAsync(EtcdNode node)
     {
-        using var client = new EtcdClient(EtcdLocation.Parse($"etcd://{node.Endpoint.Authority}"), new EtcdAccess());
-        JsonElement status = await client.CallAsync("/v3/maintenance/status", [], CancellationToken.None);
+        JsonElement status = await StatusAsync(node);
         return status.TryGetProperty("leader", out JsonElement leader)
             && leader.GetString() == status.GetProperty("header").GetProperty("member_id").GetString();
     }

@@ -132,6 +132,7 @@ public sealed class EtcdClusterTests : IDisposable
         // The watcher is between its listing and its stream; what it would go on from is gone by then.
         await store.StartAsync("acme", "v1");
         await store.StartAsync("acme", "v2");
+        await _cluster.AllUpAsync();
         await store.ScrubAsync();
         Assert.True(await watch.MoveNextAsync());
         Assert.Equal(TableChangeKind.Relist, watch.Current.Kind);
@@ -173,6 +174,7 @@ public sealed class EtcdClusterTests : IDisposable
 
         await store.StartAsync("acme", "v2");
         await store.DoAsync(new StopVm("v1"));
+        await _cluster.AllUpAsync();
         await store.ScrubAsync();
         while (next.IsCompletedSuccessfully)
         {

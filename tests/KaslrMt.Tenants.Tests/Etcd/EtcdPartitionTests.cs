@@ -42,7 +42,7 @@ public sealed class EtcdPartitionTests : IDisposable
     {
         await using ITenantStore store = await OpenAsync(_cluster.Location("kaslrmt"));
         EtcdNode leader = await _cluster.LeaderAsync();
-        await using ITenantStore beside = await OpenAsync($"etcd://{leader.Endpoint.Authority}/kaslrmt", Access with { Patience = TimeSpan.FromSeconds(3) });
+        await using ITenantStore beside = await OpenAsync($"etcd://{leader.Endpoint.Authority}/kaslrmt", Access with { Patience = TimeSpan.FromSeconds(5) });
         string old = await store.StartAsync("acme", "before");
         _cluster.CutFromPeers(leader);
         await Table.RefusedAsync(TenantErrors.EtcdUnreachable, () => beside.StartAsync("acme", "refused"));

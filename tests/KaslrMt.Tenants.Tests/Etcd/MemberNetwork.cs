@@ -20,6 +20,7 @@ internal sealed class MemberNetwork : IDisposable
         } 2>/dev/null
         trap down EXIT
         set -e
+        if ip -4 addr | grep -q " $net\."; then exit 1; fi
         ip netns add kmt$id-hub
         ip -n kmt$id-hub link add br0 type bridge
         ip -n kmt$id-hub link set br0 up
