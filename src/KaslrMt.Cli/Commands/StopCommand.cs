@@ -57,7 +57,7 @@ internal static class StopCommand
         }
 
         await using TenantTable table = await OpenTable.ReconciledAsync(settings, error, cancellation).ConfigureAwait(false);
-        using Outcome outcome = await table.StopAsync(name, null, "forgotten on an operator's word", cancellation).ConfigureAwait(false);
+        using Outcome outcome = await table.ForgetAsync(name, cancellation).ConfigureAwait(false);
         return ExitCode.Success;
     }
 

@@ -94,6 +94,26 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
     public Task<Outcome> StopAsync(string name, Guid? incarnation = null, string? reason = null, CancellationToken cancel = default) =>
         store.ApplyAsync(new StopVm(name, incarnation, reason), _actor, cancel);
 
+    /// <summary>Takes a VM that nobody saw end out of the table, on an operator's word.</summary>
+    /// <param name="name">The VM: one of this host, one in doubt, or a saved one.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.VmUnknown"/>, <see cref="TenantErrors.HostAlive"/>.</exception>
+    public async Task<Outcome> ForgetAsync(string name, CancellationToken cancel = default)
+    {
+        VmRecord? vm = await store.FindVmAsync(name, cancel).ConfigureAwait(false);
+        if (vm is { Status: not VmStatus.Saved } && vm.Host != host.Id && vm.Target != host.Id)
+        {
+            var hosts = (await store.HostsAsync(cancel).ConfigureAwait(false)).ToDictionary(known => known.Id);
+            if (Doubt(vm, hosts) is null)
+            {
+                throw new KaslrMtException(
+                    TenantErrors.HostAlive, $"VM '{name}' is not in doubt: its host {vm.Host} is alive", $"on that host: kaslrmt stop {name}");
+            }
+        }
+
+        return await StopAsync(name, vm?.Incarnation, "forgotten on an operator's word", cancel).ConfigureAwait(false);
+    }
+
     /// <summary>Asks for a new key, which comes when the tenant's last VM has stopped.</summary>
     public Task<Outcome> RotateAsync(string tenant, CancellationToken cancel = default) => store.ApplyAsync(new RotateTenant(tenant), _actor, cancel);
 

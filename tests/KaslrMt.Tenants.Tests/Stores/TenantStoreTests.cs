@@ -209,6 +209,33 @@ public abstract class TenantStoreTests
     }
 
     [Fact]
+    public async Task A_vm_of_another_host_is_forgotten_only_when_it_is_in_doubt_or_saved()
+    {
+        await using ITenantStore store = await OpenAsync();
+        await using var table = new TenantTable(await OpenAsync(), Table.HostA, Table.Lease);
+        await table.RenewAsync();
+        await store.RenewHostAsync(Table.HostB, TimeSpan.FromSeconds(5), Table.Tester);
+        await store.StartAsync("acme", "there", "h-b");
+        await store.StartAsync("acme", "here", "h-a");
+        await Table.RefusedAsync(TenantErrors.HostAlive, () => table.ForgetAsync("there"));
+        await Table.RefusedAsync(TenantErrors.VmUnknown, () => table.ForgetAsync("v9"));
+        (await table.ForgetAsync("here")).Dispose();
+        Assert.Equal((1L, 1L, true), await SummaryAsync(store, "acme"));
+
+        await Table.EventuallyAsync(async () => !(await store.HostsAsync()).Single(host => host.Id == "h-b").Alive, "the end of the lease");
+        (await table.ForgetAsync("there")).Dispose();
+        Assert.False((await store.FindTenantAsync("acme"))!.HasKey);
+
+        await store.RenewHostAsync(Table.HostB, Table.Lease, Table.Tester);
+        await store.StartAsync("acme", "saved", "h-b");
+        await store.RunAsync("saved");
+        await store.DoAsync(new SaveVm("saved"));
+        (await table.ForgetAsync("saved")).Dispose();
+        Assert.Empty(await store.VmsAsync().AllAsync());
+        await Table.SoundAsync(store);
+    }
+
+    [Fact]
     public async Task Reconciliation_stops_what_is_proven_gone_and_nothing_else()
     {
         await using var table = new TenantTable(await OpenAsync(), Table.HostA, Table.Lease);
