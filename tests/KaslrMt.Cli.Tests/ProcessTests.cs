@@ -61,6 +61,14 @@ public sealed class ProcessTests : IDisposable
         Assert.Equal("/dev/null\n/dev/null\n", await File.ReadAllTextAsync(seen));
     }
 
+    [Fact]
+    public async Task A_watch_ends_when_nobody_reads_it_any_longer()
+    {
+        (int code, string error) = await Bash("timeout 60 \"$0\" ps --watch | head -n 1; exit ${PIPESTATUS[0]}");
+        Assert.Equal("", error);
+        Assert.Equal(0, code);
+    }
+
     private async Task<(int Code, string Error)> Bash(string script)
     {
         var start = new ProcessStartInfo("bash", ["-c", script, Path.Combine(AppContext.BaseDirectory, "kaslrmt"), TestKernels.Image("6.1-cloud"), _scratch.Key])

@@ -11,7 +11,8 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt stop</c>: ends a VM from another terminal.</summary>
 internal static class StopCommand
 {
-    private static readonly TimeSpan QuitPatience = TimeSpan.FromSeconds(15);
+    // An owner whose store does not answer tries for up to 20 s to take the VM out of the table before it ends.
+    private static readonly TimeSpan QuitPatience = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
     public static Command Create()

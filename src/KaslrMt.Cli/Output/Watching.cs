@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace KaslrMt.Cli.Output;
 
-/// <summary><c>--watch</c>: the same report again and again, until Ctrl-C.</summary>
+/// <summary><c>--watch</c>: the same report again and again, until Ctrl-C or until nobody reads it any longer.</summary>
 internal static class Watching
 {
     private const string ClearScreen = "\x1b[H\x1b[2J";
@@ -20,7 +20,7 @@ internal static class Watching
     public static async Task<int> RunAsync(TextWriter output, bool watch, Func<Task> print, CancellationToken cancel)
     {
         await print().ConfigureAwait(false);
-        while (watch)
+        while (watch && !StandardOutput.ReaderIsGone)
         {
             await output.FlushAsync(cancel).ConfigureAwait(false);
             await Task.Delay(Interval, cancel).ConfigureAwait(false);

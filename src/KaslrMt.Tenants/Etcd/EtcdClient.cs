@@ -175,6 +175,11 @@ internal sealed class EtcdClient : IDisposable
         string password;
         try
         {
+            if (_access.PasswordFile is { } secret)
+            {
+                SecretFile.RequirePrivate(secret, TenantErrors.EtcdDenied, "password file for etcd");
+            }
+
             password = _access.PasswordFile is { } file ? (await File.ReadAllTextAsync(file, cancel).ConfigureAwait(false)).TrimEnd('\r', '\n') : "";
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

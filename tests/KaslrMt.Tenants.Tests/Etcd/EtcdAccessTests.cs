@@ -38,6 +38,9 @@ public sealed class EtcdAccessTests : IDisposable
         await Table.RefusedAnyAsync(
             [TenantErrors.EtcdTls, TenantErrors.EtcdUnreachable],
             () => OpenAsync(cluster, impatient with { CertificateFile = null, CertificateKeyFile = null }));
+
+        File.SetUnixFileMode(ours.Key, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead);
+        await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, good));
     }
 
     [Fact]
@@ -64,6 +67,13 @@ public sealed class EtcdAccessTests : IDisposable
         await cluster.CallAsync("/v3/auth/enable", []);
         File.WriteAllText(_scratch.File("password"), password + "\n");
         File.WriteAllText(_scratch.File("wrong"), "wrong\n");
+        File.WriteAllText(_scratch.File("open"), password + "\n");
+        foreach (string secret in (string[])["password", "wrong"])
+        {
+            File.SetUnixFileMode(_scratch.File(secret), UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        }
+
+        File.SetUnixFileMode(_scratch.File("open"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead);
 
         EtcdAccess good = Quick with { User = "root", PasswordFile = _scratch.File("password") };
         await using ITenantStore store = await OpenAsync(cluster, good);
@@ -71,6 +81,7 @@ public sealed class EtcdAccessTests : IDisposable
         await store.StartAsync("acme", "v1");
         await Table.SoundAsync(store);
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("wrong") }));
+        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("open") }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("missing") }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { User = "stranger" }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { User = null }));
@@ -166,6 +177,7 @@ public sealed class EtcdAccessTests : IDisposable
             using X509Certificate2 certificate = leaf.Create(authority, from, from.AddDays(1), [1]);
             File.WriteAllText(Certificate, certificate.ExportCertificatePem());
             File.WriteAllText(Key, key.ExportPkcs8PrivateKeyPem());
+            File.SetUnixFileMode(Key, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         }
 
         internal string Authority { get; }
