@@ -6,6 +6,7 @@ namespace KaslrMt.Tenants.Sqlite;
 /// <summary>Makes numbered errors of SQLite's result codes (https://sqlite.org/rescode.html).</summary>
 internal static class SqliteFault
 {
+    private const int SharedMemorySize = 4874; // SQLITE_IOERR_SHMSIZE
     private const int Busy = 5;
     private const int Locked = 6;
     private const int ReadOnly = 8;
@@ -13,7 +14,7 @@ internal static class SqliteFault
     private const int Full = 13;
     private const int NotADatabase = 26;
 
-    internal static KaslrMtException Of(SqliteException error, string path) => error.SqliteErrorCode switch
+    internal static KaslrMtException Of(SqliteException error, string path) => KindOf(error) switch
     {
         Corrupt or NotADatabase => Damaged(path, error.Message, error),
         Full => new KaslrMtException(
@@ -31,6 +32,9 @@ internal static class SqliteFault
             "check the directory, its file system and free space",
             error),
     };
+
+    // A full disk shows first where the log's shared memory file must grow, as an input/output error.
+    private static int KindOf(SqliteException error) => error.SqliteExtendedErrorCode == SharedMemorySize ? Full : error.SqliteErrorCode;
 
     internal static KaslrMtException Damaged(string path, string how, Exception? inner = null) => new(
         TenantErrors.StoreCorrupt,

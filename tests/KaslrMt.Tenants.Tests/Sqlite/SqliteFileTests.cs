@@ -13,6 +13,12 @@ public sealed class SqliteFileTests : IDisposable
 
     public void Dispose() => _scratch.Dispose();
 
+    [Theory]
+    [InlineData(13, 13)]
+    [InlineData(10, 4874)]
+    public void A_full_disk_has_one_number_however_sqlite_tells_it(int code, int extended) =>
+        Assert.Equal(TenantErrors.StoreFull, SqliteFault.Of(new SqliteException("", code, extended), "/t").Code);
+
     [Fact]
     public async Task The_database_its_log_and_its_directory_are_private()
     {
