@@ -20,8 +20,7 @@ public sealed class RebootTests : IDisposable
     public async Task A_reboot_renews_the_VMs_bases_and_keeps_the_tenants(string kernel, string machine)
     {
         GuestPlan plan = new() { Kernel = kernel, Machine = machine, UseCache = true, Then = "reboot -f", Append = "reboot=t", Seed = TestSecrets.Seed("reboot") };
-        await using TestGuest guest = await TestGuest.StartAsync(_scratch, plan);
-        await guest.WaitForBootsAsync(Boots);
+        await using TestGuest guest = await TestGuest.OnTimeAsync(plan, () => BootAsync(plan));
         GuestView[] views = GuestView.ParseAll(guest.Console);
         for (int boot = 0; boot < Boots; boot++)
         {
@@ -35,5 +34,20 @@ public sealed class RebootTests : IDisposable
         Assert.True(three.Select(view => view.Code).Distinct().Count() > 1);
         Assert.DoesNotContain("WARNING", guest.Log, StringComparison.Ordinal);
         await guest.WaitForLogAsync("the guest reboots, with new per-VM bases");
+    }
+
+    private async Task<TestGuest> BootAsync(GuestPlan plan)
+    {
+        TestGuest guest = await TestGuest.StartAsync(_scratch, plan);
+        try
+        {
+            await guest.WaitForBootsAsync(Boots);
+            return guest;
+        }
+        catch
+        {
+            await guest.DisposeAsync();
+            throw;
+        }
     }
 }

@@ -67,7 +67,7 @@ internal sealed class TestGuest : IAsyncDisposable
     internal VmState State => _scratch.Runtime.List().Single(vm => vm.Name == Name).State!;
 
     /// <summary>Starts a guest and waits until it has printed its view.</summary>
-    internal static async Task<TestGuest> StartAsync(Scratch scratch, GuestPlan plan)
+    internal static Task<TestGuest> StartAsync(Scratch scratch, GuestPlan plan) => OnTimeAsync(plan, async () =>
     {
         TestGuest guest = new(scratch, plan);
         try
@@ -80,6 +80,28 @@ internal sealed class TestGuest : IAsyncDisposable
             await guest.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+    });
+
+    /// <summary>Does what needs a guest; once more when a microvm stands still.</summary>
+    /// <remarks>
+    /// About one boot in a hundred of QEMU 7.2's microvm stands still under TCG, with stock kernels too (the machine has no timer that its emulated
+    /// processor can be measured by). Three in a row are a fault of ours.
+    /// </remarks>
+    internal static async Task<T> OnTimeAsync<T>(GuestPlan plan, Func<Task<T>> attempt)
+    {
+        for (int left = plan.Machine.StartsWith("microvm", StringComparison.Ordinal) ? 2 : 0; left > 0; left--)
+        {
+            try
+            {
+                return await attempt().ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                // QEMU's, as far as one can tell: the next attempt shows.
+            }
+        }
+
+        return await attempt().ConfigureAwait(false);
     }
 
     /// <summary>The layout that key and seed give, planned by this test and not by the VM's owner.</summary>
@@ -131,6 +153,9 @@ internal sealed class TestGuest : IAsyncDisposable
         Assert.False(Directory.Exists(Folder), $"{Folder} is left behind");
     }
 
+    // A microvm that stands still is tried again, so its limit is shorter.
+    private TimeSpan Limit => _plan.Machine.StartsWith("microvm", StringComparison.Ordinal) ? BootLimit / 2 : BootLimit;
+
     private async Task WaitAsync(Func<bool> condition, string what)
     {
         long start = Environment.TickCount64;
@@ -142,7 +167,11 @@ internal sealed class TestGuest : IAsyncDisposable
                 Assert.Fail($"{_plan}: the VM ended ({exit.Reason}, {exit.LastWords}) before {what}\n{Log}\n{Console}");
             }
 
-            Assert.True(Environment.TickCount64 - start < BootLimit.TotalMilliseconds, $"{_plan}: not within {BootLimit.TotalSeconds} s: {what}\n{Log}\n{Console}");
+            if (Environment.TickCount64 - start >= Limit.TotalMilliseconds)
+            {
+                throw new TimeoutException($"{_plan}: not within {Limit.TotalSeconds} s: {what}\n{Log}\n{Console}");
+            }
+
             await Task.Delay(20).ConfigureAwait(false);
         }
     }
