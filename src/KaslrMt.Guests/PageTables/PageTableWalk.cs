@@ -2,16 +2,18 @@ using System.Buffers.Binary;
 
 namespace KaslrMt.Guests;
 
-/// <summary>Walks a guest's 4-level page tables from outside.</summary>
+/// <summary>Walks a guest's page tables from outside.</summary>
 /// <remarks>
 /// The tables are the guest's, so hostile: an entry that points outside RAM is passed over, and the number of tables read is capped
-/// (Intel SDM volume 3, 4.5 "4-level paging").
+/// (Intel SDM volume 3, 4.5 "4-level paging and 5-level paging").
 /// </remarks>
 /// <param name="memory">The guest's RAM.</param>
 /// <param name="root">The top table: CR3 without its low 12 bits.</param>
-public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root)
+/// <param name="levels">4, or 5 where CR4.LA57 is set.</param>
+public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root, int levels = 4)
 {
-    private const int TopLevel = 3;
+    private const int HighestLargeLevel = 2;
+    private const int IndexBits = 9;
     private const int EntriesPerTable = 512;
     private const int PageSize = 4096;
     private const ulong Present = 1;
@@ -22,6 +24,12 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root)
     // 4 TiB of RAM mapped with 2 MiB pages takes 4,100 tables; with 4 KiB pages no guest here comes near the cap.
     private const int MaximumTables = 1 << 17;
 
+    /// <summary>The top table.</summary>
+    public PhysicalAddress Root => root;
+
+    /// <summary>4 or 5.</summary>
+    public int Levels => levels;
+
     /// <summary>The leaves that map addresses of a range, in ascending order.</summary>
     /// <param name="from">The first address; kernel half, canonical.</param>
     /// <param name="to">The last address, inclusive (so that a range may end at 2^64 − 1).</param>
@@ -29,8 +37,47 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root)
     public IEnumerable<Mapping> Leaves(VirtualAddress from, VirtualAddress to)
     {
         var budget = new Budget();
-        return Visit(root, TopLevel, 0xffff000000000000, from, to, budget);
+        return Visit(root, levels - 1, ulong.MaxValue << (12 + (IndexBits * levels)), from, to, budget);
     }
+
+    /// <summary>The leaf that maps an address.</summary>
+    /// <returns>False when none does, or a table on the way lies outside RAM.</returns>
+    /// <exception cref="KaslrMtException">KMT5002 when the guest goes away.</exception>
+    public bool TryTranslate(VirtualAddress address, out Mapping mapping)
+    {
+        mapping = default;
+        PhysicalAddress table = root;
+        Span<byte> word = stackalloc byte[sizeof(ulong)];
+        for (int level = levels - 1; level >= 0; level--)
+        {
+            int shift = 12 + (IndexBits * level);
+            ulong index = (address.Value >> shift) & (EntriesPerTable - 1);
+            if (!memory.TryRead(table + (index * sizeof(ulong)), word))
+            {
+                return false;
+            }
+
+            ulong entry = BinaryPrimitives.ReadUInt64LittleEndian(word);
+            if ((entry & Present) == 0)
+            {
+                return false;
+            }
+
+            if (IsLeaf(level, entry))
+            {
+                ulong span = 1UL << shift;
+                mapping = new Mapping(
+                    new VirtualAddress(address.Value & ~(span - 1)), new PhysicalAddress(entry & AddressMask & ~(span - 1)), span, entry & FlagMask);
+                return true;
+            }
+
+            table = new PhysicalAddress(entry & AddressMask);
+        }
+
+        return false;
+    }
+
+    private static bool IsLeaf(int level, ulong entry) => level == 0 || (level <= HighestLargeLevel && (entry & LargePage) != 0);
 
     private IEnumerable<Mapping> Visit(PhysicalAddress table, int level, ulong tableBase, VirtualAddress from, VirtualAddress to, Budget budget)
     {
@@ -45,7 +92,7 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root)
             yield break;
         }
 
-        int shift = 12 + (9 * level);
+        int shift = 12 + (IndexBits * level);
         ulong span = 1UL << shift;
         for (int i = 0; i < EntriesPerTable; i++)
         {
@@ -56,8 +103,7 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root)
                 continue;
             }
 
-            bool leaf = level == 0 || (level < TopLevel && (entry & LargePage) != 0);
-            if (leaf)
+            if (IsLeaf(level, entry))
             {
                 yield return new Mapping(address, new PhysicalAddress(entry & AddressMask & ~(span - 1)), span, entry & FlagMask);
                 continue;
