@@ -97,6 +97,7 @@ internal static class CommandLine
             StopCommand.Create(),
             ShowCommand.Create(),
             VerifyCommand.Create(),
+            AuditCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),

@@ -1,0 +1,30 @@
+using KaslrMt.Kernels;
+
+namespace KaslrMt.Guests;
+
+/// <summary>A guest that is audited, and what is known about it from outside.</summary>
+/// <remarks>Not for use by two threads at once. Disposes of nothing: guest and image are the caller's.</remarks>
+/// <param name="kernel">The guest's kernel.</param>
+public sealed class AuditSubject(GuestKernel kernel)
+{
+    private IReadOnlyList<KernelPages>? _pages;
+
+    /// <summary>The guest's kernel.</summary>
+    public GuestKernel Kernel => kernel;
+
+    /// <summary>The guest's RAM.</summary>
+    public IGuestMemory Memory => kernel.Memory;
+
+    /// <summary>The kernel file that the guest was started with; null when it is not known. It is moved by the audit.</summary>
+    public KernelImage? Image { get; init; }
+
+    /// <summary>All that the kernel half maps with an unusual permission: runs of pages, ascending.</summary>
+    internal IReadOnlyList<KernelPages> UnusualPages => _pages ??= KernelPages.Unusual(kernel.Tables, kernel.Memory);
+
+    /// <summary>The symbol that an address belongs to and the offset in it; the address where there is none.</summary>
+    internal string Describe(VirtualAddress address) =>
+        kernel.Symbols.Find(address) is { } place ? $"{place.Symbol.Name}+0x{place.Offset:x}" : address.ToString();
+
+    /// <summary>The type's name.</summary>
+    public override string ToString() => nameof(AuditSubject);
+}
