@@ -58,7 +58,7 @@ internal static class VerifyCommand
     {
         if (names.Length > 0)
         {
-            return [.. names.Distinct().Select(name => running.FirstOrDefault(vm => vm.Name == VmName.Check(name))
+            return [.. names.Distinct().Select(VmName.Check).ToArray().Select(name => running.FirstOrDefault(vm => vm.Name == name)
                 ?? throw new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs", "see 'kaslrmt ps'"))];
         }
 
