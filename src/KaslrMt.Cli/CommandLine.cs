@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli;
@@ -101,6 +102,7 @@ internal static class CommandLine
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),
+            KsmCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),

@@ -15,8 +15,6 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
 
     private static ReadOnlySpan<byte> Nop2 => [0x66, 0x90];
 
-    private static ReadOnlySpan<byte> Nop5 => [0x0f, 0x1f, 0x44, 0x00, 0x00];
-
     /// <summary><c>cs cs cs xor eax, eax</c>: a static call that returns 0.</summary>
     private static ReadOnlySpan<byte> ReturnZero => [0x2e, 0x2e, 0x2e, 0x31, 0xc0];
 
@@ -39,8 +37,8 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
 
             ReadOnlySpan<byte> found = code.Found.Slice(at, length);
             bool legal = small
-                ? found.SequenceEqual(Nop2) || (found[0] == ShortJump && BranchRules.ShortTarget(code, code.Found, at) == target)
-                : found.SequenceEqual(Nop5) || (found[0] == Jump && code.Target(code.Found, at) == target);
+                ? BranchRules.NopLength(found) == length || (found[0] == ShortJump && BranchRules.ShortTarget(code, code.Found, at) == target)
+                : BranchRules.NopLength(found) == length || (found[0] == Jump && code.Target(code.Found, at) == target);
             if (legal)
             {
                 code.Accept(at, length);
@@ -70,7 +68,7 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
                 ? found[..2].SequenceEqual(code.Expected.Slice(at, 2)) && (IsKeys(code.Target(code.Found, at, length), key) || symbols.ReturnThunks.Contains(code.Target(code.Found, at, length)))
                 : isTail
                     ? branches.IsReturn(code.Found, at) || (found[0] == Jump && IsKeys(code.Target(code.Found, at), key))
-                    : found.SequenceEqual(Nop5) || found.SequenceEqual(ReturnZero) || (found[0] == Call && IsKeys(code.Target(code.Found, at), key));
+                    : BranchRules.NopLength(found) == length || found.SequenceEqual(ReturnZero) || (found[0] == Call && IsKeys(code.Target(code.Found, at), key));
             if (legal)
             {
                 code.Accept(at, length);
@@ -97,7 +95,7 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
         foreach (ulong site in sites)
         {
             if (code.TryOffset(site, BranchSize, out int at) && !code.Agrees(at, BranchSize)
-                && (code.Found.Slice(at, BranchSize).SequenceEqual(Nop5) || (code.Found[at] == Call && symbols.TraceEntries.Contains(code.Target(code.Found, at)))))
+                && (BranchRules.NopLength(code.Found.Slice(at, BranchSize)) == BranchSize || (code.Found[at] == Call && symbols.TraceEntries.Contains(code.Target(code.Found, at)))))
             {
                 code.Accept(at, BranchSize);
             }
@@ -110,7 +108,7 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
         foreach (string name in (string[])["ftrace_call", "ftrace_regs_call", "ftrace_graph_call"])
         {
             if (symbols.Named(name) is ulong site && code.TryOffset(site, BranchSize, out int at) && !code.Agrees(at, BranchSize)
-                && (code.Found.Slice(at, BranchSize).SequenceEqual(Nop5)
+                && (BranchRules.NopLength(code.Found.Slice(at, BranchSize)) == BranchSize
                     || (code.Found[at] is Call or Jump && symbols.IsFunction(code.Target(code.Found, at)))))
             {
                 code.Accept(at, BranchSize);
