@@ -15,7 +15,7 @@ public abstract class AuditCheck
     /// <summary>All checks, in the order they run.</summary>
     public static IReadOnlyList<AuditCheck> All { get; } =
     [
-        new WritableExecutableCheck(), new UserAccessibleCheck(), new CodeCheck(),
+        new WritableExecutableCheck(), new UserAccessibleCheck(), new GuardPageCheck(), new LogCheck(), new KeyCheck(), new CodeCheck(),
     ];
 
     /// <summary>Looks for it.</summary>

@@ -18,6 +18,12 @@ public sealed class AuditSubject(GuestKernel kernel)
     /// <summary>The kernel file that the guest was started with; null when it is not known. It is moved by the audit.</summary>
     public KernelImage? Image { get; init; }
 
+    /// <summary>The secrets that the guest must not hold; null when they are not known.</summary>
+    public Layout.SecretTraces? Secrets { get; init; }
+
+    /// <summary>Whether what the log leaks is shown whole; else its addresses are masked.</summary>
+    public bool ShowAddresses { get; init; }
+
     /// <summary>All that the kernel half maps with an unusual permission: runs of pages, ascending.</summary>
     internal IReadOnlyList<KernelPages> UnusualPages => _pages ??= KernelPages.Unusual(kernel.Tables, kernel.Memory);
 

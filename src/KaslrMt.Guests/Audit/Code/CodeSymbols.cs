@@ -94,8 +94,8 @@ internal sealed class CodeSymbols
 
     private static string[] WantedNames { get; } =
     [
-        .. ReturnThunkNames, .. TraceNames, "BUG_func", "nop_func", "pv_ops", "pv_ops_template", "paravirt_BUG", "_paravirt_nop",
-        "ftrace_call", "ftrace_regs_call", "ftrace_graph_call", "ftrace_stub", "__static_call_return", "__static_call_return0",
+        .. ReturnThunkNames, .. TraceNames, "BUG_func", "nop_func", "pv_ops", "paravirt_BUG",
+        "ftrace_call", "ftrace_regs_call", "ftrace_graph_call", "__WARN_trap",
     ];
 
     /// <summary>The address of one of the rules' symbols.</summary>

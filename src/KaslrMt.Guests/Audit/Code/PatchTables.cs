@@ -132,7 +132,8 @@ internal sealed class PatchTables
         foreach ((string name, VirtualAddress start) in tables)
         {
             string variable = name[(name.IndexOf('_', StringComparison.Ordinal) + 1)..];
-            int width = name.StartsWith("ptr_", StringComparison.Ordinal) ? sizeof(ulong) : name.StartsWith("shift_", StringComparison.Ordinal) ? 1 : 0;
+            int width = name.StartsWith("ptr_", StringComparison.Ordinal) ? sizeof(ulong) : name.StartsWith("shift_", StringComparison.Ordinal) ? 1
+                : name.StartsWith("mask_", StringComparison.Ordinal) ? sizeof(uint) : 0;
             _image.Symbols.TryResolve([$"__stop_runtime_{name}", variable], out VirtualAddress?[] found);
             if (width > 0 && found[0] is VirtualAddress end)
             {

@@ -68,7 +68,7 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
                 ? found[..2].SequenceEqual(code.Expected.Slice(at, 2)) && (IsKeys(code.Target(code.Found, at, length), key) || symbols.ReturnThunks.Contains(code.Target(code.Found, at, length)))
                 : isTail
                     ? branches.IsReturn(code.Found, at) || (found[0] == Jump && IsKeys(code.Target(code.Found, at), key))
-                    : BranchRules.NopLength(found) == length || found.SequenceEqual(ReturnZero) || (found[0] == Call && IsKeys(code.Target(code.Found, at), key));
+                    : BranchRules.NopLength(found) == length || found.SequenceEqual(ReturnZero) || IsWarning(found, key) || (found[0] == Call && IsKeys(code.Target(code.Found, at), key));
             if (legal)
             {
                 code.Accept(at, length);
@@ -157,7 +157,8 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
 
             ReadOnlySpan<byte> found = code.Found.Slice(at, length);
             bool legal = BranchRules.IsFilling(found) && !found.Contains((byte)0xcc);
-            if (!legal && length >= BranchSize && found[0] == Call && BranchRules.IsFilling(found[BranchSize..]) && operations is ulong table)
+            byte branch = code.Expected[at] == 0xff && code.Expected[at + 1] == 0x25 ? Jump : Call;
+            if (!legal && length > BranchSize && found[0] == branch && BranchRules.IsFilling(found[BranchSize..]) && operations is ulong table)
             {
                 ulong target = code.Target(code.Found, at);
                 legal = symbols.IsFunction(target) && (target == Word(table + ((ulong)type * PointerSize)) || target == symbols.Named("paravirt_BUG"));
@@ -209,6 +210,10 @@ internal sealed class SwitchRules(CodePair code, CodeSymbols symbols, BranchRule
 
         return value;
     }
+
+    // 6.19 on: a warning's static call becomes the trap that __WARN_trap stands for, "ud1 rdi, [edx]".
+    private bool IsWarning(ReadOnlySpan<byte> found, ulong key) =>
+        found.SequenceEqual((ReadOnlySpan<byte>)[0x67, 0x48, 0x0f, 0xb9, 0x3a]) && symbols.Named("__WARN_trap") is ulong trap && Word(key) == trap;
 
     // A key is data, which an attacker may change too; what it names must still be a function of this kernel, or lie outside it (KVM's module sets some).
     private bool IsKeys(ulong target, ulong key) => target == Word(key) && (symbols.IsFunction(target) || !code.TryOffset(target, 1, out _));
