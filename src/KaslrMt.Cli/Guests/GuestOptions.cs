@@ -86,7 +86,8 @@ internal sealed class GuestOptions
     {
         bool Given(Option option) => result.GetResult(option) is { Implicit: false };
         bool named = result.GetResult(_name) is { Tokens.Count: > 0 }, process = Given(_process), ram = Given(_ram), core = Given(_core);
-        string? problem = (named ? 1 : 0) + (process ? 1 : 0) + (ram ? 1 : 0) + (core ? 1 : 0) switch
+        int given = (named ? 1 : 0) + (process ? 1 : 0) + (ram ? 1 : 0) + (core ? 1 : 0);
+        string? problem = given switch
         {
             0 => "no guest is named: give a VM's NAME, --pid N, --ram FILE or --core FILE",
             > 1 => "several guests are named: give one of NAME, --pid, --ram and --core",

@@ -60,7 +60,7 @@ public static class CoreFile
         Span<byte> header = stackalloc byte[HeaderSize];
         header = header[..MemoryFile.ReadSome(file, path, 0, header)];
         RefuseCompressed(path, header);
-        if (!header.StartsWith("\x7fELF"u8))
+        if (!header.StartsWith("\u007fELF"u8))
         {
             throw Invalid(path, "it is no ELF file", "give raw RAM with --ram");
         }

@@ -6,7 +6,7 @@ namespace KaslrMt.Guests;
 public static class RawMemoryFile
 {
     private const ulong PageSize = 4096;
-    private static ReadOnlySpan<byte> Elf => "\x7fELF"u8;
+    private static ReadOnlySpan<byte> Elf => "\u007fELF"u8;
 
     /// <summary>Opens the file.</summary>
     /// <param name="path">The file.</param>
