@@ -98,6 +98,7 @@ internal static class CommandLine
             StopCommand.Create(),
             ShowCommand.Create(),
             VerifyCommand.Create(),
+            InspectCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),
