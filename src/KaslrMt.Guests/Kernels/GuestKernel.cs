@@ -62,8 +62,10 @@ public sealed class GuestKernel
     public TypeTable Types => _types.Value;
 
     /// <summary>Finds the kernel of a guest that has booted far enough to run on its own page tables.</summary>
+    /// <param name="memory">The guest's RAM.</param>
+    /// <param name="hints">What is known of it already.</param>
     /// <exception cref="KaslrMtException">KMT5011 when there is none, KMT5012 for hostile tables, KMT50xx when the guest goes away.</exception>
-    public static GuestKernel Find(IGuestMemory memory)
+    public static GuestKernel Find(IGuestMemory memory, KernelHints hints = default)
     {
         ArgumentNullException.ThrowIfNull(memory);
         KernelRoot root = KernelRoot.Find(memory) ?? throw NoKernel("no page in its RAM is a top page table that maps a kernel");
