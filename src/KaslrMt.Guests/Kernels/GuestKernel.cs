@@ -18,7 +18,11 @@ public sealed class GuestKernel
     private const int MaximumBanner = 512;
     private const string BannerMark = "Linux version ";
 
+    // Debian's kernels have 4 to 7 MB.
+    private const ulong MaximumTypes = TypeTable.MaxBytes;
+
     private readonly ConcurrentDictionary<string, VirtualAddress?> _symbols = new();
+    private readonly Lazy<TypeTable> _types;
 
     private GuestKernel(IGuestMemory memory, PageTableWalk tables, Mapping text, Kallsyms symbols)
     {
@@ -27,6 +31,7 @@ public sealed class GuestKernel
         PhysicalBase = text.Target;
         VirtualBase = text.Address;
         Symbols = symbols;
+        _types = new Lazy<TypeTable>(ReadTypes);
         Banner = ReadBanner();
         Release = Banner.StartsWith(BannerMark, StringComparison.Ordinal) ? Banner[BannerMark.Length..].Split(' ')[0] : "";
     }
@@ -51,6 +56,10 @@ public sealed class GuestKernel
 
     /// <summary>The release, such as <c>6.1.0-56-cloud-amd64</c>; empty when the banner does not say.</summary>
     public string Release { get; }
+
+    /// <summary>The kernel's own description of its structures; read when first asked for.</summary>
+    /// <exception cref="KaslrMtException">KMT27xx when it has none or it is damaged; KMT50xx when the guest goes away.</exception>
+    public TypeTable Types => _types.Value;
 
     /// <summary>Finds the kernel of a guest that has booted far enough to run on its own page tables.</summary>
     /// <param name="memory">The guest's RAM.</param>
@@ -141,6 +150,13 @@ public sealed class GuestKernel
         return Kallsyms.TryCopy(image.Span, start, out Kallsyms? symbols, out KaslrMtException? error)
             ? symbols
             : throw NoKernel($"there is no symbol table in it ({error.Problem})");
+    }
+
+    private TypeTable ReadTypes()
+    {
+        ulong length = Symbol("__start_BTF") is VirtualAddress start && Symbol("__stop_BTF") is VirtualAddress stop ? stop - start : 0;
+        var bytes = new byte[length <= MaximumTypes ? length : 0];
+        return TypeTable.Read(bytes.Length > 0 && TryRead(Symbol("__start_BTF")!.Value, bytes) ? bytes : default);
     }
 
     private string ReadBanner()
