@@ -1,7 +1,7 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|change]...
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|change|grown]...
 string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
@@ -17,7 +17,8 @@ foreach (string part in parts)
         "boot" => BootBenchmark.Run(),
         "store" => await StoreBenchmark.RunAsync(),
         "change" => await StoreBenchmark.ChangeAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store or change (the part of store that is quick)"),
+        "grown" => await GrownStoreBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, or one of store's parts, change or grown"),
     });
 }
 
