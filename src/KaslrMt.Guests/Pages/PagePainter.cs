@@ -58,11 +58,13 @@ internal sealed class PagePainter
     internal static PagePainter Paint(GuestKernel kernel, GuestModules? modules, PageFrames frames, int structSize)
     {
         var painter = new PagePainter(kernel, modules, frames, structSize);
+
+        // First, because what the kernel gives back of these may be mapped elsewhere by now.
+        painter.Image(kernel);
+        painter.PerCpu(kernel);
         var walk = new KernelHalf(kernel.Memory);
         walk.Visit(kernel.Tables, frames.Count, painter.Table, painter.Leaf);
         painter.Ended = walk.Ended;
-        painter.Image(kernel);
-        painter.PerCpu(kernel);
         return painter;
     }
 
@@ -74,7 +76,7 @@ internal sealed class PagePainter
     private void Table(PhysicalAddress address)
     {
         int index = _frames.IndexOf(address);
-        if (index >= 0)
+        if (index >= 0 && _pages[index] == Unpainted)
         {
             _pages[index] = PageClass.PageTable;
         }

@@ -42,6 +42,7 @@ internal sealed class PageShape
             Table = Number("PGTY_table");
             Slab = Number("PGTY_slab");
             Hugetlb = Number("PGTY_hugetlb");
+            LargeObject = Number("PGTY_large_kmalloc");
         }
         else
         {
@@ -88,6 +89,9 @@ internal sealed class PageShape
 
     private uint Hugetlb { get; }
 
+    // Objects too large for a slab, which /proc/meminfo counts as slab; from 6.15 on they can be told from other pages.
+    private uint LargeObject { get; }
+
     /// <summary>What a <c>page_type</c> says; null for a page without a type of those known here.</summary>
     internal PageClass? ClassOf(uint type)
     {
@@ -99,7 +103,7 @@ internal sealed class PageShape
 
         return Is(type, Buddy) ? PageClass.Free
             : Is(type, Table) ? PageClass.PageTable
-            : Is(type, Slab) ? PageClass.Slab
+            : Is(type, Slab) || Is(type, LargeObject) ? PageClass.Slab
             : Is(type, Hugetlb) ? PageClass.User
             : null;
     }
