@@ -12,6 +12,9 @@ public abstract class AuditCheck
     /// <summary>What it looks for, in a few words.</summary>
     public abstract string Subject { get; }
 
+    /// <summary>Whether it compares the guest with its kernel file.</summary>
+    public virtual bool NeedsImage => false;
+
     /// <summary>All checks, in the order they run.</summary>
     public static IReadOnlyList<AuditCheck> All { get; } =
     [

@@ -3,11 +3,11 @@ using KaslrMt.Kernels;
 namespace KaslrMt.Guests;
 
 /// <summary>A guest that is audited, and what is known about it from outside.</summary>
-/// <remarks>Not for use by two threads at once. Disposes of nothing: guest and image are the caller's.</remarks>
+/// <remarks>Disposes of nothing: guest and image are the caller's.</remarks>
 /// <param name="kernel">The guest's kernel.</param>
 public sealed class AuditSubject(GuestKernel kernel)
 {
-    private IReadOnlyList<KernelPages>? _pages;
+    private readonly Lazy<IReadOnlyList<KernelPages>> _pages = new(() => KernelPages.Unusual(kernel.Tables, kernel.Memory));
 
     /// <summary>The guest's kernel.</summary>
     public GuestKernel Kernel => kernel;
@@ -25,7 +25,7 @@ public sealed class AuditSubject(GuestKernel kernel)
     public bool ShowAddresses { get; init; }
 
     /// <summary>All that the kernel half maps with an unusual permission: runs of pages, ascending.</summary>
-    internal IReadOnlyList<KernelPages> UnusualPages => _pages ??= KernelPages.Unusual(kernel.Tables, kernel.Memory);
+    internal IReadOnlyList<KernelPages> UnusualPages => _pages.Value;
 
     /// <summary>The symbol that an address belongs to and the offset in it; the address where there is none.</summary>
     internal string Describe(VirtualAddress address) =>

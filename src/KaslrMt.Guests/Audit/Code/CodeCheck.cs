@@ -16,6 +16,8 @@ internal sealed class CodeCheck : AuditCheck
 
     public override string Subject => "kernel code that differs from the image beyond the kernel's own patching";
 
+    public override bool NeedsImage => true;
+
     internal override AuditOutcome Run(AuditSubject subject)
     {
         if (subject.Image is not { } image)
