@@ -28,8 +28,17 @@ public sealed class AuditSubject(GuestKernel kernel)
     internal IReadOnlyList<KernelPages> UnusualPages => _pages.Value;
 
     /// <summary>The symbol that an address belongs to and the offset in it; the address where there is none.</summary>
-    internal string Describe(VirtualAddress address) =>
-        kernel.Symbols.Find(address) is { } place ? $"{place.Symbol.Name}+0x{place.Offset:x}" : address.ToString();
+    internal string Describe(VirtualAddress address)
+    {
+        if (kernel.Symbols.Find(address) is not { } place)
+        {
+            return address.ToString();
+        }
+
+        // Of several names for one place, the one that other files know: __x64_sys_getpid, not __do_sys_getpid.
+        string name = place.Aliases.Prepend(place.Symbol).FirstOrDefault(symbol => char.IsAsciiLetterUpper(symbol.Type), place.Symbol).Name;
+        return $"{name}+0x{place.Offset:x}";
+    }
 
     /// <summary>The type's name.</summary>
     public override string ToString() => nameof(AuditSubject);
