@@ -99,6 +99,7 @@ internal static class CommandLine
             ShowCommand.Create(),
             VerifyCommand.Create(),
             AuditCommand.Create(),
+            SymbolizeCommand.Create(),
             InspectCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),

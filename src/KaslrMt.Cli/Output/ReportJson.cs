@@ -15,6 +15,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(IReadOnlyList<AuditReport>))]
+[JsonSerializable(typeof(IReadOnlyList<SymbolReport>))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
