@@ -14,7 +14,7 @@ internal sealed class SameRows : IDisposable
     {
         _connection = new SqliteConnection($"Data Source={path};Pooling=False");
         _connection.Open();
-        SqliteSchema.Execute(_connection.Handle!, "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+        SqliteSchema.Execute(_connection.Handle!, "PRAGMA page_size = 2048; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000");
         SqliteSchema.Ensure(_connection.Handle!, path);
         SqliteSchema.Execute(_connection.Handle!, "INSERT INTO tenant VALUES ('acme', 1, 1, 0, 0)");
         const string audit =
