@@ -44,4 +44,7 @@ internal static class CommandErrors
 
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
+
+    /// <summary>The VM has no QEMU yet.</summary>
+    public static readonly ErrorCode NotStarted = new(9017, ErrorCategory.Usage);
 }

@@ -93,7 +93,7 @@ internal static class SuperviseCommand
         try
         {
             DetachedPlan plan = DetachedPlan.ReadFrom(folder);
-            VmRecord? record = plan.Table is null ? null : PlaceNote.ReadFrom(folder).ToRecord(name);
+            VmRecord? record = plan.Table is null ? null : PlaceNote.ReadFrom(folder.Path).ToRecord(name);
             VmState state = folder.ReadState()!;
             if (state is { QemuProcess: int process, QemuStartTime: ulong start })
             {

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 
 namespace KaslrMt.Cli.Output;
@@ -13,6 +14,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<VmReport>))]
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
+[JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
@@ -20,5 +22,6 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<HostReport>))]
 [JsonSerializable(typeof(EvictionReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -57,11 +57,24 @@ internal sealed record PlaceNote
         file.Commit();
     }
 
+    /// <summary>Reads it from a VM's folder; null where there is none that can be read: the VM is in no table, or starting.</summary>
+    public static PlaceNote? TryReadFrom(string folder)
+    {
+        try
+        {
+            return ReadFrom(folder);
+        }
+        catch (Exception error) when (error is KaslrMtException or IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Reads it from a VM's folder.</summary>
     /// <exception cref="KaslrMtException">KMT9013: there is none that can be read.</exception>
-    public static PlaceNote ReadFrom(VmFolder folder)
+    public static PlaceNote ReadFrom(string folder)
     {
-        var file = new FileInfo(Path.Combine(folder.Path, FileName));
+        var file = new FileInfo(Path.Combine(folder, FileName));
         try
         {
             return file.Exists && file.Length <= LargestFile
