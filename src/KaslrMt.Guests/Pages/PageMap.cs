@@ -50,6 +50,11 @@ public sealed class PageMap
     public static PageMap Classify(GuestKernel kernel, GuestModules? modules = null)
     {
         ArgumentNullException.ThrowIfNull(kernel);
+        return Classify(KernelAccess.Of(kernel), modules);
+    }
+
+    internal static PageMap Classify(KernelAccess kernel, GuestModules? modules)
+    {
         var shape = new PageShape(kernel.Types);
         var frames = new PageFrames(kernel.Memory.Ranges);
         var painter = PagePainter.Paint(kernel, modules, frames, shape.Size);
@@ -79,7 +84,7 @@ public sealed class PageMap
         private readonly bool _hasSlabFlag = shape.SlabFlag != 0;
         private PageClass _head;
 
-        internal void Read(GuestKernel kernel, PageFrames.Run run, Span<byte> block)
+        internal void Read(KernelAccess kernel, PageFrames.Run run, Span<byte> block)
         {
             ulong size = (ulong)_shape.Size;
             _head = PageClass.OtherKernel;
@@ -112,7 +117,7 @@ public sealed class PageMap
                 ulong offset = address - there.Address;
                 int count = (int)Math.Min(Math.Min((there.Size - offset) / size, run.Count - done), (ulong)block.Length / size);
                 Span<byte> structs = block[..(int)((ulong)Math.Max(count, 1) * size)];
-                bool read = count > 0 ? kernel.Memory.TryRead(there.Target + offset, structs) : kernel.TryRead(address, structs);
+                bool read = count > 0 ? kernel.Memory.TryRead(there.Target + offset, structs) : kernel.Read(address, structs);
                 count = Math.Max(count, 1);
                 if (read)
                 {
