@@ -102,6 +102,7 @@ internal static class CommandLine
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),
+            SharingCommand.Create(),
             KsmCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),

@@ -23,5 +23,6 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(EvictionReport))]
 [JsonSerializable(typeof(StoreReport))]
 [JsonSerializable(typeof(KsmReport))]
+[JsonSerializable(typeof(SharingReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

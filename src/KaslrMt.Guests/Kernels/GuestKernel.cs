@@ -9,13 +9,8 @@ namespace KaslrMt.Guests;
 /// <remarks>What it knows of the guest (bases, symbols) is a secret of that VM. A running guest goes on changing below it.</remarks>
 public sealed class GuestKernel
 {
-    private const ulong TextStart = 0xffffffff80000000;
-    private const ulong TextEnd = 0xffffffffbfffffff;
-    private const int PageSize = 4096;
-
-    // Debian's largest needs 60 MB; a kernel with everything built in has been seen at 200.
-    private const ulong MaximumSpan = 512 << 20;
     private const int MaximumBanner = 512;
+    private const ulong LargePage = 2 << 20;
     private const string BannerMark = "Linux version ";
 
     // Debian's kernels have 4 to 7 MB.
@@ -23,16 +18,18 @@ public sealed class GuestKernel
 
     private readonly ConcurrentDictionary<string, VirtualAddress?> _symbols = new();
     private readonly Lazy<TypeTable> _types;
+    private readonly Lazy<Kallsyms> _kallsyms;
+    private readonly Translation?[] _translations = new Translation?[256];
 
-    private GuestKernel(IGuestMemory memory, PageTableWalk tables, Mapping text, Kallsyms symbols)
+    private GuestKernel(IGuestMemory memory, FoundKernel found, string? banner)
     {
         Memory = memory;
-        Tables = tables;
-        PhysicalBase = text.Target;
-        VirtualBase = text.Address;
-        Symbols = symbols;
+        Tables = found.Tables;
+        PhysicalBase = found.PhysicalBase;
+        VirtualBase = found.VirtualBase;
+        _kallsyms = found.Symbols is { } symbols ? new Lazy<Kallsyms>(symbols) : new Lazy<Kallsyms>(() => KernelFinder.ReadSymbols(memory, found.Tables));
         _types = new Lazy<TypeTable>(ReadTypes);
-        Banner = ReadBanner();
+        Banner = banner ?? ReadBanner();
         Release = Banner.StartsWith(BannerMark, StringComparison.Ordinal) ? Banner[BannerMark.Length..].Split(' ')[0] : "";
     }
 
@@ -48,8 +45,9 @@ public sealed class GuestKernel
     /// <summary>The run-time address of <c>_text</c>.</summary>
     public VirtualAddress VirtualBase { get; }
 
-    /// <summary>The kernel's own symbols, at their run-time addresses.</summary>
-    public Kallsyms Symbols { get; }
+    /// <summary>The kernel's own symbols, at their run-time addresses; of a kernel found by its image, read when first asked for.</summary>
+    /// <exception cref="KaslrMtException">KMT5011 when its memory holds none; KMT50xx when the guest goes away.</exception>
+    public Kallsyms Symbols => _kallsyms.Value;
 
     /// <summary>What the kernel says of itself: <c>Linux version …</c>, one line of printable ASCII; empty when it has none.</summary>
     public string Banner { get; }
@@ -64,14 +62,15 @@ public sealed class GuestKernel
     /// <summary>Finds the kernel of a guest that has booted far enough to run on its own page tables.</summary>
     /// <param name="memory">The guest's RAM.</param>
     /// <param name="hints">What is known of it already.</param>
-    /// <exception cref="KaslrMtException">KMT5011 when there is none, KMT5012 for hostile tables, KMT50xx when the guest goes away.</exception>
+    /// <exception cref="KaslrMtException">
+    /// KMT5011 when there is none, KMT5012 for hostile tables, KMT5014 when it is not the one of the hints' image, KMT50xx when the guest goes away.
+    /// </exception>
     public static GuestKernel Find(IGuestMemory memory, KernelHints hints = default)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        KernelRoot root = KernelRoot.Find(memory) ?? throw NoKernel("no page in its RAM is a top page table that maps a kernel");
-        var tables = new PageTableWalk(memory, root.Table, root.Levels);
-        List<Mapping> text = Text(tables);
-        return new GuestKernel(memory, tables, text[0], ReadSymbols(memory, text));
+        FoundKernel found = new KernelFinder(memory, hints).Find();
+        var kernel = new GuestKernel(memory, found, found.Symbols is null && hints.Image is { } same ? Encoding.ASCII.GetString(same.Banner) : null);
+        return hints.Image is { } image && found.Symbols is not null ? throw WrongImage(image, kernel) : kernel;
     }
 
     /// <summary>The run-time address of a symbol; the lowest where several have the name.</summary>
@@ -88,7 +87,7 @@ public sealed class GuestKernel
     {
         while (!destination.IsEmpty)
         {
-            if (!Tables.TryTranslate(address, out Mapping mapping))
+            if (!TryTranslate(address, out Mapping mapping))
             {
                 return false;
             }
@@ -121,43 +120,19 @@ public sealed class GuestKernel
     /// <summary>Shows nothing: the bases are secrets of a running VM.</summary>
     public override string ToString() => nameof(GuestKernel);
 
-    private static List<Mapping> Text(PageTableWalk tables)
-    {
-        List<Mapping> text = [];
-        foreach (Mapping mapping in tables.Leaves(new VirtualAddress(TextStart), new VirtualAddress(TextEnd)))
-        {
-            // One piece of RAM at one distance is the kernel; anything else in its GiB is not.
-            bool same = text.Count == 0 || mapping.Address - new VirtualAddress(mapping.Target.Value) == text[0].Address - new VirtualAddress(text[0].Target.Value);
-            if (same && (text.Count == 0 || mapping.Address - text[0].Address < MaximumSpan))
-            {
-                text.Add(mapping);
-            }
-        }
-
-        return text.Count > 0 ? text : throw NoKernel("its text mapping is empty");
-    }
-
-    private static Kallsyms ReadSymbols(IGuestMemory memory, List<Mapping> text)
-    {
-        // What is not mapped (freed init memory) stays zero.
-        VirtualAddress start = text[0].Address;
-        using var image = new NativeBuffer((long)(text[^1].Address + text[^1].Size - start));
-        foreach (Mapping mapping in text)
-        {
-            _ = memory.TryRead(mapping.Target, image.Span.Slice((int)(mapping.Address - start), (int)mapping.Size));
-        }
-
-        return Kallsyms.TryCopy(image.Span, start, out Kallsyms? symbols, out KaslrMtException? error)
-            ? symbols
-            : throw NoKernel($"there is no symbol table in it ({error.Problem})");
-    }
-
     private TypeTable ReadTypes()
     {
         ulong length = Symbol("__start_BTF") is VirtualAddress start && Symbol("__stop_BTF") is VirtualAddress stop ? stop - start : 0;
         var bytes = new byte[length <= MaximumTypes ? length : 0];
         return TypeTable.Read(bytes.Length > 0 && TryRead(Symbol("__start_BTF")!.Value, bytes) ? bytes : default);
     }
+
+    private static KaslrMtException WrongImage(KernelIdentity image, GuestKernel found) => new(
+        ObservationErrors.WrongImage,
+        found.Release == image.Release
+            ? $"the guest runs another build of {image.Release} than this image"
+            : $"the guest runs {(found.Release.Length > 0 ? found.Release : "another kernel")}, not {image.Release}",
+        "give the image that the guest was started with, or none");
 
     private string ReadBanner()
     {
@@ -171,6 +146,25 @@ public sealed class GuestKernel
         return Encoding.ASCII.GetString(bytes.AsSpan(0, end < 0 ? bytes.Length : end));
     }
 
-    private static KaslrMtException NoKernel(string problem) => new(
-        ObservationErrors.NoKernel, $"no running Linux kernel is to be seen in the guest's memory: {problem}", "wait until the guest has booted");
+    // Large pages are the kernel's text and the direct map, which stay where they are; smaller ones come and go.
+    private bool TryTranslate(VirtualAddress address, out Mapping mapping)
+    {
+        ref Translation? known = ref _translations[(address.Value / LargePage) % (ulong)_translations.Length];
+        if (known is { } translation && address >= translation.Mapping.Address && address - translation.Mapping.Address < translation.Mapping.Size)
+        {
+            mapping = translation.Mapping;
+            return true;
+        }
+
+        bool mapped = Tables.TryTranslate(address, out mapping);
+        if (mapped && mapping.Size >= LargePage)
+        {
+            known = new Translation(mapping);
+        }
+
+        return mapped;
+    }
+
+    // An object, so that a thread that reads it while another replaces it sees one or the other.
+    private sealed record Translation(Mapping Mapping);
 }

@@ -12,6 +12,9 @@ public static class ObservationErrors
     /// <summary>The guest's memory does not hold the layout it was given.</summary>
     public static readonly ErrorCode Mismatch = new(5013, ErrorCategory.Guest);
 
+    /// <summary>The guest runs another kernel than the image that was given.</summary>
+    public static readonly ErrorCode WrongImage = new(5014, ErrorCategory.Guest);
+
     /// <summary>The guest's kernel has no list of modules.</summary>
     public static readonly ErrorCode NoModules = new(5021, ErrorCategory.Guest);
 
