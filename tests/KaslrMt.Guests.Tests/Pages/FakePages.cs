@@ -47,7 +47,7 @@ internal sealed class FakePages : IDisposable
 
     private string Shape { get; }
 
-    /// <summary>Fills in a <c>struct page</c>; the rest of them are free, without a user.</summary>
+    /// <summary>Fills in a <c>struct page</c>; the rest of them have no user and are on no list.</summary>
     internal void Set(int frame, ulong flags = 0, uint type = NoType, uint references = 1, ulong mapping = 0, ulong compound = 0)
     {
         ulong at = StructsAt + ((ulong)frame * StructSize);
@@ -61,7 +61,14 @@ internal sealed class FakePages : IDisposable
 
     internal void SetTable(int frame) => Set(frame, type: Shape switch { "6.1" => ~0x200u, "6.11" => ~0x10000000u, _ => 0xf2000000 });
 
-    internal void SetBuddy(int frame) => Set(frame, type: Shape switch { "6.1" => ~0x80u, "6.11" => ~0x40000000u, _ => 0xf0000000 }, references: 0);
+    internal void SetBuddy(int frame, ulong order = 0)
+    {
+        Set(frame, type: Shape switch { "6.1" => ~0x80u, "6.11" => ~0x40000000u, _ => 0xf0000000 }, references: 0);
+        Memory.WriteWord(StructsAt + ((ulong)frame * StructSize) + 40, order);
+    }
+
+    /// <summary>The address of a page's link, as a list that it alone is on would hold it.</summary>
+    internal static ulong Link(int frame) => Vmemmap + ((ulong)frame * StructSize) + 8;
 
     internal PageMap Classify() => PageMap.Classify(
         new KernelAccess(
@@ -92,7 +99,7 @@ internal sealed class FakePages : IDisposable
         var btf = new BtfBuilder();
         uint word = btf.Int("unsigned long", 8);
         uint half = btf.Int("unsigned int", 4);
-        btf.Struct("page", 64, ("flags", word, 0), ("compound_head", word, 64), ("mapping", word, 192), ("page_type", half, 384), ("_refcount", half, 416));
+        btf.Struct("page", 64, ("flags", word, 0), ("compound_head", word, 64), ("mapping", word, 192), ("private", word, 320), ("page_type", half, 384), ("_refcount", half, 416));
         (string, int)[] flags = [("PG_locked", 0), ("PG_lru", 5), ("PG_reserved", 14)];
         btf.Enum("pageflags", Shape == "6.1" ? [.. flags, ("PG_slab", 9)] : flags);
         if (Shape == "6.11")

@@ -21,8 +21,13 @@ public sealed class PageMapTests
         fake.Set(0x311, compound: 0xffffea0000000001);
         fake.Set(0x312, compound: 0x8000000000000001);
         fake.SetTable(0x320);
-        fake.SetBuddy(0x330);
+        fake.SetBuddy(0x330, order: 1);
         fake.Set(0x331, references: 0);
+        fake.Set(0x332, references: 0, compound: FakePages.Link(0x200));
+        fake.Set(0x333, references: 0, compound: FakePages.Link(0x333));
+        fake.Set(0x334, references: 0, compound: 0xdead000000000100);
+        fake.SetBuddy(0x3fe, order: ulong.MaxValue);
+        fake.Set(0x3ff, references: 0);
         fake.Set(0x340, mapping: 0xffff888000001001);
         fake.Set(0x341, mapping: 0xffff888000001000);
         fake.Set(0x342, FakePages.Lru);
@@ -31,7 +36,7 @@ public sealed class PageMapTests
         fake.Set(0x345, FakePages.Reserved);
 
         // Given back after boot: init memory inside the image, free or used for something else by now.
-        fake.Set(FakePages.ImageAt + 6, references: 0);
+        fake.SetBuddy(FakePages.ImageAt + 6);
         fake.SetSlab(FakePages.ImageAt + 7);
         PageMap map = fake.Classify();
 
@@ -46,9 +51,12 @@ public sealed class PageMapTests
         Assert.Equal(
             [PageClass.Vmalloc, PageClass.Reserved, PageClass.ModuleCode, PageClass.ModuleData],
             map.Pages.Slice(0x300, 4).ToArray());
-        Assert.Equal([PageClass.Slab, PageClass.Slab, PageClass.Slab, PageClass.Free], map.Pages.Slice(0x310, 4).ToArray());
+        Assert.Equal([PageClass.Slab, PageClass.Slab, PageClass.Slab, PageClass.OtherKernel], map.Pages.Slice(0x310, 4).ToArray());
         Assert.Equal(PageClass.PageTable, map.Pages[0x320]);
-        Assert.Equal([PageClass.Free, PageClass.Free], map.Pages.Slice(0x330, 2).ToArray());
+        Assert.Equal(
+            [PageClass.Free, PageClass.Free, PageClass.Free, PageClass.OtherKernel, PageClass.OtherKernel],
+            map.Pages.Slice(0x330, 5).ToArray());
+        Assert.Equal([PageClass.Free, PageClass.Free], map.Pages.Slice(0x3fe, 2).ToArray());
         Assert.Equal(
             [PageClass.User, PageClass.PageCache, PageClass.PageCache, PageClass.User, PageClass.OtherKernel, PageClass.Reserved],
             map.Pages.Slice(0x340, 6).ToArray());
