@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
@@ -101,6 +102,7 @@ internal static class CommandLine
             AuditCommand.Create(),
             SymbolizeCommand.Create(),
             InspectCommand.Create(),
+            ModulesCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),

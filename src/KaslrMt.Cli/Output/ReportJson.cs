@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 
@@ -17,6 +18,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<AuditReport>))]
 [JsonSerializable(typeof(IReadOnlyList<SymbolReport>))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
+[JsonSerializable(typeof(ModulesReport))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
