@@ -1,8 +1,8 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store]...
-string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store"];
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests]...
+string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store", "guests"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
     $"kaslrmt benchmarks, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Split(' ')[0]}"));
@@ -16,7 +16,8 @@ foreach (string part in parts)
         "command" => CommandBenchmark.Run(),
         "boot" => BootBenchmark.Run(),
         "store" => await StoreBenchmark.RunAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot or store"),
+        "guests" => await GuestBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store or guests"),
     });
 }
 
