@@ -17,6 +17,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
 [JsonSerializable(typeof(ModulesReport))]
+[JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
