@@ -99,6 +99,8 @@ internal static class CommandLine
             StopCommand.Create(),
             ShowCommand.Create(),
             VerifyCommand.Create(),
+            AuditCommand.Create(),
+            SymbolizeCommand.Create(),
             InspectCommand.Create(),
             ModulesCommand.Create(),
             TenantCommand.Create(),

@@ -15,6 +15,8 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<VmReport>))]
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
+[JsonSerializable(typeof(IReadOnlyList<AuditReport>))]
+[JsonSerializable(typeof(IReadOnlyList<SymbolReport>))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
 [JsonSerializable(typeof(ModulesReport))]
 [JsonSerializable(typeof(InspectReport))]
