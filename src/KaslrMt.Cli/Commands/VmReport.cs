@@ -46,6 +46,8 @@ internal sealed record VmReport
         State = vm.State switch
         {
             { Detached: true, OwnerLives: false } => "unsupervised",
+            { Moving: true, QemuProcess: null } => "arriving",
+            { Moving: true } => "moving",
             { QemuProcess: not null } => "running",
             _ => "starting",
         },

@@ -19,6 +19,15 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     /// <summary>The VM's place in the tenant table, which is told of its processes; or null.</summary>
     public TablePlace? Place { get; init; }
 
+    /// <summary>The layout of a VM that came from a file or another host, to be compared with its memory; or null.</summary>
+    public IntendedLayout? Arrived { get; init; }
+
+    /// <summary>The VM while its QEMU runs; null between two boots.</summary>
+    public (VirtualMachine Vm, VmState State)? Current { get; private set; }
+
+    /// <summary>Settings under which the VM arrives from a file or another host: loaded, not begun.</summary>
+    public VirtualMachineSettings ArrivalSettings() => Settings("", boot: 1) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
+
     /// <summary>Runs the VM.</summary>
     /// <param name="stop">Cancelled when the VM is to stop.</param>
     /// <returns>How it ended.</returns>
@@ -56,8 +65,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             {
                 await using (running.ConfigureAwait(false))
                 {
-                    Settled?.Invoke(null);
-                    exit = await WatchAsync(running, null, stop).ConfigureAwait(false);
+                    Current = (running, first);
+                    exit = await WatchAsync(running, Arrived, stop).ConfigureAwait(false);
+                    Current = null;
                 }
 
                 running = null;
@@ -100,7 +110,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 
         // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
         File.Delete(folder.ImagePath);
-        folder.WriteState(state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release });
+        state = state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
+        folder.WriteState(state);
+        Current = (vm, state);
 
         if (boot == 0)
         {
@@ -108,7 +120,14 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
                 $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
         }
 
-        return await WatchAsync(vm, intended, stop).ConfigureAwait(false);
+        try
+        {
+            return await WatchAsync(vm, intended, stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            Current = null;
+        }
     }
 
     private async Task<VmExit> WatchAsync(VirtualMachine vm, IntendedLayout? intended, CancellationToken stop)

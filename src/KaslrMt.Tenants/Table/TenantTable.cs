@@ -69,9 +69,12 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
         store.ApplyAsync(new SaveVm(name, incarnation), _actor, cancel);
 
     /// <summary>A saved VM starts on this host from its memory.</summary>
+    /// <param name="name">The VM.</param>
+    /// <param name="processes">All processes whose end means the VM's end; this one where none are given.</param>
+    /// <param name="cancel">Gives up.</param>
     /// <returns>The record with a new incarnation, and the tenant's key if it is the one the VM was started with.</returns>
-    public Task<Outcome> RestoreAsync(string name, CancellationToken cancel = default) =>
-        WithLeaseAsync(new RestoreVm(name, host.Id, Guid.NewGuid(), [ProcessMark.Current]), cancel);
+    public Task<Outcome> RestoreAsync(string name, ImmutableArray<ProcessMark> processes = default, CancellationToken cancel = default) =>
+        WithLeaseAsync(new RestoreVm(name, host.Id, Guid.NewGuid(), processes.IsDefaultOrEmpty ? [ProcessMark.Current] : processes), cancel);
 
     /// <summary>A running VM begins to migrate to another host, which must be alive.</summary>
     public Task<Outcome> BeginMigrationAsync(string name, string target, Guid? incarnation = null, CancellationToken cancel = default) =>

@@ -1,5 +1,6 @@
 using System.Reflection;
 using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli.Vms.Detached;
@@ -13,6 +14,9 @@ internal static class Supervisors
     /// <summary>Its option for a VM that runs already.</summary>
     public const string AdoptOption = "--adopt";
 
+    /// <summary>Its option for a VM that comes from a file or another host.</summary>
+    public const string ArriveOption = "--arrive";
+
     // An adopter answers within a second; one that does not is not waited for.
     private static readonly TimeSpan AdoptionPatience = TimeSpan.FromSeconds(10);
 
@@ -23,12 +27,20 @@ internal static class Supervisors
     /// <param name="stop">Ends the VM instead, while it starts.</param>
     /// <returns>The command's exit code.</returns>
     /// <exception cref="KaslrMtException">KMT9013: the supervisor ended without a word.</exception>
-    public static async Task<int> StartAsync(DetachedPlan plan, LayoutRequest request, TextWriter error, CancellationToken stop)
+    public static Task<int> StartAsync(DetachedPlan plan, LayoutRequest request, TextWriter error, CancellationToken stop) =>
+        StartAsync(plan.Name, pipe => SupervisorOrder.Send(pipe, plan, request), error, stop, plan.Name);
+
+    /// <summary>Starts the supervisor of a VM that comes from a file or another host; returns once it runs here.</summary>
+    /// <inheritdoc cref="StartAsync(DetachedPlan, LayoutRequest, TextWriter, CancellationToken)"/>
+    public static Task<int> StartAsync(ArrivalOrder order, TextWriter error, CancellationToken stop) =>
+        StartAsync(order.Name, pipe => SupervisorOrder.Send(pipe, order), error, stop, order.Name, ArriveOption);
+
+    private static async Task<int> StartAsync(string name, Action<Stream> give, TextWriter error, CancellationToken stop, params string[] words)
     {
-        using DetachedProcess supervisor = Spawn(plan.Name);
+        using DetachedProcess supervisor = Spawn(words);
         try
         {
-            SupervisorOrder.Send(supervisor.Input, plan, request);
+            give(supervisor.Input);
             await supervisor.Input.DisposeAsync().ConfigureAwait(false);
         }
         catch (IOException)
@@ -41,7 +53,7 @@ internal static class Supervisors
         return stop.IsCancellationRequested
             ? ExitCode.Interrupted
             : code ?? throw new KaslrMtException(
-                CommandErrors.Supervisor, $"the supervisor of '{plan.Name}', process {supervisor.Id}, ended without a word", "see 'kaslrmt ps' for what is left, and run again");
+                CommandErrors.Supervisor, $"the supervisor of '{name}', process {supervisor.Id}, ended without a word", "see 'kaslrmt ps' for what is left, and run again");
     }
 
     /// <summary>Sweeps, and gives every detached VM whose supervisor died a new one.</summary>
