@@ -24,13 +24,14 @@ internal static class ReceiveCommand
         command.SetAction(async (parsed, _) =>
         {
             string vm = VmName.Check(parsed.GetRequiredValue(name));
+            string address = LinkAddress.Parse(parsed.GetRequiredValue(listen), "--listen").ToString();
             TableSettings settings = StoreOption.Read(parsed, store);
             if (settings.Store is not { } location || !EtcdLocation.IsOne(location))
             {
                 throw new KaslrMtException(CommandErrors.CannotMove, "this host's tenant table is not one of several hosts", "give --store etcd://… (or the configuration file's store), as the VM's host has it");
             }
 
-            var order = new ArrivalOrder { Name = vm, Listen = LinkAddress.Parse(parsed.GetRequiredValue(listen), "--listen").ToString(), Table = settings };
+            var order = new ArrivalOrder { Name = vm, Listen = address, Table = settings };
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
             await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);

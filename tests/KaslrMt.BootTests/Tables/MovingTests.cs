@@ -102,6 +102,56 @@ public sealed class MovingTests : IDisposable
         await _here.NoKeyIsLeftAsync();
     }
 
+    [Theory]
+    [InlineData(true, 0)]
+    [InlineData(true, 60)]
+    [InlineData(true, 120)]
+    [InlineData(true, 200)]
+    [InlineData(false, 0)]
+    [InlineData(false, 60)]
+    [InlineData(false, 120)]
+    [InlineData(false, 200)]
+    public async Task Whichever_supervisor_is_killed_in_the_middle_the_VM_runs_on_one_host(bool source, int milliseconds)
+    {
+        await _here.DoAsync(TableHost.Run("mover", "--detach"));
+        ulong[] bases = _here.SharedBases("mover");
+        string meeting = $"unix:{_there.Scratch.File("meet")}";
+        using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
+        {
+            int[] supervisors = [_here.State("mover").OwnerProcess, _there.State("mover").OwnerProcess];
+            Task moving = KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+            await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Scratch.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
+            await Task.Delay(milliseconds);
+            TableHost.Kill(supervisors[source ? 0 : 1]);
+            await moving;
+            await receiver.SignalAsync("INT");
+            await receiver.EndAsync();
+        }
+
+        // The next commands settle it, on both hosts.
+        TableHost? home = null;
+        await TableHost.EventuallyAsync(
+            async () =>
+            {
+                await _here.DoAsync("ps");
+                await _there.DoAsync("ps");
+                TableHost[] homes = [.. new[] { _here, _there }.Where(host => host.Scratch.Runtime.List().Any())];
+                home = homes is [var only] ? only : null;
+                return home is not null && (string)(await _here.TenantAsync())["running"]![0]!["state"]! == "running";
+            },
+            "one host that has it");
+        Assert.Equal(bases, home!.SharedBases("mover"));
+        await home.DoAsync("verify", "mover");
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(home.Scratch.Runtime.Path, "mover", "qmp.sock"), TableHost.Patience))
+        {
+            Assert.Equal("running", (await monitor.ExecuteAsync("query-status")).GetProperty("status").GetString());
+        }
+
+        await home.DoAsync("stop", "mover", "--grace", "0");
+        await _here.NoKeyIsLeftAsync();
+        await _there.NoKeyIsLeftAsync();
+    }
+
     private static async Task<KaslrmtProcess> AwaitingAsync(TableHost host, string meeting)
     {
         KaslrmtProcess receiver = new(host.Scratch, "receive", "mover", "--listen", meeting);
