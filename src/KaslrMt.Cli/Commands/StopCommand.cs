@@ -57,7 +57,7 @@ internal static class StopCommand
             throw new KaslrMtException(CommandErrors.Usage, $"'{name}' runs here, and --forget is for VMs that do not", $"kaslrmt stop {name}");
         }
 
-        await using TenantTable table = await OpenTable.ReconciledAsync(settings, error, cancellation).ConfigureAwait(false);
+        await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellation).ConfigureAwait(false);
         using Outcome outcome = await table.ForgetAsync(name, cancellation).ConfigureAwait(false);
         return ExitCode.Success;
     }

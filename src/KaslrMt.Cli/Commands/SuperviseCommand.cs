@@ -79,8 +79,8 @@ internal static class SuperviseCommand
         await using TablePlace place = await TablePlace
             .TakeAsync(plan.Table, plan.Tenant!, name, request.Policy, log, signals.StopRequested).ConfigureAwait(false);
         request.Key = place.TakeKey();
-        PlaceNote.Of(place.Vm).WriteTo(folder);
-        place.Renewed = vm => PlaceNote.Of(vm).WriteTo(folder);
+        PlaceNote.Of(place.Vm, plan.Table).WriteTo(folder);
+        place.Renewed = vm => PlaceNote.Of(vm, plan.Table!).WriteTo(folder);
         return await OwnAsync(plan, request, runtime, folder, null, null, place, report, log, signals).ConfigureAwait(false);
     }
 
@@ -137,7 +137,7 @@ internal static class SuperviseCommand
                 await using TablePlace? place = record is null ? null : TablePlace.TakeOver(plan.Table!, record, log);
                 if (place is not null)
                 {
-                    place.Renewed = vm => PlaceNote.Of(vm).WriteTo(folder);
+                    place.Renewed = vm => PlaceNote.Of(vm, plan.Table!).WriteTo(folder);
                     await place.ReportAsync(running?.ProcessId, state.Release).ConfigureAwait(false);
                 }
 
@@ -186,6 +186,8 @@ internal static class SuperviseCommand
         OwnerSignals signals,
         IntendedLayout? arrived = null)
     {
+        // A guest that reboots with another kernel needs it, and this supervisor may not have it.
+        request.KeyAgain = place is null || request.Key is not null ? null : place.KeyAgain;
         var owner = new VmOwner(request, plan.ToOptions(folder), log)
         {
             Place = place,

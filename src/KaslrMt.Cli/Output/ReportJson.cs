@@ -21,6 +21,8 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<HostReport>))]
 [JsonSerializable(typeof(EvictionReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(BackupReport))]
+[JsonSerializable(typeof(RemovalReport))]
 [JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using KaslrMt.Layout;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Tables;
@@ -86,6 +87,14 @@ internal sealed partial class TablePlace
             }
         }
     }
+
+    /// <summary>The tenant's key once more, for a guest that reboots; null where the tenant has another by now.</summary>
+    /// <exception cref="KaslrMtException">40xx: the table does not answer.</exception>
+    public TenantKey? KeyAgain() => Task.Run(async () =>
+    {
+        TenantTable table = await TableAsync(CancellationToken.None).ConfigureAwait(false);
+        return await table.KeyOfAsync(Vm).ConfigureAwait(false);
+    }).GetAwaiter().GetResult();
 
     // The table believes that the VM is saved or moves, and it runs here: a change was made whose answer did not arrive, or an earlier owner died midway.
     private async Task UndoMoveAsync(TenantTable table, VmRecord vm)

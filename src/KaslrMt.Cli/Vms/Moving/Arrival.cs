@@ -69,7 +69,7 @@ internal sealed class Arrival : IAsyncDisposable
             {
                 using Outcome outcome = await table.RestoreAsync(order.Name, arrival.Processes, CancellationToken.None).ConfigureAwait(false);
                 record = outcome.Vm!;
-                PlaceNote.Of(record).WriteTo(folder);
+                PlaceNote.Of(record, order.Table!).WriteTo(folder);
             }
 
             await arrival.BeginAsync(folder, order.Table, table, record, log).ConfigureAwait(false);
@@ -329,7 +329,7 @@ internal sealed class Arrival : IAsyncDisposable
         if (table is not null)
         {
             Place = TablePlace.Of(settings!, table, record!, log);
-            Place.Renewed = vm => PlaceNote.Of(vm).WriteTo(folder);
+            Place.Renewed = vm => PlaceNote.Of(vm, settings!).WriteTo(folder);
         }
 
         await _vm!.ContinueAsync().ConfigureAwait(false);

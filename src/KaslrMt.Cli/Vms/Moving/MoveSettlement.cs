@@ -34,7 +34,7 @@ internal static class MoveSettlement
                 return (false, null);
             }
 
-            PlaceNote.Of(record).WriteTo(folder);
+            PlaceNote.Of(record, settings).WriteTo(folder);
         }
 
         await vm.ContinueAsync().ConfigureAwait(false);
