@@ -155,7 +155,8 @@ internal static class SuperviseCommand
 
     private static async Task<int> ArriveAsync(string name, SupervisorReport report)
     {
-        ArrivalOrder order = SupervisorOrder.TakeArrival(Console.OpenStandardInput());
+        Stream input = Console.OpenStandardInput();
+        ArrivalOrder order = SupervisorOrder.TakeArrival(input);
         if (order.Name != name)
         {
             throw new KaslrMtException(CommandErrors.Supervisor, $"the order is for another VM than '{name}'");
@@ -166,11 +167,31 @@ internal static class SuperviseCommand
         folder.WriteState(VmState.OwnedByThisProcess(name) with { Detached = true, Moving = true });
         using var signals = new OwnerSignals();
         using var log = new SupervisorLog(folder.Path, report);
+        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(signals.StopRequested);
+        _ = EndWithAsync(input, waiting);
         await using Arrival arrival = order.File is not null
-            ? await Arrival.FromFileAsync(order, folder, log, signals.StopRequested).ConfigureAwait(false)
-            : await Arrival.FromHostAsync(order, folder, log, signals.StopRequested).ConfigureAwait(false);
+            ? await Arrival.FromFileAsync(order, folder, log, waiting.Token).ConfigureAwait(false)
+            : await Arrival.FromHostAsync(order, folder, log, waiting.Token, signals.StopRequested).ConfigureAwait(false);
         return await OwnAsync(
             arrival.Plan, arrival.Request, runtime, folder, arrival.State, arrival.TakeVm(), arrival.Place, report, log, signals, arrival.Layout).ConfigureAwait(false);
+    }
+
+    // Whoever waits for the VM keeps the pipe open: its end means that nobody does any more.
+    private static async Task EndWithAsync(Stream input, CancellationTokenSource waiting)
+    {
+        try
+        {
+            while (await input.ReadAsync(new byte[1]).ConfigureAwait(false) > 0)
+            {
+                // Nothing more is said there.
+            }
+
+            await waiting.CancelAsync().ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is IOException or ObjectDisposedException)
+        {
+            // The VM has come and gone.
+        }
     }
 
     private static async Task<int> OwnAsync(

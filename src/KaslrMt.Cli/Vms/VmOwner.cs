@@ -13,6 +13,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
+    private readonly Lock _gate = new();
+    private RunningHere? _current;
+
     /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where nobody looked or could.</summary>
     public Action<bool?>? Settled { get; init; }
 
@@ -23,7 +26,19 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     public IntendedLayout? Arrived { get; init; }
 
     /// <summary>The VM while its QEMU runs; null between two boots.</summary>
-    public (VirtualMachine Vm, VmState State)? Current { get; private set; }
+    public RunningHere? Current => Volatile.Read(ref _current);
+
+    /// <summary>Notes a state of the VM in its folder, unless its QEMU has ended meanwhile: then what is noted is this owner's to say.</summary>
+    public void Note(RunningHere running, VmFolder folder, VmState state)
+    {
+        lock (_gate)
+        {
+            if (ReferenceEquals(_current, running))
+            {
+                folder.WriteState(state);
+            }
+        }
+    }
 
     /// <summary>Settings under which the VM arrives from a file or another host: loaded, not begun.</summary>
     public VirtualMachineSettings ArrivalSettings() => Settings("", boot: 1) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
@@ -65,9 +80,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             {
                 await using (running.ConfigureAwait(false))
                 {
-                    Current = (running, first);
+                    SetCurrent(new RunningHere(running, first));
                     exit = await WatchAsync(running, Arrived, stop).ConfigureAwait(false);
-                    Current = null;
+                    SetCurrent(null);
                 }
 
                 running = null;
@@ -112,7 +127,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         File.Delete(folder.ImagePath);
         state = state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);
-        Current = (vm, state);
+        SetCurrent(new RunningHere(vm, state));
 
         if (boot == 0)
         {
@@ -126,7 +141,15 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
         finally
         {
-            Current = null;
+            SetCurrent(null);
+        }
+    }
+
+    private void SetCurrent(RunningHere? running)
+    {
+        lock (_gate)
+        {
+            _current = running;
         }
     }
 
@@ -225,4 +248,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         OutlivesOwner = options.Detached,
         Program = options.QemuProgram,
     };
+
+    /// <summary>A QEMU of this owner's, and what its folder says.</summary>
+    internal sealed record RunningHere(VirtualMachine Vm, VmState State);
 }

@@ -45,6 +45,20 @@ public sealed class MovingTests : IDisposable
         Assert.Equal((1, 1, "running"), ((long)tenant["vms"]!, (long)tenant["generation"]!, (string)tenant["running"]![0]!["state"]!));
         Assert.Equal((string)done["host"]!, (string)tenant["running"]![0]!["host"]!);
 
+        // Where it was, commands say where it is.
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "stop", "mover");
+        Assert.True(code == 2 && error.Contains("KMT9006", StringComparison.Ordinal) && error.Contains((string)done["host"]!, StringComparison.Ordinal), error);
+        string shown = await _there.DoAsync("show", "mover");
+        Assert.Contains(_etcd.Location("kaslrmt"), shown.ReplaceLineEndings("").Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
+
+        // Without the store, what runs here is listed all the same.
+        _etcd.Nodes[0].Freeze();
+        (code, string listed, error) = await KaslrmtProcess.RunAsync(_there.Scratch, "ps");
+        Assert.True(code == 0 && listed.Contains("mover", StringComparison.Ordinal) && error.Contains("KMT4040", StringComparison.Ordinal), error);
+        (code, _, error) = await KaslrmtProcess.RunAsync(_there.Scratch, "ps", "--all");
+        Assert.True(code == 4 && error.Contains("KMT4040", StringComparison.Ordinal) && error.Contains("endpoint of 127.", StringComparison.Ordinal), error);
+        _etcd.Nodes[0].Thaw();
+
         // A mate where it was has its bases: it is one tenant still.
         await _here.DoAsync(TableHost.Run("mate", "--detach"));
         Assert.Equal(bases, _here.SharedBases("mate"));
@@ -103,15 +117,18 @@ public sealed class MovingTests : IDisposable
     }
 
     [Theory]
-    [InlineData(true, 0)]
-    [InlineData(true, 60)]
-    [InlineData(true, 120)]
-    [InlineData(true, 200)]
-    [InlineData(false, 0)]
-    [InlineData(false, 60)]
-    [InlineData(false, 120)]
-    [InlineData(false, 200)]
-    public async Task Whichever_supervisor_is_killed_in_the_middle_the_VM_runs_on_one_host(bool source, int milliseconds)
+    [InlineData("source", 0)]
+    [InlineData("source", 60)]
+    [InlineData("source", 120)]
+    [InlineData("source", 200)]
+    [InlineData("destination", 0)]
+    [InlineData("destination", 60)]
+    [InlineData("destination", 120)]
+    [InlineData("destination", 200)]
+    [InlineData("store", 0)]
+    [InlineData("store", 100)]
+    [InlineData("store", 200)]
+    public async Task Whatever_fails_in_the_middle_the_VM_runs_on_one_host(string victim, int milliseconds)
     {
         await _here.DoAsync(TableHost.Run("mover", "--detach"));
         ulong[] bases = _here.SharedBases("mover");
@@ -122,7 +139,17 @@ public sealed class MovingTests : IDisposable
             Task moving = KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
             await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Scratch.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
             await Task.Delay(milliseconds);
-            TableHost.Kill(supervisors[source ? 0 : 1]);
+            if (victim == "store")
+            {
+                _etcd.Nodes[0].Freeze();
+                await Task.Delay(2000);
+                _etcd.Nodes[0].Thaw();
+            }
+            else
+            {
+                TableHost.Kill(supervisors[victim == "source" ? 0 : 1]);
+            }
+
             await moving;
             await receiver.SignalAsync("INT");
             await receiver.EndAsync();

@@ -92,33 +92,39 @@ internal sealed class Arrival : IAsyncDisposable
     }
 
     /// <summary>Awaits a VM from another host of the tenant table, and takes it.</summary>
+    /// <param name="order">Which, and where.</param>
+    /// <param name="folder">Its folder here.</param>
+    /// <param name="log">Takes what happens meanwhile.</param>
+    /// <param name="giveUp">Gives up, as long as the source has not given the guest away.</param>
+    /// <param name="stop">Ends the guest, whatever becomes of it.</param>
     /// <exception cref="KaslrMtException">KMT9017, 40xx, 30xx. The VM goes on where it was.</exception>
-    public static async Task<Arrival> FromHostAsync(ArrivalOrder order, VmFolder folder, TextWriter log, CancellationToken stop)
+    public static async Task<Arrival> FromHostAsync(
+        ArrivalOrder order, VmFolder folder, TextWriter log, CancellationToken giveUp, CancellationToken stop)
     {
         LinkAddress address = LinkAddress.Parse(order.Listen!, "--listen");
         TableSettings settings = order.Table!;
-        TenantTable table = await TenantTable.OpenAsync(settings, stop).ConfigureAwait(false);
-        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        TenantTable table = await TenantTable.OpenAsync(settings, giveUp).ConfigureAwait(false);
+        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(giveUp);
         Task alive = table.KeepAliveAsync(_ => { }, waiting.Token);
         MigrationLink? link = null;
         Arrival? arrival = null;
         try
         {
             using KeyRing keys = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile).Load();
-            (link, MovingVm moving) = await MeetAsync(order.Name, address, keys, table, log, stop).ConfigureAwait(false);
+            (link, MovingVm moving) = await MeetAsync(order.Name, address, keys, table, log, giveUp).ConfigureAwait(false);
             arrival = new Arrival(moving, settings);
             try
             {
                 arrival.Keep(moving, folder);
-                arrival._vm = await VirtualMachine.StartAsync(arrival.Settings(folder, log), folder, stop).ConfigureAwait(false);
+                arrival._vm = await VirtualMachine.StartAsync(arrival.Settings(folder, log), folder, giveUp).ConfigureAwait(false);
             }
             catch (KaslrMtException error)
             {
-                await link.SendAsync(LinkFrame.Ready, new LinkWords(Problem: $"{error.Code}: {error.Problem}"), stop).ConfigureAwait(false);
+                await link.SendAsync(LinkFrame.Ready, new LinkWords(Problem: $"{error.Code}: {error.Problem}"), giveUp).ConfigureAwait(false);
                 throw;
             }
 
-            LinkRelay relay = await arrival.LoadAsync(folder, link, table.Host.Id, stop).ConfigureAwait(false);
+            LinkRelay relay = await arrival.LoadAsync(folder, link, table.Host.Id, giveUp).ConfigureAwait(false);
             await using (relay.ConfigureAwait(false))
             {
                 // From here on it is not to be lost: the source has stopped it, and whoever takes this over asks the table.

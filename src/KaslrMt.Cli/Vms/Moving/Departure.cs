@@ -21,12 +21,13 @@ internal sealed class Departure(DetachedPlan plan, VmFolder folder, TablePlace? 
     /// <summary>Does what is asked. When it fails, the VM goes on here.</summary>
     public async Task ObeyAsync(ControlOrder order, SupervisorReport report, CancellationToken cancel)
     {
-        if (owner.Current is not var (vm, state))
+        if (owner.Current is not { } running)
         {
             throw new KaslrMtException(CommandErrors.CannotMove, $"'{plan.Name}' is just starting", "try again in a moment");
         }
 
-        folder.WriteState(state with { Moving = true });
+        (VirtualMachine vm, VmState state) = running;
+        owner.Note(running, folder, state with { Moving = true });
         try
         {
             await (place?.BeginMoveAsync(cancel) ?? Task.CompletedTask).ConfigureAwait(false);
@@ -45,11 +46,7 @@ internal sealed class Departure(DetachedPlan plan, VmFolder folder, TablePlace? 
         }
         catch
         {
-            if (owner.Current is var (_, now))
-            {
-                folder.WriteState(now);
-            }
-
+            owner.Note(running, folder, state);
             throw;
         }
     }
