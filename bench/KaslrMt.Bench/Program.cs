@@ -1,7 +1,7 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store]...
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|change|grown]...
 string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
@@ -16,7 +16,9 @@ foreach (string part in parts)
         "command" => CommandBenchmark.Run(),
         "boot" => BootBenchmark.Run(),
         "store" => await StoreBenchmark.RunAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot or store"),
+        "change" => await StoreBenchmark.ChangeAsync(),
+        "grown" => await GrownStoreBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, or one of store's parts, change or grown"),
     });
 }
 

@@ -49,8 +49,11 @@ internal static class CommandErrors
     public static readonly ErrorCode CannotMove = new(9016, ErrorCategory.Usage);
 
     /// <summary>The supervisors of two hosts cannot talk to each other.</summary>
-    public static readonly ErrorCode Link = new(9017, ErrorCategory.Host);
+    public static readonly ErrorCode Link = new(9018, ErrorCategory.Host);
 
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
+
+    /// <summary>The VM has no QEMU yet.</summary>
+    public static readonly ErrorCode NotStarted = new(9017, ErrorCategory.Usage);
 }

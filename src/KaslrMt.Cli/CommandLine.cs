@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli;
@@ -101,9 +102,12 @@ internal static class CommandLine
             ReceiveCommand.Create(),
             ShowCommand.Create(),
             VerifyCommand.Create(),
+            InspectCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),
+            SharingCommand.Create(),
+            KsmCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),

@@ -34,7 +34,7 @@ internal static class UsageProblem
     {
         OptionResult { Tokens.Count: 0, IdentifierToken: not null } option => $"{option.Option.Name} needs a value",
         ArgumentResult { Parent: CommandResult, Tokens.Count: 0 } argument => $"'{HelpPage.NameOf(command)}' needs {argument.Argument.Name}",
-        CommandResult when command.Arguments.Count > 0 => $"'{HelpPage.NameOf(command)}' needs {command.Arguments[0].Name}",
+        CommandResult when command.Arguments.FirstOrDefault(argument => argument.Arity.MinimumNumberOfValues > 0) is { } missing => $"'{HelpPage.NameOf(command)}' needs {missing.Name}",
         _ => error.Message.TrimEnd('.'),
     };
 }

@@ -57,6 +57,12 @@ public static class HypervisorErrors
     /// <summary>QEMU's description of the guest's memory could not be understood.</summary>
     public static readonly ErrorCode MemoryMap = new(3040, ErrorCategory.Host);
 
+    /// <summary>A process that was named is no QEMU.</summary>
+    public static readonly ErrorCode NoQemu = new(3041, ErrorCategory.Usage);
+
+    /// <summary>Where a QEMU keeps its guest's RAM cannot be told without its monitor.</summary>
+    public static readonly ErrorCode RamNotFound = new(3042, ErrorCategory.Host);
+
     /// <summary>A migration failed; the guest goes on where it was.</summary>
     public static readonly ErrorCode MigrationFailed = new(3060, ErrorCategory.Host);
 

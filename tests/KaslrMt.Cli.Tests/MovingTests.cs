@@ -69,7 +69,7 @@ public sealed class MovingTests : IDisposable
         using (there)
         {
             await here.SendAsync(LinkFrame.Vm, Sample().ToBytes(), default);
-            Assert.Equal(9017, (await Assert.ThrowsAsync<KaslrMtException>(() => there.ReceiveAsync(default))).Code.Number);
+            Assert.Equal(9018, (await Assert.ThrowsAsync<KaslrMtException>(() => there.ReceiveAsync(default))).Code.Number);
         }
     }
 
@@ -100,7 +100,7 @@ public sealed class MovingTests : IDisposable
 
             foreach (MigrationLink link in (MigrationLink[])[there, here])
             {
-                Assert.Equal(9017, (await Assert.ThrowsAsync<KaslrMtException>(() => link.ReceiveAsync(default))).Code.Number);
+                Assert.Equal(9018, (await Assert.ThrowsAsync<KaslrMtException>(() => link.ReceiveAsync(default))).Code.Number);
             }
         }
     }

@@ -8,27 +8,85 @@ using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Commands;
 
-/// <summary><c>kaslrmt verify</c>: does the guest's memory hold the layout it was given.</summary>
+/// <summary><c>kaslrmt verify</c>: do guests' memories hold the layouts they were given, and do a tenant's VMs keep their policy's promise.</summary>
 internal static class VerifyCommand
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     public static Command Create()
     {
-        Argument<string> name = CommonOptions.VmName();
+        var names = new Argument<string[]>("NAME") { Description = "VMs, as 'kaslrmt ps' lists them", Arity = ArgumentArity.ZeroOrMore };
+        names.NotEmpty();
+        var tenant = new Option<string?>("--tenant") { Description = "All of a tenant's VMs on this host", HelpName = "NAME" };
+        tenant.NotEmpty();
+        var all = new Option<bool>("--all", "-a") { Description = "All VMs of this host that were given a layout" };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("verify", "Compare the layout a VM was given with what its memory holds, read from outside") { name, json };
+        var command = new Command(
+            "verify",
+            "Compare the layout a VM was given with what its memory holds, read from outside; and a tenant's VMs with each other: shared where the policy says so, different elsewhere")
+        {
+            names, tenant, all, json,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
-            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
-            VerifyReport report = await VerifyAsync(vm, cancellation).ConfigureAwait(false);
-            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VerifyReport, Print);
-            return report.Matches ? ExitCode.Success : ExitCode.CheckFailed;
+            string[] wanted = parsed.GetValue(names) ?? [];
+            string? ofTenant = parsed.GetValue(tenant);
+            bool everything = parsed.GetValue(all);
+            if (Convert.ToInt32(wanted.Length > 0) + Convert.ToInt32(ofTenant is not null) + Convert.ToInt32(everything) != 1)
+            {
+                throw new KaslrMtException(CommandErrors.Usage, "verify needs the VMs' names, or --tenant NAME, or --all", "see 'kaslrmt verify --help'");
+            }
+
+            IReadOnlyList<RunningVm> running = await RunningVms.ListAsync(parsed.InvocationConfiguration.Error).ConfigureAwait(false);
+            IReadOnlyList<VerifyReport> reports = await VerifyAsync(Choose(running, wanted, ofTenant), running, cancellation).ConfigureAwait(false);
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            if (wanted.Length == 1)
+            {
+                Report.Show(output, parsed.GetValue(json), reports[0], ReportJson.Default.VerifyReport, Print);
+            }
+            else
+            {
+                Report.Show(output, parsed.GetValue(json), reports, ReportJson.Default.IReadOnlyListVerifyReport, Print);
+            }
+
+            return reports.All(report => report.Holds) ? ExitCode.Success : ExitCode.CheckFailed;
         });
-        return command.WithExamples("kaslrmt verify web1", "kaslrmt verify web1 --json");
+        return command.WithExamples("kaslrmt verify web1", "kaslrmt verify --tenant acme", "kaslrmt verify --all --json");
     }
 
-    private static async Task<VerifyReport> VerifyAsync(RunningVm vm, CancellationToken cancellation)
+    private static List<RunningVm> Choose(IReadOnlyList<RunningVm> running, string[] names, string? tenant)
+    {
+        if (names.Length > 0)
+        {
+            return [.. names.Distinct().Select(VmName.Check).ToArray().Select(name => running.FirstOrDefault(vm => vm.Name == name)
+                ?? throw new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs", "see 'kaslrmt ps'"))];
+        }
+
+        // A VM without a layout of ours has nothing that could be verified; who names it is told so.
+        List<RunningVm> chosen = [.. running.Where(vm => (tenant is null || vm.State?.Tenant == tenant)
+            && vm.State?.QemuProcess is not null && IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not null)];
+        return chosen.Count > 0 ? chosen : throw new KaslrMtException(
+            CommandErrors.NoSuchVm, tenant is null ? "no VM with a layout runs on this host" : $"no VM of tenant '{Printable.Of(tenant, 64)}' runs on this host with a layout", "see 'kaslrmt ps'");
+    }
+
+    private static async Task<IReadOnlyList<VerifyReport>> VerifyAsync(
+        List<RunningVm> chosen, IReadOnlyList<RunningVm> running, CancellationToken cancellation)
+    {
+        Dictionary<string, LayoutVerification> found = [];
+        foreach (RunningVm vm in chosen)
+        {
+            found[vm.Name] = await VerifyAsync(vm, cancellation).ConfigureAwait(false);
+        }
+
+        Dictionary<string, VerifyReport.VerifiedPromise?> promises = chosen.Select(vm => vm.State!.Tenant).OfType<string>().Distinct()
+            .ToDictionary(tenant => tenant, tenant => VerifyReport.VerifiedPromise.Of(TenantPromise.Check(tenant, running, found)));
+        return [.. chosen.Select(vm => ReportOf(vm, found[vm.Name]) with
+        {
+            Promise = vm.State!.Tenant is string tenant && promises[tenant] is { } promise && promise.Vms.Contains(vm.Name) ? promise : null,
+        })];
+    }
+
+    private static async Task<LayoutVerification> VerifyAsync(RunningVm vm, CancellationToken cancellation)
     {
         if (vm.State?.QemuProcess is not int process || IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not { } intended)
         {
@@ -38,17 +96,42 @@ internal static class VerifyCommand
         QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellation).ConfigureAwait(false);
         await using (monitor.ConfigureAwait(false))
         {
-            LayoutVerification found = await LayoutVerification.RunAsync(intended, monitor, process, Patience, cancellation).ConfigureAwait(false);
-            return new VerifyReport(vm.Name, found.Matches, [.. found.Regions.Select(row => new VerifyReport.VerifiedRegion(
-                row.Region.Name(),
-                row.Scope.Name(),
-                Hex(row.Intended),
-                row.Observed is ulong observed ? Hex(observed) : null,
-                row.Observed is null ? null : row.Observed == row.Intended))]);
+            return await LayoutVerification.RunAsync(intended, monitor, process, Patience, cancellation).ConfigureAwait(false);
+        }
+    }
+
+    private static VerifyReport ReportOf(RunningVm vm, LayoutVerification found) => new(vm.Name, vm.State?.Tenant, found.Matches, [.. found.Regions.Select(row =>
+        new VerifyReport.VerifiedRegion(
+            row.Region.Name(),
+            row.Scope.Name(),
+            Hex(row.Intended),
+            row.Observed is ulong observed ? Hex(observed) : null,
+            row.Observed is null ? null : row.Observed == row.Intended))]);
+
+    private static void Print(TextWriter output, IReadOnlyList<VerifyReport> reports)
+    {
+        foreach (VerifyReport report in reports)
+        {
+            PrintRegions(output, report);
+            output.WriteLine();
+        }
+
+        foreach (VerifyReport.VerifiedPromise promise in reports.Select(report => report.Promise).OfType<VerifyReport.VerifiedPromise>().DistinctBy(promise => promise.Tenant))
+        {
+            Print(output, promise);
         }
     }
 
     private static void Print(TextWriter output, VerifyReport report)
+    {
+        PrintRegions(output, report);
+        if (report.Promise is { } promise)
+        {
+            Print(output, promise);
+        }
+    }
+
+    private static void PrintRegions(TextWriter output, VerifyReport report)
     {
         Table table = Report.Table("region", "scope", "intended", "observed", "");
         foreach (VerifyReport.VerifiedRegion row in report.Regions)
@@ -58,6 +141,17 @@ internal static class VerifyCommand
 
         Report.Print(output, table);
         output.WriteLine(report.Matches ? $"{report.Name}: the guest's memory holds the layout it was given" : $"{report.Name}: MISMATCH");
+    }
+
+    private static void Print(TextWriter output, VerifyReport.VerifiedPromise promise)
+    {
+        output.WriteLine(promise.Holds
+            ? $"tenant {promise.Tenant}: its {promise.Vms.Count} VMs here share what the policy shares, and nothing else"
+            : $"tenant {promise.Tenant}: PROMISE BROKEN over its {promise.Vms.Count} VMs here");
+        foreach (string breach in promise.Breaches)
+        {
+            output.WriteLine($"  {breach}");
+        }
     }
 
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x16}");

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms.Moving;
 
@@ -14,6 +15,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<VmReport>))]
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
+[JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
@@ -24,5 +26,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(BackupReport))]
 [JsonSerializable(typeof(RemovalReport))]
 [JsonSerializable(typeof(MoveReport))]
+[JsonSerializable(typeof(KsmReport))]
+[JsonSerializable(typeof(SharingReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -40,7 +40,7 @@ internal sealed record LayoutVerification(IReadOnlyList<LayoutVerification.Row> 
     }
 
     private static LayoutVerification Compare(IntendedLayout intended, ObservedLayout observed) => new(
-        [.. intended.Regions.Select(row => new Row(row.Region, row.Scope, row.Base, row.Region switch
+        [.. intended.Regions.Select(row => new Row(row.Region, row.Scope, row.Slots, row.Base, row.Region switch
         {
             Region.KernelPhysical => observed.KernelPhysical.Value,
             Region.KernelVirtual => observed.KernelVirtual.Value,
@@ -51,7 +51,7 @@ internal sealed record LayoutVerification(IReadOnlyList<LayoutVerification.Row> 
         }))]);
 
     /// <summary>One region; observed is null while the kernel has not drawn the modules' base.</summary>
-    internal readonly record struct Row(Region Region, Scope Scope, ulong Intended, ulong? Observed)
+    internal readonly record struct Row(Region Region, Scope Scope, ulong Slots, ulong Intended, ulong? Observed)
     {
         /// <summary>Shows no base.</summary>
         public override string ToString() => Region.Name();

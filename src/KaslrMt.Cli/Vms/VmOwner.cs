@@ -1,5 +1,6 @@
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Tables;
+using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 
@@ -216,7 +217,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             await log.WriteLineAsync(verification.Matches
                 ? $"kaslrmt: {options.Name}: layout verified in the guest's memory"
                 : $"kaslrmt: WARNING: {options.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {options.Name}'").ConfigureAwait(false);
-            return verification.Matches;
+            return await KeepsPromiseAsync(verification).ConfigureAwait(false) && verification.Matches;
         }
         catch (KaslrMtException error)
         {
@@ -232,6 +233,21 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
 
         return null;
+    }
+
+    private async Task<bool> KeepsPromiseAsync(LayoutVerification seen)
+    {
+        RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
+        TenantPromise? promise = options.Tenant is null
+            ? null
+            : TenantPromise.Check(options.Tenant, runtime.List(), new Dictionary<string, LayoutVerification> { [options.Name] = seen });
+        IReadOnlyList<PromiseBreach> breaches = [.. promise?.Breaches.Where(breach => breach.Vms.Contains(options.Name)) ?? []];
+        foreach (PromiseBreach breach in breaches)
+        {
+            await log.WriteLineAsync($"kaslrmt: WARNING: {options.Name}: tenant {options.Tenant}: {TenantPromise.Describe(breach)}").ConfigureAwait(false);
+        }
+
+        return breaches.Count == 0;
     }
 
     private VirtualMachineSettings Settings(string image, int boot) => new()

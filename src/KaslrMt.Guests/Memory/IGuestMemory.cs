@@ -21,4 +21,29 @@ public interface IGuestMemory : IDisposable
     /// <returns>False, with <paramref name="destination"/> untouched, when the run is not RAM from end to end.</returns>
     /// <exception cref="KaslrMtException">The guest has exited or the host refuses, as in <see cref="Read"/>.</exception>
     bool TryRead(PhysicalAddress address, Span<byte> destination);
+
+    /// <summary>Reads many small pieces of the same size, in as few calls to the host as possible: for addresses that come from the guest itself.</summary>
+    /// <param name="addresses">Where the pieces are; any order, repeats allowed.</param>
+    /// <param name="size">The size of one, bytes.</param>
+    /// <param name="destination">Takes them one behind the other, <c>addresses.Length * size</c> bytes; a piece that is not all RAM becomes zeros.</param>
+    /// <returns>How many pieces are RAM.</returns>
+    /// <exception cref="KaslrMtException">The guest has exited or the host refuses, as in <see cref="Read"/>.</exception>
+    int ReadEach(ReadOnlySpan<PhysicalAddress> addresses, int size, Span<byte> destination)
+    {
+        int read = 0;
+        for (int i = 0; i < addresses.Length; i++)
+        {
+            Span<byte> piece = destination.Slice(i * size, size);
+            if (TryRead(addresses[i], piece))
+            {
+                read++;
+            }
+            else
+            {
+                piece.Clear();
+            }
+        }
+
+        return read;
+    }
 }

@@ -11,4 +11,13 @@ public static class ObservationErrors
 
     /// <summary>The guest's memory does not hold the layout it was given.</summary>
     public static readonly ErrorCode Mismatch = new(5013, ErrorCategory.Guest);
+
+    /// <summary>The guest runs another kernel than the image that was given.</summary>
+    public static readonly ErrorCode WrongImage = new(5014, ErrorCategory.Guest);
+
+    /// <summary>The guest's kernel has no list of modules.</summary>
+    public static readonly ErrorCode NoModules = new(5021, ErrorCategory.Guest);
+
+    /// <summary>The guest has more RAM than is looked at page by page.</summary>
+    public static readonly ErrorCode TooLarge = new(5022, ErrorCategory.Guest);
 }

@@ -30,8 +30,6 @@ public sealed class GuestRam
     /// <inheritdoc cref="Smallest"/>
     public static readonly ByteSize Largest = new(960 * ByteSize.GiB);
 
-    private const ulong HighStart = 4 * ByteSize.GiB;
-
     // SeaBIOS (src/malloc.c) keeps its tables in the top 16 MiB of low RAM (256 KiB in versions before 1.16) and takes working memory
     // downwards from below them. Measured with 1.16.2 on pc and q35, with up to 240 vCPUs, 20 network cards, or disks, USB and two display
     // adapters at once: tables within the top 140 KiB, working memory 236 KiB. Both are reserved with room to spare, in runs that cost
@@ -78,12 +76,8 @@ public sealed class GuestRam
                 HypervisorErrors.MemorySize, $"memory of {memory} is not supported", $"give whole MiB from {Smallest} to {Largest}");
         }
 
-        ulong low = memory.Bytes < machine.LowLimit ? memory.Bytes : machine.LowWhenSplit;
-        List<PhysicalRange> ranges = [PhysicalRange.Between(0, low)];
-        if (memory.Bytes > low)
-        {
-            ranges.Add(new PhysicalRange(new PhysicalAddress(HighStart), memory.Bytes - low));
-        }
+        PhysicalRange[] ranges = [.. machine.Place(memory.Bytes)];
+        ulong low = ranges[0].Length;
 
         List<ReservedRange> reserved = [new(PhysicalRange.Between(0xa0000, ByteSize.MiB), ReservedFor.Legacy)];
         if (machine.HasSeaBios)
@@ -99,7 +93,7 @@ public sealed class GuestRam
             reserved.Add(new(placed, ReservedFor.Initrd));
         }
 
-        return new GuestRam([.. ranges], [.. reserved.OrderBy(entry => entry.Range.Start)], initrd);
+        return new GuestRam(ranges, [.. reserved.OrderBy(entry => entry.Range.Start)], initrd);
     }
 
     // x86_load_linux: initrd_max = below_4g_mem_size - acpi_data_size - 1; address = (initrd_max - size) & ~4095.

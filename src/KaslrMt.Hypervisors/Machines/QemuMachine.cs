@@ -7,6 +7,8 @@ namespace KaslrMt.Hypervisors;
 /// </remarks>
 public sealed class QemuMachine
 {
+    private const ulong HighStart = 1UL << 32;
+
     private QemuMachine(string argument, ulong lowLimit, ulong lowWhenSplit, ulong acpiDataSize, bool hasSeaBios)
     {
         Argument = argument;
@@ -62,6 +64,18 @@ public sealed class QemuMachine
             HypervisorErrors.SettingInvalid,
             $"unknown machine type '{Printable.Of(text)}'",
             $"give one of {string.Join(" | ", All.Select(machine => machine.Argument))}");
+
+    /// <summary>Where that much RAM lies: from 0 up, and from 4 GiB up when it does not fit below.</summary>
+    /// <param name="memory">Bytes.</param>
+    public IEnumerable<PhysicalRange> Place(ulong memory)
+    {
+        ulong low = memory < LowLimit ? memory : LowWhenSplit;
+        yield return PhysicalRange.Between(0, low);
+        if (memory > low)
+        {
+            yield return new PhysicalRange(new PhysicalAddress(HighStart), memory - low);
+        }
+    }
 
     /// <inheritdoc/>
     public override string ToString() => Argument;

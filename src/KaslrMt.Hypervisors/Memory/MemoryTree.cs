@@ -15,8 +15,10 @@ internal static partial class MemoryTree
     private const int MostRuns = 4096;
 
     /// <summary>The RAM of the address space the processors see, ascending, runs that go on in the same block joined.</summary>
+    /// <param name="text">What the monitor printed.</param>
+    /// <param name="backends">The names of memory backends that are RAM besides what lies at address 0: NUMA nodes', hot-plugged modules'.</param>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.MemoryMap"/> when the text holds no such RAM or contradicts itself.</exception>
-    internal static List<RamRun> Parse(string text)
+    internal static List<RamRun> Parse(string text, params IReadOnlyCollection<string> backends)
     {
         List<RamRun> runs = [];
         bool named = false, inside = false;
@@ -42,8 +44,11 @@ internal static partial class MemoryTree
             throw new KaslrMtException(HypervisorErrors.MemoryMap, "QEMU's memory map has no RAM at address 0");
         }
 
-        return Join(runs.FindAll(run => run.Block == main));
+        return Join(runs.FindAll(run => run.Block == main || backends.Contains(NameOf(run.Block))));
     }
+
+    // Machine types before 4.0 name a backend's block by its place in QEMU's object tree: /objects/ram0.
+    private static string NameOf(string block) => block[(block.LastIndexOf('/') + 1)..];
 
     private static void Add(List<RamRun> runs, Match match)
     {

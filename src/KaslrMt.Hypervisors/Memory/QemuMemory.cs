@@ -11,6 +11,9 @@ public sealed class QemuMemory : IGuestMemory
     // IOV_MAX; more pieces than this go into a second call.
     private const int MostPieces = 1024;
 
+    // Both lists on the stack: 16 KiB each.
+    private const int PiecesAtOnce = 1024;
+
     private readonly Segment[] _segments;
     private readonly ProcessHandle _process;
     private readonly int _processId;
@@ -39,7 +42,8 @@ public sealed class QemuMemory : IGuestMemory
         try
         {
             List<Segment> segments = [];
-            foreach (RamRun run in MemoryTree.Parse(await monitor.HumanAsync("info mtree -f", cancellation).ConfigureAwait(false)))
+            IReadOnlyCollection<string> backends = await MemoryBackends.OfAsync(monitor, cancellation).ConfigureAwait(false);
+            foreach (RamRun run in MemoryTree.Parse(await monitor.HumanAsync("info mtree -f", cancellation).ConfigureAwait(false), backends))
             {
                 ulong first = await HostAddressAsync(monitor, run.Range.Start, cancellation).ConfigureAwait(false);
                 ulong last = await HostAddressAsync(monitor, run.Range.End - 1, cancellation).ConfigureAwait(false);
@@ -49,6 +53,33 @@ public sealed class QemuMemory : IGuestMemory
                 }
 
                 segments.Add(new Segment(run.Range, first));
+            }
+
+            return new QemuMemory([.. segments], process, processId);
+        }
+        catch
+        {
+            process.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Finds the guest's RAM without a monitor: by QEMU's command line and where the process has memory of such a size.</summary>
+    /// <param name="processId">That QEMU.</param>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="HypervisorErrors.NoQemu"/> when it is no QEMU; <see cref="HypervisorErrors.RamNotFound"/> when only a monitor can tell;
+    /// <see cref="GuestErrors.GuestGone"/>; <see cref="GuestErrors.AccessDenied"/>.
+    /// </exception>
+    public static QemuMemory Open(int processId)
+    {
+        ProcessHandle process = ProcessHandle.TryOpen(processId) ?? throw Gone(processId);
+        try
+        {
+            QemuCommandLine line = QemuCommandLine.Of(processId);
+            List<Segment> segments = [];
+            foreach ((PhysicalRange range, ulong host) in ProcessRam.Locate(processId, line))
+            {
+                segments.Add(new Segment(range, host));
             }
 
             return new QemuMemory([.. segments], process, processId);
@@ -90,6 +121,57 @@ public sealed class QemuMemory : IGuestMemory
         return TryReadPieces(address, destination);
     }
 
+    /// <inheritdoc/>
+    public unsafe int ReadEach(ReadOnlySpan<PhysicalAddress> addresses, int size, Span<byte> destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(destination.Length, addresses.Length * size);
+        if (size == 0)
+        {
+            return addresses.Length;
+        }
+
+        int found = 0;
+        Linux.IoVec* local = stackalloc Linux.IoVec[PiecesAtOnce];
+        Linux.IoVec* remote = stackalloc Linux.IoVec[PiecesAtOnce];
+        fixed (byte* target = destination)
+        {
+            for (int start = 0; start < addresses.Length; start += PiecesAtOnce)
+            {
+                int end = Math.Min(addresses.Length, start + PiecesAtOnce);
+                int pieces = 0;
+                for (int i = start; i < end; i++)
+                {
+                    if (TryLocate(addresses[i], size, out ulong host))
+                    {
+                        local[pieces] = new Linux.IoVec { Base = (nuint)(target + ((long)i * size)), Length = (nuint)size };
+                        remote[pieces++] = new Linux.IoVec { Base = (nuint)host, Length = (nuint)size };
+                    }
+                    else if (TryRead(addresses[i], destination.Slice(i * size, size)))
+                    {
+                        // It reaches from one segment into the next.
+                        found++;
+                    }
+                    else
+                    {
+                        destination.Slice(i * size, size).Clear();
+                    }
+                }
+
+                found += pieces;
+                if (pieces > 0 && Linux.ProcessVmReadv(_processId, local, (nuint)pieces, remote, (nuint)pieces, 0) != (nint)pieces * size)
+                {
+                    // One of them could not be read: alone, it says why.
+                    for (int i = start; i < end; i++)
+                    {
+                        _ = TryRead(addresses[i], destination.Slice(i * size, size));
+                    }
+                }
+            }
+        }
+
+        return _process.IsRunning ? found : throw Gone(_processId);
+    }
+
     /// <summary>Lets go of the guest, which goes on.</summary>
     public void Dispose() => _process.Dispose();
 
@@ -125,6 +207,21 @@ public sealed class QemuMemory : IGuestMemory
 
     private static KaslrMtException Gone(int processId) => new(
         GuestErrors.GuestGone, string.Create(CultureInfo.InvariantCulture, $"the guest (QEMU process {processId}) has exited"));
+
+    private bool TryLocate(PhysicalAddress address, int size, out ulong host)
+    {
+        foreach (Segment segment in _segments)
+        {
+            if (segment.Range.Contains(address, (ulong)size))
+            {
+                host = segment.HostAddress + (address - segment.Range.Start);
+                return true;
+            }
+        }
+
+        host = 0;
+        return false;
+    }
 
     private unsafe bool TryReadPieces(PhysicalAddress address, Span<byte> destination)
     {

@@ -37,6 +37,17 @@ internal static class SqliteSchema
         CREATE INDEX vm_host ON vm (host, tenant, name);
         CREATE INDEX vm_target ON vm (target, tenant, name) WHERE target IS NOT NULL;
         """,
+
+        // AUTOINCREMENT keeps its own table, one more page in each commit. The log's last entry is never removed, so its numbers ascend without it.
+        """
+        CREATE TABLE log (
+          sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, process INTEGER NOT NULL,
+          actor_host TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT, vm TEXT, host TEXT, generation INTEGER NOT NULL, key INTEGER NOT NULL,
+          key_id TEXT, detail TEXT) STRICT;
+        INSERT INTO log SELECT * FROM audit;
+        DROP TABLE audit;
+        ALTER TABLE log RENAME TO audit;
+        """,
     ];
 
     /// <summary>The version this program writes.</summary>

@@ -51,7 +51,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         {
             using var journal = new SqliteStatement(_connection, "PRAGMA journal_mode", 0);
             return (
-                journal.First(row => row.GetString(0))!,
+                journal.First(row => row.Text(0))!,
                 SqliteSchema.Number(_connection, "PRAGMA synchronous"),
                 SqliteSchema.Number(_connection, "PRAGMA secure_delete"));
         }
@@ -75,7 +75,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         try
         {
             connection.Open();
-            SqliteSchema.Execute(connection, "PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+            SqliteSchema.Execute(connection, "PRAGMA page_size = 2048; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
             SqliteSchema.Ensure(connection, path);
             return new SqliteTenantStore(path, connection, keys, hooks);
         }
@@ -142,12 +142,8 @@ public sealed partial class SqliteTenantStore : ITenantStore
     {
         _hooks.Step("begun");
         DateTimeOffset now = DateTimeOffset.FromUnixTimeMilliseconds(Now);
-        VmRecord? vm = command.VmName is { } name ? _sql.FindVm.First(SqliteRows.Vm, name) : null;
-        string? tenantName = command.TenantName ?? vm?.Tenant;
-        (TenantRecord? tenant, SealedKey? key) = tenantName is null ? default : _sql.FindTenant.First(SqliteRows.Tenant, tenantName);
-        bool alive = command.HostId is not { } host || _sql.FindLease.First(row => row.GetInt64(0), host) > now.ToUnixTimeMilliseconds();
-
-        var before = new TableSlice(tenant, vm, alive);
+        (VmRecord? vm, TenantRecord? tenant, SealedKey? key, long lease) = _sql.FindSlice.First(Slice, command.VmName, command.TenantName, command.HostId);
+        var before = new TableSlice(tenant, vm, HostAlive: command.HostId is null || lease > now.ToUnixTimeMilliseconds());
         Decision after = TenantRules.Decide(before, command, now);
         if (after.Changes)
         {
@@ -167,6 +163,12 @@ public sealed partial class SqliteTenantStore : ITenantStore
         return new Outcome(after.Tenant, after.Vm, after.Key, after.Changes, opened);
     }
 
+    private static (VmRecord? Vm, TenantRecord? Tenant, SealedKey? Key, long Lease) Slice(SqliteRow row)
+    {
+        (TenantRecord? tenant, SealedKey? key) = row.IsNull(SqliteRows.VmWidth) ? default : SqliteRows.Tenant(row, SqliteRows.VmWidth);
+        return (row.IsNull(0) ? null : SqliteRows.Vm(row), tenant, key, row.Long(SqliteRows.VmWidth + SqliteRows.TenantWidth));
+    }
+
     private void Write(TableSlice before, Decision after)
     {
         if (after.Key == KeyEffect.Purged)
@@ -181,12 +183,36 @@ public sealed partial class SqliteTenantStore : ITenantStore
         else if (after.Tenant != before.Tenant)
         {
             TenantRecord tenant = after.Tenant;
-            _sql.PutTenant.Run(tenant.Name, tenant.Generation, tenant.Vms, tenant.RotationPending ? 1L : 0L, tenant.Created.ToUnixTimeMilliseconds());
+            long rotation = tenant.RotationPending ? 1 : 0;
+            if (before.Tenant is null)
+            {
+                _sql.AddTenant.Run(tenant.Name, tenant.Generation, tenant.Vms, rotation, tenant.Created.ToUnixTimeMilliseconds());
+            }
+            else
+            {
+                _sql.UpdateTenant.Run(tenant.Name, tenant.Generation, tenant.Vms, rotation);
+            }
         }
 
-        if (after.Vm is { } vm && vm != before.Vm)
+        if (after.Vm is { } changed && before.Vm is not null)
         {
-            _sql.PutVm.Run(
+            if (changed != before.Vm)
+            {
+                _sql.UpdateVm.Run(
+                    changed.Name,
+                    changed.Tenant,
+                    changed.Host,
+                    changed.Target,
+                    changed.Release,
+                    (long)changed.Status,
+                    changed.Incarnation.ToByteArray(),
+                    SqliteRows.Processes(changed.Processes),
+                    changed.Since.ToUnixTimeMilliseconds());
+            }
+        }
+        else if (after.Vm is { } vm)
+        {
+            _sql.AddVm.Run(
                 vm.Name,
                 vm.Tenant,
                 vm.Host,

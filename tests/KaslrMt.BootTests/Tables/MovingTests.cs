@@ -77,7 +77,7 @@ public sealed class MovingTests : IDisposable
         VmState before = _here.State("mover");
         string meeting = $"unix:{_there.Scratch.File("meet")}";
         (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
-        Assert.True(code == 4 && error.Contains("KMT9017", StringComparison.Ordinal), error);
+        Assert.True(code == 4 && error.Contains("KMT9018", StringComparison.Ordinal), error);
 
         // Somebody else's key-encryption key: sent away, and the right one is still awaited.
         await _there.DoAsync("ps", "--all");
@@ -86,7 +86,7 @@ public sealed class MovingTests : IDisposable
         {
             File.WriteAllText(_here.Scratch.File("kek"), $"1 {new string('7', 64)}\n");
             (code, _, error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
-            Assert.True(code == 4 && error.Contains("KMT9017", StringComparison.Ordinal), error);
+            Assert.True(code == 4 && error.Contains("KMT9018", StringComparison.Ordinal), error);
             File.WriteAllText(_here.Scratch.File("kek"), kek);
 
             // The destination is killed in the middle: before it has the guest, the source goes on.

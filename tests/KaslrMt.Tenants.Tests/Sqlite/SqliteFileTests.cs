@@ -130,7 +130,7 @@ public sealed class SqliteFileTests : IDisposable
         {
             await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
             string key = await store.StartAsync("acme", "first");
-            store.LimitPages(30);
+            store.LimitPages(60);
             int started = 0;
             await Table.RefusedAsync(TenantErrors.StoreFull, async () =>
             {

@@ -97,7 +97,7 @@ internal sealed class Arrival : IAsyncDisposable
     /// <param name="log">Takes what happens meanwhile.</param>
     /// <param name="giveUp">Gives up, as long as the source has not given the guest away.</param>
     /// <param name="stop">Ends the guest, whatever becomes of it.</param>
-    /// <exception cref="KaslrMtException">KMT9017, 40xx, 30xx. The VM goes on where it was.</exception>
+    /// <exception cref="KaslrMtException">KMT9018, 40xx, 30xx. The VM goes on where it was.</exception>
     public static async Task<Arrival> FromHostAsync(
         ArrivalOrder order, VmFolder folder, TextWriter log, CancellationToken giveUp, CancellationToken stop)
     {
@@ -320,6 +320,12 @@ internal sealed class Arrival : IAsyncDisposable
         Plan.WriteTo(folder);
         moving.Layout?.WriteTo(folder);
         moving.Place?.WriteTo(folder);
+
+        // What QEMU's arguments may be relative to.
+        if (Directory.Exists(Plan.WorkingDirectory))
+        {
+            Directory.SetCurrentDirectory(Plan.WorkingDirectory);
+        }
     }
 
     private VirtualMachineSettings Settings(VmFolder folder, TextWriter log) => new VmOwner(Request, Plan.ToOptions(folder), log).ArrivalSettings();

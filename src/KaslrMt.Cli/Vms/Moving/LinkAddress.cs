@@ -42,7 +42,7 @@ internal sealed record LinkAddress
     }
 
     /// <summary>Listens there.</summary>
-    /// <exception cref="KaslrMtException">KMT9017.</exception>
+    /// <exception cref="KaslrMtException">KMT9018.</exception>
     public async Task<Socket> ListenAsync(CancellationToken cancellation)
     {
         try
@@ -65,7 +65,7 @@ internal sealed record LinkAddress
     }
 
     /// <summary>Connects to it.</summary>
-    /// <exception cref="KaslrMtException">KMT9017.</exception>
+    /// <exception cref="KaslrMtException">KMT9018.</exception>
     public async Task<Stream> ConnectAsync(CancellationToken cancellation)
     {
         try

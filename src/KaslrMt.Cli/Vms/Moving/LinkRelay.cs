@@ -25,7 +25,7 @@ internal sealed class LinkRelay : IAsyncDisposable
     }
 
     /// <summary>The next that is not QEMU's.</summary>
-    /// <exception cref="KaslrMtException">KMT9017: the link broke.</exception>
+    /// <exception cref="KaslrMtException">KMT9018: the link broke.</exception>
     public async Task<(LinkFrame Kind, byte[] Bytes)> NextAsync(CancellationToken cancellation)
     {
         try

@@ -56,7 +56,7 @@ internal sealed class MigrationLink : IDisposable
     private static ReadOnlySpan<byte> Magic => "kaslrmt1"u8;
 
     /// <summary>Begins as the source. The stream is the link's from here on.</summary>
-    /// <exception cref="KaslrMtException">KMT9017: the other hangs up, or is none.</exception>
+    /// <exception cref="KaslrMtException">KMT9018: the other hangs up, or is none.</exception>
     public static Task<MigrationLink> ToAsync(Stream stream, KeyRing keys, CancellationToken cancellation) => ShakeAsync(stream, async limited =>
     {
         byte[] hello = new byte[Magic.Length + sizeof(int) + NonceSize];
@@ -71,7 +71,7 @@ internal sealed class MigrationLink : IDisposable
     }, cancellation);
 
     /// <summary>Begins as the destination.</summary>
-    /// <exception cref="KaslrMtException">KMT9017, KMT4034.</exception>
+    /// <exception cref="KaslrMtException">KMT9018, KMT4034.</exception>
     public static Task<MigrationLink> FromAsync(Stream stream, KeyRing keys, CancellationToken cancellation) => ShakeAsync(stream, async limited =>
     {
         byte[] hello = new byte[Magic.Length + sizeof(int) + NonceSize];
@@ -117,7 +117,7 @@ internal sealed class MigrationLink : IDisposable
         SendAsync(kind, JsonSerializer.SerializeToUtf8Bytes(words, MovingVmJson.Default.LinkWords), cancellation);
 
     /// <summary>Takes the next frame.</summary>
-    /// <exception cref="KaslrMtException">KMT9017: the connection ended, or what came is not the other's.</exception>
+    /// <exception cref="KaslrMtException">KMT9018: the connection ended, or what came is not the other's.</exception>
     public async Task<(LinkFrame Kind, byte[] Bytes)> ReceiveAsync(CancellationToken cancellation)
     {
         try
