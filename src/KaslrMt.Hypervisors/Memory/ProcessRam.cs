@@ -8,6 +8,9 @@ internal static class ProcessRam
 {
     private const ulong Alignment = 2UL << 20;
 
+    // Video memory, ROMs: what QEMU may have put right below.
+    private const ulong LargestNeighbour = 64UL << 20;
+
     /// <summary>Where in the process each run of RAM is.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.RamNotFound"/>, <see cref="GuestErrors.AccessDenied"/>.</exception>
     internal static IEnumerable<(PhysicalRange Range, ulong Host)> Locate(int processId, QemuCommandLine line) =>
@@ -71,7 +74,7 @@ internal static class ProcessRam
             // The host joins neighbours: QEMU ends its block with a page that nobody may touch, and starts it at 2 MiB.
             Area[] joined = [.. Joined(areas)];
             exact = [.. joined.Where((area, i) =>
-                Fits(area) && area.Size > block.Size && (area.End - block.Size) % Alignment == 0
+                Fits(area) && area.Size > block.Size && area.Size - block.Size <= LargestNeighbour && (area.End - block.Size) % Alignment == 0
                 && i + 1 < joined.Length && joined[i + 1].Start == area.End && joined[i + 1].Untouchable)
                 .Select(area => area with { Start = area.End - block.Size })];
         }
