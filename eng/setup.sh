@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the project needs on this machine. Idempotent: says what it does, does nothing twice.
-# Usage: eng/setup.sh [run|test]
+# Usage: eng/setup.sh [run|test|guests]
 set -euo pipefail
 
 purpose=${1:-run}
@@ -8,6 +8,10 @@ packages=(qemu-system-x86 busybox-static util-linux xz-utils ca-certificates
           liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2)
 if [ "$purpose" = test ]; then
   packages+=(lz4 zstd lzop bzip2 gzip procps etcd-server)
+fi
+
+if [ "$purpose" = guests ]; then
+  packages+=(debootstrap e2fsprogs)
 fi
 
 say() { printf '==> %s\n' "$*"; }

@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli;
@@ -98,9 +100,12 @@ internal static class CommandLine
             ShowCommand.Create(),
             VerifyCommand.Create(),
             InspectCommand.Create(),
+            ModulesCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),
+            SharingCommand.Create(),
+            KsmCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),

@@ -1,6 +1,8 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 
 namespace KaslrMt.Cli.Output;
@@ -14,7 +16,11 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
+<<<<<<< HEAD
 [JsonSerializable(typeof(InspectReport))]
+=======
+[JsonSerializable(typeof(ModulesReport))]
+>>>>>>> 202eb53f621705f4a7e8566335111f9f6f5d5e20
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
@@ -22,5 +28,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<HostReport>))]
 [JsonSerializable(typeof(EvictionReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(KsmReport))]
+[JsonSerializable(typeof(SharingReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -8,6 +8,7 @@ internal static partial class Terminal
     private static readonly string[] EncodingVariables = ["LC_ALL", "LC_CTYPE", "LANG"];
 
     private const int StandardOutput = 1;
+    private const int StandardError = 2;
     private const ulong GetWindowSize = 0x5413; // TIOCGWINSZ, ioctl_tty(2)
 
     /// <summary>Standard output's columns; null where it is no terminal, or one that does not tell.</summary>
@@ -18,6 +19,9 @@ internal static partial class Terminal
         .Select(Environment.GetEnvironmentVariable)
         .FirstOrDefault(value => !string.IsNullOrEmpty(value))?
         .Replace("-", "", StringComparison.Ordinal).Contains("utf8", StringComparison.OrdinalIgnoreCase) ?? false;
+
+    /// <summary>Standard error's columns; null where it is no terminal.</summary>
+    public static int? ErrorColumns() => IoControl(StandardError, GetWindowSize, out WindowSize size) == 0 && size.Columns > 0 ? size.Columns : null;
 
     [LibraryImport("libc", EntryPoint = "ioctl")]
     private static partial int IoControl(int file, ulong request, out WindowSize size);

@@ -86,6 +86,24 @@ public sealed class GuestModules
     /// <exception cref="KaslrMtException">KMT50xx when the guest goes away.</exception>
     public ModulePlace? Find(VirtualAddress address)
     {
+        if (AreaAt(address) is not int found)
+        {
+            return null;
+        }
+
+        (ModuleArea area, GuestModule module) = _areas[found];
+        (string Name, VirtualAddress Address)? symbol = _symbols.GetValue(module, owner => new ModuleSymbols(_read, owner.Symbols)).Find(area, address);
+        return new ModulePlace(module, area.Section, address - area.Address, symbol?.Name, symbol is null ? 0 : address - symbol.Value.Address);
+    }
+
+    /// <summary>The group of sections that an address belongs to; null for an address in no module.</summary>
+    public ModuleSection? SectionAt(VirtualAddress address) => AreaAt(address) is int found ? _areas[found].Area.Section : null;
+
+    /// <summary>Shows no address.</summary>
+    public override string ToString() => $"{InLoadOrder.Length} modules";
+
+    private int? AreaAt(VirtualAddress address)
+    {
         (int low, int high) = (0, _areas.Length);
         while (low < high)
         {
@@ -93,18 +111,8 @@ public sealed class GuestModules
             (low, high) = _areas[middle].Area.Address <= address ? (middle + 1, high) : (low, middle);
         }
 
-        if (low == 0 || !_areas[low - 1].Area.Contains(address))
-        {
-            return null;
-        }
-
-        (ModuleArea area, GuestModule module) = _areas[low - 1];
-        (string Name, VirtualAddress Address)? symbol = _symbols.GetValue(module, found => new ModuleSymbols(_read, found.Symbols)).Find(area, address);
-        return new ModulePlace(module, area.Section, address - area.Address, symbol?.Name, symbol is null ? 0 : address - symbol.Value.Address);
+        return low > 0 && _areas[low - 1].Area.Contains(address) ? low - 1 : null;
     }
-
-    /// <summary>Shows no address.</summary>
-    public override string ToString() => $"{InLoadOrder.Length} modules";
 
     /// <summary>Whether the second word of what the head leads to leads back: other symbols have the name, too.</summary>
     private static bool IsList(KernelReader read, VirtualAddress head) =>

@@ -17,4 +17,7 @@ public static class ObservationErrors
 
     /// <summary>The guest's kernel has no list of modules.</summary>
     public static readonly ErrorCode NoModules = new(5021, ErrorCategory.Guest);
+
+    /// <summary>The guest has more RAM than is looked at page by page.</summary>
+    public static readonly ErrorCode TooLarge = new(5022, ErrorCategory.Guest);
 }

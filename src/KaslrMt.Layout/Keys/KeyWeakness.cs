@@ -107,11 +107,11 @@ internal readonly record struct KeyWeakness(ErrorCode Code, string Problem)
         int count = 0;
         for (int i = 1; i < key.Length; i++)
         {
-            ReadOnlySpan<byte> pair = [key[i - 1], key[i]];
-            ReadOnlySpan<byte> reversed = [key[i], key[i - 1]];
+            // Each character is in the rows once, so its neighbours are at that one place. A key is looked at whenever a VM starts.
+            int place = KeyboardRows.IndexOf(key[i - 1]);
             bool follows = Math.Abs(key[i] - key[i - 1]) <= 1
-                || KeyboardRows.IndexOf(pair) >= 0
-                || KeyboardRows.IndexOf(reversed) >= 0;
+                || (place >= 0 && place + 1 < KeyboardRows.Length && KeyboardRows[place + 1] == key[i])
+                || (place > 0 && KeyboardRows[place - 1] == key[i]);
             count += follows ? 1 : 0;
         }
 

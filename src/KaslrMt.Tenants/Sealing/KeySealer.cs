@@ -8,12 +8,14 @@ namespace KaslrMt.Tenants;
 /// <summary>Seals tenants' keys for one store, and opens them.</summary>
 /// <remarks>
 /// An envelope is bound to the store, the tenant's name, the generation and the version of the key-encryption key: moved to another row, or
-/// altered, it does not open. What it cannot tell is a whole store put back to an earlier state.
+/// altered, it does not open. What it cannot tell is a whole store put back to an earlier state. Not for several threads at once.
 /// </remarks>
 internal sealed class KeySealer : IDisposable
 {
     private readonly KeyRing _ring;
+    private readonly Envelope _envelope;
     private readonly byte[] _fingerprintKey;
+    private readonly IncrementalHash _fingerprints;
 
     /// <summary>Opens a store's seal.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyWrong"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
@@ -21,11 +23,13 @@ internal sealed class KeySealer : IDisposable
     {
         _ring = ring;
         Seal = seal;
-        _fingerprintKey = Envelope.Open(ring[seal.KekVersion], seal.FingerprintKey, Bound(seal.StoreId, "fingerprints", 0, seal.KekVersion))
+        _envelope = new Envelope(ring);
+        _fingerprintKey = _envelope.Open(seal.KekVersion, seal.FingerprintKey, Bound(seal.StoreId, "fingerprints", 0, seal.KekVersion))
             ?? throw new KaslrMtException(
                 TenantErrors.KeyWrong,
                 $"the store is not sealed with this host's key-encryption key {seal.KekVersion}",
                 $"give the file of keys that the store was made with ({KeyRingFile.Variable} names it), or restore the store that belongs to these keys");
+        _fingerprints = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, _fingerprintKey);
     }
 
     /// <summary>The seal this sealer works under.</summary>
@@ -53,18 +57,18 @@ internal sealed class KeySealer : IDisposable
     /// <summary>Seals a key for a tenant.</summary>
     internal SealedKey SealKey(string tenant, long generation, TenantKey key)
     {
-        byte[] bytes = Envelope.Seal(_ring[Seal.KekVersion], key.Reveal(), Bound(Seal.StoreId, tenant, generation, Seal.KekVersion));
-        return new SealedKey(generation, Seal.KekVersion, bytes, HMACSHA256.HashData(_fingerprintKey, key.Reveal()));
+        byte[] bytes = _envelope.Seal(Seal.KekVersion, key.Reveal(), Bound(Seal.StoreId, tenant, generation, Seal.KekVersion));
+        return new SealedKey(generation, Seal.KekVersion, bytes, Fingerprint(key.Reveal()));
     }
 
     /// <summary>Opens a tenant's key.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.SealBroken"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
     internal TenantKey OpenKey(string tenant, SealedKey key)
     {
-        byte[]? secret = Envelope.Open(_ring[key.KekVersion], key.Bytes, Bound(Seal.StoreId, tenant, key.Generation, key.KekVersion));
+        byte[]? secret = _envelope.Open(key.KekVersion, key.Bytes, Bound(Seal.StoreId, tenant, key.Generation, key.KekVersion));
         try
         {
-            return secret is not null && CryptographicOperations.FixedTimeEquals(HMACSHA256.HashData(_fingerprintKey, secret), key.Fingerprint)
+            return secret is not null && CryptographicOperations.FixedTimeEquals(Fingerprint(secret), key.Fingerprint)
                 ? TenantKey.Parse(secret)
                 : throw new KaslrMtException(
                     TenantErrors.SealBroken,
@@ -85,10 +89,24 @@ internal sealed class KeySealer : IDisposable
     }
 
     /// <summary>Zeroes what it holds; the ring is the caller's.</summary>
-    public void Dispose() => CryptographicOperations.ZeroMemory(_fingerprintKey);
+    public void Dispose()
+    {
+        CryptographicOperations.ZeroMemory(_fingerprintKey);
+        _fingerprints.Dispose();
+        _envelope.Dispose();
+    }
 
-    private static StoreSeal MakeSeal(KeyRing ring, Guid store, int version, ReadOnlySpan<byte> fingerprintKey) =>
-        new(store, version, Envelope.Seal(ring[version], fingerprintKey, Bound(store, "fingerprints", 0, version)));
+    private byte[] Fingerprint(ReadOnlySpan<byte> key)
+    {
+        _fingerprints.AppendData(key);
+        return _fingerprints.GetHashAndReset();
+    }
+
+    private static StoreSeal MakeSeal(KeyRing ring, Guid store, int version, ReadOnlySpan<byte> fingerprintKey)
+    {
+        using var envelope = new Envelope(ring);
+        return new StoreSeal(store, version, envelope.Seal(version, fingerprintKey, Bound(store, "fingerprints", 0, version)));
+    }
 
     // Fixed sizes first and the name last: no two different rows have the same bytes. Generation 0 is no tenant's.
     private static byte[] Bound(Guid store, string name, long generation, int version)

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using KaslrMt.Layout;
-using Microsoft.Data.Sqlite;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -11,56 +10,66 @@ internal static class SqliteRows
         "t.name, t.generation, t.vms, t.rotation, t.created, k.created, k.fingerprint, k.generation, k.kek, k.sealed";
 
     internal const string VmColumns =
-        "name, tenant, host, target, generation, policy, release, status, incarnation, processes, started, since";
+        "v.name, v.tenant, v.host, v.target, v.generation, v.policy, v.release, v.status, v.incarnation, v.processes, v.started, v.since";
 
     internal const string AuditColumns =
         "sequence, at, uid, user, process, actor_host, action, tenant, vm, host, generation, key, key_id, detail";
 
-    internal static (TenantRecord Tenant, SealedKey? Key) Tenant(SqliteDataReader row)
+    /// <summary>How many columns <see cref="VmColumns"/> has.</summary>
+    internal const int VmWidth = 12;
+
+    /// <summary>How many columns <see cref="TenantColumns"/> has.</summary>
+    internal const int TenantWidth = 10;
+
+    internal static (TenantRecord Tenant, SealedKey? Key) Tenant(SqliteRow row) => Tenant(row, 0);
+
+    internal static (TenantRecord Tenant, SealedKey? Key) Tenant(SqliteRow row, int first)
     {
-        SealedKey? key = row.IsDBNull(9) ? null : new SealedKey(row.GetInt64(7), row.GetInt32(8), Bytes(row, 9), Bytes(row, 6));
+        SealedKey? key = row.IsNull(first + 9)
+            ? null
+            : new SealedKey(row.Long(first + 7), row.Int(first + 8), row.Bytes(first + 9), row.Bytes(first + 6));
         var tenant = new TenantRecord
         {
-            Name = row.GetString(0),
-            Generation = row.GetInt64(1),
-            Vms = row.GetInt64(2),
-            RotationPending = row.GetInt64(3) != 0,
-            Created = Time(row, 4),
-            KeyCreated = row.IsDBNull(5) ? null : Time(row, 5),
+            Name = row.Text(first),
+            Generation = row.Long(first + 1),
+            Vms = row.Long(first + 2),
+            RotationPending = row.Long(first + 3) != 0,
+            Created = Time(row, first + 4),
+            KeyCreated = key is null ? null : Time(row, first + 5),
             KeyId = key?.KeyId,
         };
         return (tenant, key);
     }
 
-    internal static VmRecord Vm(SqliteDataReader row) => new()
+    internal static VmRecord Vm(SqliteRow row) => new()
     {
-        Name = row.GetString(0),
-        Tenant = row.GetString(1),
-        Host = row.GetString(2),
-        Target = Text(row, 3),
-        Generation = row.GetInt64(4),
-        Policy = Policy.Parse(row.GetString(5)),
-        Release = Text(row, 6),
-        Status = (VmStatus)row.GetInt32(7),
-        Incarnation = Bytes(row, 8) is { Length: 16 } incarnation ? new Guid(incarnation) : throw Malformed(row.GetString(0)),
-        Processes = [.. row.GetString(9).Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(ProcessMark.Parse)],
+        Name = row.Text(0),
+        Tenant = row.Text(1),
+        Host = row.Text(2),
+        Target = row.TextOrNull(3),
+        Generation = row.Long(4),
+        Policy = Policy.Parse(row.Text(5)),
+        Release = row.TextOrNull(6),
+        Status = (VmStatus)row.Int(7),
+        Incarnation = row.Bytes(8) is { Length: 16 } incarnation ? new Guid(incarnation) : throw Malformed(row.Text(0)),
+        Processes = [.. row.Text(9).Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(ProcessMark.Parse)],
         Started = Time(row, 10),
         Since = Time(row, 11),
     };
 
-    internal static AuditEntry Audit(SqliteDataReader row) => new()
+    internal static AuditEntry Audit(SqliteRow row) => new()
     {
-        Sequence = row.GetInt64(0),
+        Sequence = row.Long(0),
         At = Time(row, 1),
-        Actor = new Actor((uint)row.GetInt64(2), row.GetString(3), row.GetInt32(4), row.GetString(5)),
-        Action = row.GetString(6),
-        Tenant = Text(row, 7),
-        Vm = Text(row, 8),
-        Host = Text(row, 9),
-        Generation = row.GetInt64(10),
-        Key = (KeyEffect)row.GetInt32(11),
-        KeyId = Text(row, 12),
-        Detail = Text(row, 13),
+        Actor = new Actor((uint)row.Long(2), row.Text(3), row.Int(4), row.Text(5)),
+        Action = row.Text(6),
+        Tenant = row.TextOrNull(7),
+        Vm = row.TextOrNull(8),
+        Host = row.TextOrNull(9),
+        Generation = row.Long(10),
+        Key = (KeyEffect)row.Int(11),
+        KeyId = row.TextOrNull(12),
+        Detail = row.TextOrNull(13),
     };
 
     internal static string Processes(ImmutableArray<ProcessMark> processes) => string.Join(' ', processes);
@@ -68,9 +77,5 @@ internal static class SqliteRows
     private static KaslrMtException Malformed(string vm) =>
         new(TenantErrors.StoreCorrupt, $"the record of VM '{vm}' is malformed", "run 'kaslrmt store check'");
 
-    private static DateTimeOffset Time(SqliteDataReader row, int column) => DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(column));
-
-    private static string? Text(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetString(column);
-
-    private static byte[] Bytes(SqliteDataReader row, int column) => row.GetFieldValue<byte[]>(column);
+    private static DateTimeOffset Time(SqliteRow row, int column) => DateTimeOffset.FromUnixTimeMilliseconds(row.Long(column));
 }

@@ -1,55 +1,129 @@
-using System.Globalization;
+using System.Text;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
-/// <summary>A statement prepared once for a connection; its parameters are <c>$1</c>, <c>$2</c>, ….</summary>
+/// <summary>A statement prepared once for a connection; its parameters are <c>?1</c>, <c>?2</c>, … (a name such as <c>$1</c> has no place of its own).</summary>
+/// <remarks>
+/// SQLite's own interface, not ADO's: there a statement costs as much managed work as SQLite's. Parameters stay bound, and only those that differ
+/// are bound again (https://sqlite.org/c3ref/bind_blob.html). Waiting for others is <c>PRAGMA busy_timeout</c>'s.
+/// </remarks>
 internal sealed class SqliteStatement : IDisposable
 {
-    private readonly SqliteCommand _command;
-    private readonly SqliteParameter[] _parameters;
+    private const int ShortText = 256;
 
-    internal SqliteStatement(SqliteConnection connection, string text, int parameters)
+    private readonly sqlite3 _database;
+    private readonly sqlite3_stmt _statement;
+    private readonly SqliteValue[] _bound;
+
+    internal SqliteStatement(sqlite3 database, string text, int parameters)
     {
-        _command = connection.CreateCommand();
-        _command.CommandText = text;
-        _parameters = new SqliteParameter[parameters];
-        for (int i = 0; i < parameters; i++)
+        _database = database;
+        Require(raw.sqlite3_prepare_v3(_database, text, raw.SQLITE_PREPARE_PERSISTENT, out _statement));
+        _bound = new SqliteValue[parameters];
+    }
+
+    public void Dispose() => _statement.Dispose();
+
+    /// <summary>Runs it to its end.</summary>
+    internal void Run(params ReadOnlySpan<SqliteValue> values)
+    {
+        Bind(values);
+        try
         {
-            _parameters[i] = _command.CreateParameter();
-            _parameters[i].ParameterName = string.Create(CultureInfo.InvariantCulture, $"${i + 1}");
-            _command.Parameters.Add(_parameters[i]);
+            while (Step())
+            {
+                // A pragma answers with a row.
+            }
         }
-    }
-
-    public void Dispose() => _command.Dispose();
-
-    /// <summary>Runs it and returns the number of rows it changed.</summary>
-    internal int Run(params ReadOnlySpan<object?> values)
-    {
-        Bind(values);
-        return _command.ExecuteNonQuery();
-    }
-
-    /// <summary>Runs it and reads its rows; the caller disposes of the reader before the next run.</summary>
-    internal SqliteDataReader Read(params ReadOnlySpan<object?> values)
-    {
-        Bind(values);
-        return _command.ExecuteReader();
+        finally
+        {
+            raw.sqlite3_reset(_statement);
+        }
     }
 
     /// <summary>The first row, or default when there is none.</summary>
-    internal T? First<T>(Func<SqliteDataReader, T> map, params ReadOnlySpan<object?> values)
+    internal T? First<T>(Func<SqliteRow, T> map, params ReadOnlySpan<SqliteValue> values)
     {
-        using SqliteDataReader reader = Read(values);
-        return reader.Read() ? map(reader) : default;
+        Bind(values);
+        try
+        {
+            return Step() ? map(new SqliteRow(_statement)) : default;
+        }
+        finally
+        {
+            raw.sqlite3_reset(_statement);
+        }
     }
 
-    private void Bind(ReadOnlySpan<object?> values)
+    /// <summary>All rows, as many as the statement's own limit lets there be.</summary>
+    internal List<T> All<T>(Func<SqliteRow, T> map, params ReadOnlySpan<SqliteValue> values)
+    {
+        Bind(values);
+        try
+        {
+            var rows = new List<T>();
+            while (Step())
+            {
+                rows.Add(map(new SqliteRow(_statement)));
+            }
+
+            return rows;
+        }
+        finally
+        {
+            raw.sqlite3_reset(_statement);
+        }
+    }
+
+    private bool Step()
+    {
+        int result = raw.sqlite3_step(_statement);
+        if (result == raw.SQLITE_ROW)
+        {
+            return true;
+        }
+
+        if (result != raw.SQLITE_DONE)
+        {
+            Require(result);
+        }
+
+        return false;
+    }
+
+    private void Bind(ReadOnlySpan<SqliteValue> values)
     {
         for (int i = 0; i < values.Length; i++)
         {
-            _parameters[i].Value = values[i] ?? DBNull.Value;
+            if (!values[i].IsBoundAs(_bound[i]))
+            {
+                Bind(i + 1, values[i]);
+                _bound[i] = values[i];
+            }
         }
     }
+
+    private void Bind(int index, SqliteValue value) => Require(value switch
+    {
+        { IsNumber: true } => raw.sqlite3_bind_int64(_statement, index, value.Number),
+        { Reference: string text } => BindText(index, text),
+        { Reference: byte[] bytes } => raw.sqlite3_bind_blob(_statement, index, bytes),
+        _ => raw.sqlite3_bind_null(_statement, index),
+    });
+
+    private int BindText(int index, string text)
+    {
+        // No bytes at all would be bound as NULL.
+        if (text.Length is 0 or > ShortText)
+        {
+            return raw.sqlite3_bind_text(_statement, index, text);
+        }
+
+        Span<byte> utf8 = stackalloc byte[ShortText * 3];
+        return raw.sqlite3_bind_text(_statement, index, utf8[..Encoding.UTF8.GetBytes(text, utf8)]);
+    }
+
+    private void Require(int result) => SqliteException.ThrowExceptionForRC(result, _database);
 }

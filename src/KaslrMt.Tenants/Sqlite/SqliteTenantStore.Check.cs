@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Data.Sqlite;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -11,35 +10,36 @@ public sealed partial class SqliteTenantStore
     public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
     {
         // One read transaction: what is compared belongs to one moment.
-        SqliteSchema.Execute(_connection, "BEGIN");
+        SqliteSchema.Execute(_database, "BEGIN");
         try
         {
             List<string> faults = [];
-            Query("PRAGMA integrity_check(100)", row => row.GetString(0) is not "ok" and var fault ? $"database: {fault}" : null, faults);
+            Query("PRAGMA integrity_check(100)", row => row.Text(0) is not "ok" and var fault ? $"database: {fault}" : null, faults);
             Query(
                 """
                 SELECT t.name, t.vms, (SELECT count(*) FROM vm v WHERE v.tenant = t.name) AS n, k.tenant IS NOT NULL, t.generation, k.generation
                 FROM tenant t LEFT JOIN tenant_key k ON k.tenant = t.name
                 WHERE t.vms <> n OR (k.tenant IS NOT NULL AND (n = 0 OR k.generation <> t.generation))
+                LIMIT 1000
                 """,
                 row => string.Create(
                     CultureInfo.InvariantCulture,
-                    $"tenant '{row.GetString(0)}': count {row.GetInt64(1)}, VMs {row.GetInt64(2)}, key {(row.GetInt64(3) != 0 ? "present" : "absent")}"),
+                    $"tenant '{row.Text(0)}': count {row.Long(1)}, VMs {row.Long(2)}, key {(row.Long(3) != 0 ? "present" : "absent")}"),
                 faults);
             Query(
-                "SELECT name, tenant FROM vm WHERE tenant NOT IN (SELECT name FROM tenant)",
-                row => $"VM '{row.GetString(0)}': its tenant '{row.GetString(1)}' is missing",
+                "SELECT name, tenant FROM vm WHERE tenant NOT IN (SELECT name FROM tenant) LIMIT 1000",
+                row => $"VM '{row.Text(0)}': its tenant '{row.Text(1)}' is missing",
                 faults);
             Query(
-                "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant)",
-                row => $"a key is left behind: its tenant '{row.GetString(0)}' is missing",
+                "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant) LIMIT 1000",
+                row => $"a key is left behind: its tenant '{row.Text(0)}' is missing",
                 faults);
             CheckKeys(faults, cancel);
             return faults;
         }
         finally
         {
-            SqliteTransactions.RollBack(_connection);
+            SqliteTransactions.RollBack(_database);
         }
     }));
 
@@ -65,10 +65,9 @@ public sealed partial class SqliteTenantStore
         return Task.FromResult(Guarded(() =>
         {
             // VACUUM INTO copies live rows only: nothing of purged keys is in a backup.
-            using SqliteCommand command = _connection.CreateCommand();
-            command.CommandText = "VACUUM INTO $1";
-            command.Parameters.AddWithValue("$1", path);
-            return command.ExecuteNonQuery();
+            using var copy = new SqliteStatement(_database, "VACUUM INTO ?1", 1);
+            copy.Run(path);
+            return true;
         }));
     }
 
@@ -94,16 +93,9 @@ public sealed partial class SqliteTenantStore
         }
     }
 
-    private void Query(string text, Func<SqliteDataReader, string?> map, List<string> faults)
+    private void Query(string text, Func<SqliteRow, string?> map, List<string> faults)
     {
-        using var statement = new SqliteStatement(_connection, text, 0);
-        using SqliteDataReader rows = statement.Read();
-        while (rows.Read() && faults.Count < MaximumFaults)
-        {
-            if (map(rows) is { } fault)
-            {
-                faults.Add(fault);
-            }
-        }
+        using var statement = new SqliteStatement(_database, text, 0);
+        faults.AddRange(statement.All(map).OfType<string>().Take(MaximumFaults - faults.Count));
     }
 }

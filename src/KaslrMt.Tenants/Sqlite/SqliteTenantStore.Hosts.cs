@@ -4,20 +4,20 @@ public sealed partial class SqliteTenantStore
 {
     /// <inheritdoc/>
     public Task<IReadOnlyList<HostRecord>> HostsAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<HostRecord>>(
-        Guarded(() => Rows(_sql.Hosts.Read(), row => new HostRecord
+        Guarded(() => _sql.Hosts.All(row => new HostRecord
         {
-            Id = row.GetString(0),
-            Name = row.GetString(1),
-            BootId = row.GetString(2),
-            Alive = row.GetInt64(3) > Now,
-            Joined = DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(4)),
+            Id = row.Text(0),
+            Name = row.Text(1),
+            BootId = row.Text(2),
+            Alive = row.Long(3) > Now,
+            Joined = DateTimeOffset.FromUnixTimeMilliseconds(row.Long(4)),
         })));
 
     /// <inheritdoc/>
     public Task RenewHostAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancel = default) =>
         Task.FromResult(Guarded(() => InTransaction(() =>
         {
-            bool known = _sql.FindLease.First(row => (long?)row.GetInt64(0), host.Id) is not null;
+            bool known = _sql.FindLease.First(row => (long?)row.Long(0), host.Id) is not null;
             _sql.PutHost.Run(host.Id, host.Name, host.BootId, Now + (long)lease.TotalMilliseconds, Now);
             if (!known)
             {
@@ -30,8 +30,8 @@ public sealed partial class SqliteTenantStore
     /// <inheritdoc/>
     public Task RemoveHostAsync(string host, Actor actor, CancellationToken cancel = default) => Task.FromResult(Guarded(() => InTransaction(() =>
     {
-        long? lease = _sql.FindLease.First(row => (long?)row.GetInt64(0), host);
-        HostRules.RequireRemovable(host, known: lease is not null, alive: lease > Now, vm: _sql.VmOfHost.First(row => row.GetString(0), host));
+        long? lease = _sql.FindLease.First(row => (long?)row.Long(0), host);
+        HostRules.RequireRemovable(host, known: lease is not null, alive: lease > Now, vm: _sql.VmOfHost.First(row => row.Text(0), host));
         _sql.DeleteHost.Run(host);
         Log(new AuditEntry { At = _hooks.Clock.GetUtcNow(), Actor = actor, Action = "host-evict", Host = host });
         return true;

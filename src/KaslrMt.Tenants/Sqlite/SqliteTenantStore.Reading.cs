@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Microsoft.Data.Sqlite;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -23,7 +22,7 @@ public sealed partial class SqliteTenantStore
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
-            List<TenantRecord> page = Guarded(() => Rows(_sql.TenantPage.Read(after, PageRows), row => SqliteRows.Tenant(row).Tenant));
+            List<TenantRecord> page = Guarded(() => _sql.TenantPage.All(row => SqliteRows.Tenant(row).Tenant, after, PageRows));
             foreach (TenantRecord tenant in page)
             {
                 yield return tenant;
@@ -41,12 +40,14 @@ public sealed partial class SqliteTenantStore
 
     /// <inheritdoc/>
     public IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, CancellationToken cancel = default) => VmPagesAsync(
-        (afterTenant, afterName) => tenant is null ? _sql.VmPage.Read(afterTenant, afterName, PageRows) : _sql.VmPageOfTenant.Read(tenant, afterName, PageRows),
+        (afterTenant, afterName) => tenant is null
+            ? _sql.VmPage.All(SqliteRows.Vm, afterTenant, afterName, PageRows)
+            : _sql.VmPageOfTenant.All(SqliteRows.Vm, tenant, afterName, PageRows),
         cancel);
 
     /// <inheritdoc/>
     public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancel = default) => VmPagesAsync(
-        (afterTenant, afterName) => _sql.VmPageOfHost.Read(host, afterTenant, afterName, PageRows), cancel);
+        (afterTenant, afterName) => _sql.VmPageOfHost.All(SqliteRows.Vm, host, afterTenant, afterName, PageRows), cancel);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancel = default)
@@ -54,7 +55,7 @@ public sealed partial class SqliteTenantStore
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
-            List<AuditEntry> page = Guarded(() => Rows(_sql.AuditPage.Read(after, PageRows), SqliteRows.Audit));
+            List<AuditEntry> page = Guarded(() => _sql.AuditPage.All(SqliteRows.Audit, after, PageRows));
             foreach (AuditEntry entry in page)
             {
                 yield return entry;
@@ -73,8 +74,11 @@ public sealed partial class SqliteTenantStore
     /// <inheritdoc/>
     public Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancel = default) => Task.FromResult(Guarded(() => InTransaction(() =>
     {
-        long removed = _sql.TrimAudit.Run(before.ToUnixTimeMilliseconds());
+        // The entry that tells of it comes first: a log that was emptied would count from 1 again.
+        long kept = _sql.FirstAuditSince.First(row => row.Long(0), before.ToUnixTimeMilliseconds());
+        long removed = _sql.CountAuditBefore.First(row => row.Long(0), kept);
         Log(AuditEntry.Trimmed(removed, actor, _hooks.Clock.GetUtcNow()));
+        _sql.TrimAudit.Run(kept);
         return removed;
     })));
 
@@ -86,7 +90,7 @@ public sealed partial class SqliteTenantStore
         while (true)
         {
             (long, long) now = Guarded(() => (
-                _sql.DataVersion.First(row => row.GetInt64(0)), (long)SQLitePCL.raw.sqlite3_total_changes(_connection.Handle!)));
+                _sql.DataVersion.First(row => row.Long(0)), (long)SQLitePCL.raw.sqlite3_total_changes(_database)));
             if (now != seen)
             {
                 seen = now;
@@ -99,13 +103,13 @@ public sealed partial class SqliteTenantStore
 
     /// <summary>VMs page by page, each page read after the tenant and name that the last one ended with.</summary>
     private async IAsyncEnumerable<VmRecord> VmPagesAsync(
-        Func<string, string, SqliteDataReader> read, [EnumeratorCancellation] CancellationToken cancel)
+        Func<string, string, List<VmRecord>> read, [EnumeratorCancellation] CancellationToken cancel)
     {
         (string Tenant, string Name) after = ("", "");
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
-            List<VmRecord> page = Guarded(() => Rows(read(after.Tenant, after.Name), SqliteRows.Vm));
+            List<VmRecord> page = Guarded(() => read(after.Tenant, after.Name));
             foreach (VmRecord vm in page)
             {
                 yield return vm;
@@ -118,20 +122,6 @@ public sealed partial class SqliteTenantStore
 
             after = (page[^1].Tenant, page[^1].Name);
             await Task.Yield();
-        }
-    }
-
-    private static List<T> Rows<T>(SqliteDataReader reader, Func<SqliteDataReader, T> map)
-    {
-        using (reader)
-        {
-            var rows = new List<T>();
-            while (reader.Read())
-            {
-                rows.Add(map(reader));
-            }
-
-            return rows;
         }
     }
 }

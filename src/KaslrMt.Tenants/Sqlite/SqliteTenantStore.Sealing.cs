@@ -60,18 +60,16 @@ public sealed partial class SqliteTenantStore
         return (page.Count == RewrapBatch ? page[^1].Tenant : null, done);
     }
 
-    private List<(string Tenant, SealedKey Key)> Keys(string after, long limit) => Rows(
-        _sql.KeyPage.Read(after, limit),
-        row => (row.GetString(0), new SealedKey(row.GetInt64(1), row.GetInt32(2), row.GetFieldValue<byte[]>(3), row.GetFieldValue<byte[]>(4))));
+    private List<(string Tenant, SealedKey Key)> Keys(string after, long limit) => _sql.KeyPage.All(
+        row => (row.Text(0), new SealedKey(row.Long(1), row.Int(2), row.Bytes(3), row.Bytes(4))), after, limit);
 
     /// <summary>Cuts the log, where purged keys' pages still are, to zero. Readers can be in the way: then the next purge, or the end, does it.</summary>
     /// <returns>Whether it was done.</returns>
     private bool Scrub()
     {
-        SQLitePCL.sqlite3 handle = _connection.Handle!;
-        SQLitePCL.raw.sqlite3_busy_timeout(handle, ScrubMilliseconds);
-        int result = SQLitePCL.raw.sqlite3_wal_checkpoint_v2(handle, null, SQLitePCL.raw.SQLITE_CHECKPOINT_TRUNCATE, out _, out _);
-        SQLitePCL.raw.sqlite3_busy_timeout(handle, BusyMilliseconds);
+        SQLitePCL.raw.sqlite3_busy_timeout(_database, ScrubMilliseconds);
+        int result = SQLitePCL.raw.sqlite3_wal_checkpoint_v2(_database, null, SQLitePCL.raw.SQLITE_CHECKPOINT_TRUNCATE, out _, out _);
+        SQLitePCL.raw.sqlite3_busy_timeout(_database, BusyMilliseconds);
         _scrubPending = result != SQLitePCL.raw.SQLITE_OK;
         return !_scrubPending;
     }
@@ -149,7 +147,7 @@ public sealed partial class SqliteTenantStore
     }
 
     private StoreSeal? ReadSeal() => _sql.FindSeal.First(
-        row => new StoreSeal(new Guid(row.GetFieldValue<byte[]>(0)), row.GetInt32(1), row.GetFieldValue<byte[]>(2)));
+        row => new StoreSeal(new Guid(row.Bytes(0)), row.Int(1), row.Bytes(2)));
 
     private void Put(StoreSeal seal) => _sql.PutSeal.Run(seal.StoreId.ToByteArray(), seal.KekVersion, seal.FingerprintKey);
 }

@@ -14,7 +14,7 @@ internal static class Worker
 
     internal static Process Start(params string[] arguments)
     {
-        ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start = new("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add(typeof(Worker).Assembly.Location);
         Array.ForEach(arguments, start.ArgumentList.Add);
         return Process.Start(start)!;
@@ -25,6 +25,9 @@ internal static class Worker
         ["crash", string location, string keys, string change, string step] => await CrashAsync(location, keys, change, step),
         ["churn", string location, string keys, string name, string pairs, string tenants] => await ChurnAsync(
             location, keys, name, int.Parse(pairs, CultureInfo.InvariantCulture), int.Parse(tenants, CultureInfo.InvariantCulture)),
+        ["crowd", string location, string keys, string name, string vms] => await CrowdAsync(
+            location, keys, name, int.Parse(vms, CultureInfo.InvariantCulture)),
+        ["fill", string database, string keys] => await FullDisk.FillAsync(database, keys),
         _ => 64,
     };
 
@@ -63,15 +66,42 @@ internal static class Worker
         for (int i = 0; i < pairs; i++)
         {
             StartVm start = Table.Start($"t{i % tenants}", $"{name}-{i}");
-            using (Outcome outcome = await store.DoAsync(start))
-            {
-                string digest = Convert.ToHexStringLower(SHA256.HashData(outcome.TenantKey!.Reveal()));
-                Console.WriteLine($"{start.Tenant} {outcome.Vm!.Generation} {digest}");
-            }
-
+            await StartAsync(store, start);
             using Outcome stopped = await store.DoAsync(new StopVm(start.Name, start.Incarnation));
         }
 
         return 0;
+    }
+
+    /// <summary>Starts all its VMs at once when told to, and stops them at once when told again; each VM has a connection of its own.</summary>
+    private static async Task<int> CrowdAsync(string location, string keys, string name, int vms)
+    {
+        var stores = new ITenantStore[vms];
+        StartVm[] starts = [.. Enumerable.Range(0, vms).Select(i => Table.Start("acme", $"{name}-{i}"))];
+        for (int i = 0; i < vms; i++)
+        {
+            stores[i] = await OpenAsync(location, new KeyRingFile(keys, MayCreate: true), StoreHooks.None);
+        }
+
+        await stores[0].RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
+        ThreadPool.SetMinThreads(2 * vms, vms);
+        await AtOnceAsync("ready", vms, i => StartAsync(stores[i], starts[i]));
+        await AtOnceAsync("started", vms, async i => (await stores[i].DoAsync(new StopVm(starts[i].Name, starts[i].Incarnation))).Dispose());
+        await Task.WhenAll(stores.Select(store => store.DisposeAsync().AsTask()));
+        return 0;
+    }
+
+    private static async Task AtOnceAsync(string said, int count, Func<int, Task> work)
+    {
+        Console.WriteLine(said);
+        Console.ReadLine();
+        await Task.WhenAll(Enumerable.Range(0, count).Select(i => Task.Run(() => work(i))));
+    }
+
+    private static async Task StartAsync(ITenantStore store, StartVm start)
+    {
+        using Outcome outcome = await store.DoAsync(start);
+        string digest = Convert.ToHexStringLower(SHA256.HashData(outcome.TenantKey!.Reveal()));
+        Console.WriteLine($"{start.Tenant} {outcome.Vm!.Generation} {digest}");
     }
 }

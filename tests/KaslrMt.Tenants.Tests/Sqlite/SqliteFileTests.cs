@@ -130,7 +130,7 @@ public sealed class SqliteFileTests : IDisposable
         {
             await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
             string key = await store.StartAsync("acme", "first");
-            store.LimitPages(30);
+            store.LimitPages(60);
             int started = 0;
             await Table.RefusedAsync(TenantErrors.StoreFull, async () =>
             {
@@ -203,7 +203,7 @@ public sealed class SqliteFileTests : IDisposable
     private void Execute(string text)
     {
         using SqliteConnection connection = Raw();
-        SqliteSchema.Execute(connection, text);
+        SqliteSchema.Execute(connection.Handle!, text);
     }
 
     private T Scalar<T>(string text)

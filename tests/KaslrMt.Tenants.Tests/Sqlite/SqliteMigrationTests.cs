@@ -31,6 +31,14 @@ public sealed class SqliteMigrationTests : IDisposable
         PRAGMA application_id = 0x4b4d5454;
         """;
 
+    // What version 2 added to it.
+    private const string Version2 =
+        """
+        CREATE INDEX vm_host ON vm (host, tenant, name);
+        CREATE INDEX vm_target ON vm (target, tenant, name) WHERE target IS NOT NULL;
+        PRAGMA user_version = 2;
+        """;
+
     private static readonly string[] Tables = ["seal", "tenant", "tenant_key", "vm", "host", "audit"];
 
     private readonly Scratch _scratch = new();
@@ -39,10 +47,12 @@ public sealed class SqliteMigrationTests : IDisposable
 
     public void Dispose() => _scratch.Dispose();
 
-    [Fact]
-    public async Task A_database_of_version_1_keeps_everything_and_finds_a_hosts_vms_by_an_index()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task A_database_of_each_earlier_version_keeps_everything_and_finds_a_hosts_vms_by_an_index(int version)
     {
-        string key = await MakeOldAsync();
+        string key = await MakeOldAsync(version);
         await using (var store = SqliteTenantStore.Open(Old, _scratch.Keys))
         {
             Assert.Equal(["v1", "v2"], (await store.VmsOfHostAsync("h-a").AllAsync()).Select(vm => vm.Name));
@@ -52,7 +62,7 @@ public sealed class SqliteMigrationTests : IDisposable
         }
 
         using SqliteConnection raw = Raw(Old);
-        Assert.Equal(2, SqliteSchema.Number(raw, "PRAGMA user_version"));
+        Assert.Equal(3, SqliteSchema.Number(raw.Handle!, "PRAGMA user_version"));
         Assert.Equal(Schema(Raw(_scratch.File("state/new.db"))), Schema(Raw(Old)));
     }
 
@@ -90,8 +100,21 @@ public sealed class SqliteMigrationTests : IDisposable
         Assert.False(plan.Read());
     }
 
-    /// <summary>A database as version 1 wrote it, with a VM that migrates, and the key of tenant acme.</summary>
-    private async Task<string> MakeOldAsync()
+    [Fact]
+    public async Task The_logs_numbers_go_on_where_an_earlier_version_left_them_and_never_go_back()
+    {
+        await MakeOldAsync(2);
+        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys);
+        List<AuditEntry> before = await store.AuditAsync().AllAsync();
+        await store.StartAsync("acme", "v3");
+        Assert.Equal(before[^1].Sequence + 1, (await store.AuditAsync().AllAsync())[^1].Sequence);
+        await store.TrimAuditAsync(DateTimeOffset.UtcNow.AddMinutes(1), Table.Tester);
+        await store.StartAsync("acme", "v4");
+        Assert.Equal([before[^1].Sequence + 2, before[^1].Sequence + 3], (await store.AuditAsync().AllAsync()).Select(entry => entry.Sequence));
+    }
+
+    /// <summary>A database as an earlier version wrote it, with a VM that migrates, and the key of tenant acme.</summary>
+    private async Task<string> MakeOldAsync(int version = 1)
     {
         string path = _scratch.File("state/new.db");
         string key;
@@ -108,11 +131,16 @@ public sealed class SqliteMigrationTests : IDisposable
         File.WriteAllBytes(Old, []);
         File.SetUnixFileMode(Old, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         using SqliteConnection old = Raw(Old);
-        SqliteSchema.Execute(old, Version1);
-        SqliteSchema.Execute(old, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
+        SqliteSchema.Execute(old.Handle!, Version1);
+        if (version > 1)
+        {
+            SqliteSchema.Execute(old.Handle!, Version2);
+        }
+
+        SqliteSchema.Execute(old.Handle!, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
         foreach (string table in Tables)
         {
-            SqliteSchema.Execute(old, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
+            SqliteSchema.Execute(old.Handle!, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
         }
 
         return key;
