@@ -16,11 +16,8 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
-<<<<<<< HEAD
 [JsonSerializable(typeof(InspectReport))]
-=======
 [JsonSerializable(typeof(ModulesReport))]
->>>>>>> 202eb53f621705f4a7e8566335111f9f6f5d5e20
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
