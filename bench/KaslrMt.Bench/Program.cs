@@ -1,7 +1,7 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|change|grown|guests]...
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests|change|grown]...
 string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store", "guests"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
@@ -19,7 +19,7 @@ foreach (string part in parts)
         "change" => await StoreBenchmark.ChangeAsync(),
         "grown" => await GrownStoreBenchmark.RunAsync(),
         "guests" => await GuestBenchmark.RunAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store or guests, or one of store's parts, change or grown"),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, guests, or one of store's parts, change or grown"),
     });
 }
 

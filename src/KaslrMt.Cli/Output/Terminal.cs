@@ -14,14 +14,14 @@ internal static partial class Terminal
     /// <summary>Standard output's columns; null where it is no terminal, or one that does not tell.</summary>
     public static int? Columns() => IoControl(StandardOutput, GetWindowSize, out WindowSize size) == 0 && size.Columns > 0 ? size.Columns : null;
 
+    /// <summary>Standard error's columns; null where it is no terminal.</summary>
+    public static int? ErrorColumns() => IoControl(StandardError, GetWindowSize, out WindowSize size) == 0 && size.Columns > 0 ? size.Columns : null;
+
     /// <summary>Whether block and line characters are shown as such: the locale's encoding is UTF-8 (locale(7), in the order of setlocale(3)).</summary>
     public static bool TakesUnicode => EncodingVariables
         .Select(Environment.GetEnvironmentVariable)
         .FirstOrDefault(value => !string.IsNullOrEmpty(value))?
         .Replace("-", "", StringComparison.Ordinal).Contains("utf8", StringComparison.OrdinalIgnoreCase) ?? false;
-
-    /// <summary>Standard error's columns; null where it is no terminal.</summary>
-    public static int? ErrorColumns() => IoControl(StandardError, GetWindowSize, out WindowSize size) == 0 && size.Columns > 0 ? size.Columns : null;
 
     [LibraryImport("libc", EntryPoint = "ioctl")]
     private static partial int IoControl(int file, ulong request, out WindowSize size);
