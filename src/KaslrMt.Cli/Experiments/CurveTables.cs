@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
-using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Experiments;
 
