@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
@@ -103,6 +104,7 @@ internal static class CommandLine
             HostCommand.Create(),
             StoreCommand.Create(),
             SharingCommand.Create(),
+            ExperimentCommand.Create(),
             KsmCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 
@@ -24,5 +25,6 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(StoreReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
+[JsonSerializable(typeof(ModuleReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;
