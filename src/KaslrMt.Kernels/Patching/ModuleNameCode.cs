@@ -13,7 +13,9 @@ internal sealed class ModuleNameCode
     /// <summary>Where in the code the salt lies.</summary>
     public const int SaltOffset = 71;
 
-    private const int PlacerSize = 117;
+    private const int Out = 151;
+    private const int PlacerSize = Out + BranchSize;
+    private const byte MillisecondsToWait = 100;
     private const int CallerSize = 25;
     private const int BranchSize = 5;
     private const int MostBytes = 1024;
@@ -23,21 +25,18 @@ internal sealed class ModuleNameCode
 
     /// <summary>Begins with the code that moves the lowest address asked for.</summary>
     /// <param name="place">Where the code will lie.</param>
-    /// <param name="firstReturn">Where load_module goes on after it called the allocator.</param>
-    /// <param name="lastReturn">The same for its second call; or the first once more.</param>
-    /// <param name="space">The function that gives address space; its third argument (rdx) is the lowest address.</param>
-    /// <param name="nameOffset">Where struct load_info has its name, up to 127.</param>
-    public ModuleNameCode(VirtualAddress place, VirtualAddress firstReturn, VirtualAddress lastReturn, VirtualAddress space, int nameOffset)
+    /// <param name="surroundings">What it refers to.</param>
+    public ModuleNameCode(VirtualAddress place, Surroundings surroundings)
     {
         _place = place;
         Add([0x49, 0x89, 0xe2]); // mov r10, rsp
-        AddDistance([0x4c, 0x8d, 0x1d], firstReturn); // lea r11, [firstReturn]
-        AddDistance([0x48, 0x8d, 0x05], lastReturn); // lea rax, [lastReturn]
+        AddDistance([0x4c, 0x8d, 0x1d], surroundings.FirstReturn); // lea r11, [firstReturn]
+        AddDistance([0x48, 0x8d, 0x05], surroundings.LastReturn); // lea rax, [lastReturn]
 
         // Up the stack to load_module's frame. A kernel stack is 16 KiB or more, aligned.
         Add([0x49, 0x83, 0xc2, 0x08]); // frame: add r10, 8
         Add([0x41, 0xf7, 0xc2, 0xf8, 0x3f, 0x00, 0x00]); // test r10d, 0x3ff8
-        Add([0x74, 112 - 30]); // jz out
+        Add([0x74, Out - 30]); // jz out
         Add([0x4d, 0x39, 0x1a]); // cmp [r10], r11
         Add([0x74, 40 - 35]); // je info
         Add([0x49, 0x39, 0x02]); // cmp [r10], rax
@@ -46,11 +45,11 @@ internal sealed class ModuleNameCode
         // On to what the caller's stub left.
         Add([0x49, 0x83, 0xc2, 0x08]); // info: add r10, 8
         Add([0x41, 0xf7, 0xc2, 0xf8, 0x3f, 0x00, 0x00]); // test r10d, 0x3ff8
-        Add([0x74, 112 - 53]); // jz out
+        Add([0x74, Out - 53]); // jz out
         Add([0x49, 0x81, 0x3a, .. Mark]); // cmp qword [r10], mark
         Add([0x75, unchecked((byte)(40 - 62))]); // jne info
         Add([0x49, 0x8b, 0x42, 0x08]); // mov rax, [r10 + 8]
-        Add([0x4c, 0x8b, 0x50, checked((byte)nameOffset)]); // mov r10, [rax + nameOffset]
+        Add([0x4c, 0x8b, 0x50, checked((byte)surroundings.NameOffset)]); // mov r10, [rax + nameOffset]
 
         // FNV-1a from the salt.
         Add([0xb8, 0, 0, 0, 0]); // mov eax, salt
@@ -64,7 +63,16 @@ internal sealed class ModuleNameCode
         Add([0xc1, 0xe8, 0x10]); // done: shr eax, 16
         Add([0xc1, 0xe0, 0x0c]); // shl eax, 12
         Add([0x48, 0x8d, 0x94, 0x02, 0x00, 0x00, 0x00, 0x04]); // lea rdx, [rdx + rax + 64 MiB]
-        AddDistance([0xe9], space); // out: jmp space
+        // A module that two processes load at once lies there already, and either may win in add_unformed_module. The later one waits, and loses.
+        Add([0x57, 0x56, 0x52, 0x51, 0x41, 0x50, 0x41, 0x51]); // push rdi, rsi, rdx, rcx, r8, r9
+        Add([0x48, 0x89, 0xd7]); // mov rdi, rdx
+        AddDistance([0xe8], surroundings.FindArea); // call find_vmap_area
+        Add([0x48, 0x85, 0xc0]); // test rax, rax
+        Add([0x74, 10]); // jz free
+        Add([0xbf, MillisecondsToWait, 0, 0, 0]); // mov edi, milliseconds
+        AddDistance([0xe8], surroundings.Sleep); // call msleep
+        Add([0x41, 0x59, 0x41, 0x58, 0x59, 0x5a, 0x5e, 0x5f]); // free: pop r9, r8, rcx, rdx, rsi, rdi
+        AddDistance([0xe9], surroundings.Space); // out: jmp __vmalloc_node_range
     }
 
     private static ReadOnlySpan<byte> Mark => "kmtn"u8;
@@ -138,4 +146,14 @@ internal sealed class ModuleNameCode
         BinaryPrimitives.WriteInt32LittleEndian(distance, unchecked((int)(target.Value - _place.Value - (ulong)_bytes.Count - sizeof(int))));
         Add(distance);
     }
+
+    /// <summary>What of the kernel the code refers to.</summary>
+    /// <param name="FirstReturn">Where load_module goes on after it called the allocator.</param>
+    /// <param name="LastReturn">The same for its second call; or the first once more.</param>
+    /// <param name="Space">The function that gives address space; its third argument (rdx) is the lowest address.</param>
+    /// <param name="FindArea">The function that tells whether an address is taken.</param>
+    /// <param name="Sleep">The function that waits for milliseconds.</param>
+    /// <param name="NameOffset">Where struct load_info has its name, up to 127.</param>
+    internal sealed record Surroundings(
+        VirtualAddress FirstReturn, VirtualAddress LastReturn, VirtualAddress Space, VirtualAddress FindArea, VirtualAddress Sleep, int NameOffset);
 }

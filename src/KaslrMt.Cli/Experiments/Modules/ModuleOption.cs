@@ -21,5 +21,6 @@ internal sealed record ModuleOption(string Name, string What, string CommandLine
         new("serial-rcu", "the same, and rcupdate.rcu_expedited=1: freed init sections leave their holes sooner", SerialUdev + " rcupdate.rcu_expedited=1"),
         new("listed", "an archive behind the initrd: the modules of the first boot one after the other, before udev (Debian's /conf/modules)", ListsModules: true),
         new("by-name", "--module-addresses by-name", Addresses: ModuleAddresses.ByName),
+        new("by-name-serial", "--module-addresses by-name and udev.children_max=1", SerialUdev, ModuleAddresses.ByName),
     ];
 }
