@@ -66,7 +66,7 @@ internal sealed class ModuleNameCode
         // A module that two processes load at once lies there already, and either may win in add_unformed_module. The later one waits, and loses.
         Add([0x57, 0x56, 0x52, 0x51, 0x41, 0x50, 0x41, 0x51]); // push rdi, rsi, rdx, rcx, r8, r9
         Add([0x48, 0x89, 0xd7]); // mov rdi, rdx
-        AddDistance([0xe8], surroundings.FindArea); // call find_vmap_area
+        AddDistance([0xe8], surroundings.FindArea); // call find_vm_area
         Add([0x48, 0x85, 0xc0]); // test rax, rax
         Add([0x74, 10]); // jz free
         Add([0xbf, MillisecondsToWait, 0, 0, 0]); // mov edi, milliseconds

@@ -44,7 +44,7 @@ public sealed record ModuleNamePatch(long CodeOffset, byte[] Code, int SaltOffse
     {
         ArgumentNullException.ThrowIfNull(elf);
         ArgumentNullException.ThrowIfNull(symbols);
-        string[] names = ["_text", "_etext", "load_module", "find_vmap_area", "msleep", .. Allocators, .. SpaceFunctions, .. OtherAllocators];
+        string[] names = ["_text", "_etext", "load_module", "find_vm_area", "msleep", .. Allocators, .. SpaceFunctions, .. OtherAllocators];
         symbols.TryResolve(names, out VirtualAddress?[] addresses);
         Dictionary<string, VirtualAddress> found = names.Zip(addresses).Where(pair => pair.Second is not null).ToDictionary(pair => pair.First, pair => pair.Second!.Value);
         if (Array.Find(OtherAllocators, found.ContainsKey) is { } other)
@@ -73,7 +73,7 @@ public sealed record ModuleNamePatch(long CodeOffset, byte[] Code, int SaltOffse
         (VirtualAddress place, int placeOffset) = Room(file, elf, symbols, end, ModuleNameCode.Size(calls.Count));
 
         var code = new ModuleNameCode(
-            place, new ModuleNameCode.Surroundings(returns[0], returns[^1], space, Require(found, "find_vmap_area"), Require(found, "msleep"), nameOffset));
+            place, new ModuleNameCode.Surroundings(returns[0], returns[^1], space, Require(found, "find_vm_area"), Require(found, "msleep"), nameOffset));
         var jumps = ImmutableArray.CreateBuilder<Jump>(calls.Count + 1);
         jumps.Add(new Jump(allocate.OffsetOf(asked[0]), ModuleNameCode.Call(new VirtualAddress(allocate.Instructions[asked[0]].IP), place)));
         foreach ((VirtualAddress address, int offset) in calls)
