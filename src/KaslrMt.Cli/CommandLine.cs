@@ -106,6 +106,7 @@ internal static class CommandLine
             SharingCommand.Create(),
             ExperimentCommand.Create(),
             KsmCommand.Create(),
+            ExperimentCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),

@@ -2,6 +2,7 @@ using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Experiments.Modules;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 
@@ -26,5 +27,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
 [JsonSerializable(typeof(ModuleReport))]
+[JsonSerializable(typeof(RegionsReport))]
+[JsonSerializable(typeof(CurveReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;
