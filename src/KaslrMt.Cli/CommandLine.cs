@@ -104,7 +104,6 @@ internal static class CommandLine
             HostCommand.Create(),
             StoreCommand.Create(),
             SharingCommand.Create(),
-            ExperimentCommand.Create(),
             KsmCommand.Create(),
             ExperimentCommand.Create(),
             KeyCommand.Create(),

@@ -1,8 +1,8 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
-using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Experiments;
+using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 

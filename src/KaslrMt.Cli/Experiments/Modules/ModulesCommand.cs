@@ -53,24 +53,17 @@ internal static class ModulesCommand
             }
 
             using var signals = new OwnerSignals();
-            string scratch = Directory.CreateTempSubdirectory("kaslrmt-modules-").FullName;
-            try
-            {
-                GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(kind), parsed.GetRequiredValue(kernel), ram, scratch) with { Cpus = parsed.GetValue(cpus) };
-                string[] names = parsed.GetValue(chosen) ?? [];
-                ModuleOption[] options = [.. ModuleOption.All.Where(option => names.Length == 0 || names.Contains(option.Name))];
-                ExperimentHost host = ExperimentHost.Open(TimeSpan.FromSeconds(parsed.GetValue(limit)));
-                using var key = TenantKey.Generate();
-                var experiment = new ModulesExperiment(recipe, host, GuestLayout.OfTenant(key, Policy.Default), scratch, Progress.To(parsed.InvocationConfiguration.Error));
-                IReadOnlyList<ModuleReport.Outcome> rows = await experiment.RunAsync(options, parsed.GetValue(boots), signals.StopRequested).ConfigureAwait(false);
-                var report = new ModuleReport(recipe.Name, parsed.GetRequiredValue(kernel), host.Accelerator.Argument, recipe.Cpus, rows);
-                Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.ModuleReport, Print);
-                return ExitCode.Success;
-            }
-            finally
-            {
-                Directory.Delete(scratch, recursive: true);
-            }
+            using var scratch = new ExperimentOptions.ScratchFolder("kaslrmt-modules-");
+            GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(kind), parsed.GetRequiredValue(kernel), ram, scratch.Path) with { Cpus = parsed.GetValue(cpus) };
+            string[] names = parsed.GetValue(chosen) ?? [];
+            ModuleOption[] options = [.. ModuleOption.All.Where(option => names.Length == 0 || names.Contains(option.Name))];
+            ExperimentHost host = ExperimentHost.Open(TimeSpan.FromSeconds(parsed.GetValue(limit)));
+            using var key = TenantKey.Generate();
+            var experiment = new ModulesExperiment(recipe, host, GuestLayout.OfTenant(key, Policy.Default), scratch.Path, Progress.To(parsed.InvocationConfiguration.Error));
+            IReadOnlyList<ModuleReport.Outcome> outcomes = await experiment.RunAsync(options, parsed.GetValue(boots), signals.StopRequested).ConfigureAwait(false);
+            var report = new ModuleReport(recipe.Name, parsed.GetRequiredValue(kernel), host.Accelerator.Argument, recipe.Cpus, outcomes);
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.ModuleReport, Print);
+            return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt experiment modules", "kaslrmt experiment modules --kernel 6.12-cloud --boots 6 --option plain by-name --json");
     }
