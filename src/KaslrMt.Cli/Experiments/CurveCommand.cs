@@ -66,6 +66,7 @@ internal static class CurveCommand
                 Ksm = ksm is not null && loan is not null ? (ksm, loan) : null,
                 KsmLimit = TimeSpan.FromSeconds(parsed.GetValue(limit)),
                 Policy = chosen,
+                Total = settings.Guests * wanted.Count(mode => !CurveExperiment.Has(folder, mode)),
             };
             int parallel = HostRoom.Parallel(recipe, options.Parallel(parsed), settings.Guests);
             List<CurveReport.Mode> measured = [];

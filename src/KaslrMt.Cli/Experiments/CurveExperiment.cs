@@ -14,6 +14,8 @@ namespace KaslrMt.Cli.Experiments;
 /// <param name="progress">Takes how far it is.</param>
 internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recipe, ExperimentHost host, Progress progress)
 {
+    private int _booted;
+
     /// <summary>The host's KSM and its settings, borrowed; null to leave it alone.</summary>
     public (KsmFolder Folder, KsmLoan Loan)? Ksm { get; init; }
 
@@ -23,6 +25,12 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
     /// <summary>Which regions are the tenant's.</summary>
     public Policy Policy { get; init; } = Policy.Default;
 
+    /// <summary>Guests that all modes of this run boot together.</summary>
+    public required int Total { get; init; }
+
+    /// <summary>Whether a mode was measured before.</summary>
+    public static bool Has(ExperimentFolder folder, ExperimentMode mode) => File.Exists(Path.Combine(folder.Path, FileOf(mode)));
+
     /// <summary>Measures a mode, or reads what was measured before.</summary>
     /// <param name="mode">The mode.</param>
     /// <param name="guests">How many guests.</param>
@@ -31,8 +39,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
     /// <exception cref="KaslrMtException">KMT6028 when fewer than two guests boot; errors of the image, of QEMU, of KSM and of the disk.</exception>
     public async Task<CurveReport.Mode> MeasureAsync(ExperimentMode mode, int guests, int parallel, CancellationToken stop)
     {
-        string file = $"{mode.Name()}.json";
-        if (folder.Read(file, ExperimentJson.Default.Mode) is { } before)
+        if (folder.Read(FileOf(mode), ExperimentJson.Default.Mode) is { } before)
         {
             return before;
         }
@@ -59,7 +66,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
             GuestCurve curve = await CompareAsync(mode, all, parallel, stop).ConfigureAwait(false);
             KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, all, stop).ConfigureAwait(false) : null;
             CurveReport.Mode report = CurveReport.Mode.Of(mode, all.Length, boots, curve, merged);
-            folder.Write(file, report, ExperimentJson.Default.Mode);
+            folder.Write(FileOf(mode), report, ExperimentJson.Default.Mode);
             return report;
         }
         finally
@@ -69,16 +76,17 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
         }
     }
 
+    private static string FileOf(ExperimentMode mode) => $"{mode.Name()}.json";
+
     private async Task BootAsync(
         ExperimentMode mode, GuestLayout layout, int guests, int parallel, GuestBoots boots, ConcurrentDictionary<int, ExperimentGuest> running, CancellationToken stop)
     {
-        int done = 0;
-        progress.Say($"{mode.Name()}: booting", 0, guests);
+        progress.Say($"{mode.Name()}: booting", _booted, Total);
         await Parallel.ForEachAsync(Enumerable.Range(0, guests), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (number, cancel) =>
         {
             string label = string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{number}");
             await boots.TryAsync(label, layout, guest => Task.FromResult(running.TryAdd(number, guest)), cancel).ConfigureAwait(false);
-            progress.Say($"{mode.Name()}: booted", Interlocked.Increment(ref done), guests);
+            progress.Say($"{mode.Name()}: booted", Interlocked.Increment(ref _booted), Total);
         }).ConfigureAwait(false);
     }
 
@@ -87,13 +95,12 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
         // One moment for all, and nothing changes between the first look and the last.
         await Task.WhenAll(all.Select(guest => guest.PauseAsync(stop))).ConfigureAwait(false);
         var pages = new GuestPages[all.Length];
-        int done = 0;
+        progress.Say($"{mode.Name()}: reading", 0, 0);
         await Parallel.ForEachAsync(Enumerable.Range(0, all.Length), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (i, cancel) =>
         {
             GuestKernel kernel = await all[i].OpenKernelAsync(cancel).ConfigureAwait(false);
             pages[i] = GuestPages.Read(all[i].Name, mode == ExperimentMode.KaslrMt ? "experiment" : null, kernel);
             ProbeFile.Write(folder.ProbeFile(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{i}")), ProbePages.Of(pages[i]));
-            progress.Say($"{mode.Name()}: read", Interlocked.Increment(ref done), all.Length);
         }).ConfigureAwait(false);
         progress.Say($"{mode.Name()}: comparing", 0, 0);
         return await Task.Run(() => GuestCurve.Of(pages, stop), stop).ConfigureAwait(false);

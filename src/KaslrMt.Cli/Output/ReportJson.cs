@@ -3,6 +3,7 @@ using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms.Moving;
@@ -34,6 +35,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
+[JsonSerializable(typeof(ModuleReport))]
 [JsonSerializable(typeof(RegionsReport))]
 [JsonSerializable(typeof(CurveReport))]
 [JsonSerializable(typeof(DemoReport))]
