@@ -52,7 +52,8 @@ internal static class SqliteSchema
 
         // A commit writes every page it touches, so what changes together stands together. One tree holds a tenant ('acme', ''), next to it its VMs
         // ('acme', 'v'), and for each VM's name whose it is ('~', 'v'): '~' comes after every legal name. In a small table all that is one page.
-        // Where a tenant has VMs changes seldom: its other VMs on a host make no write, as an index over VMs' hosts would.
+        // Where a tenant has VMs changes seldom: its other VMs on a host make no write, as an index over VMs' hosts would. The index's condition
+        // compares with no value: SQLite would prepare statements again for each value bound, to see whether it is that one.
         """
         CREATE TABLE record (
           tenant TEXT NOT NULL, name TEXT NOT NULL, generation INTEGER, created INTEGER, vms INTEGER CHECK (vms >= 0), rotation INTEGER,
@@ -70,8 +71,8 @@ internal static class SqliteSchema
         INSERT INTO placement SELECT host, tenant FROM vm UNION SELECT target, tenant FROM vm WHERE target IS NOT NULL;
         DROP TABLE vm;
         DROP TABLE tenant;
-        CREATE INDEX tenant_name ON record (tenant) WHERE name = '';
-        CREATE VIEW tenant AS SELECT tenant AS name, generation, vms, rotation, created FROM record WHERE name = '' AND tenant < '~';
+        CREATE INDEX tenant_name ON record (tenant) WHERE host IS NULL AND owner IS NULL;
+        CREATE VIEW tenant AS SELECT tenant AS name, generation, vms, rotation, created FROM record WHERE host IS NULL AND owner IS NULL;
         CREATE VIEW vm AS SELECT tenant, name, host, target, generation, policy, release, status, incarnation, processes, created AS started, since
           FROM record WHERE name > '' AND tenant < '~';
         """,

@@ -31,7 +31,11 @@ public sealed partial class SqliteTenantStore
 
         // The index has the tenants only: their VMs are not read past.
         internal SqliteStatement TenantPage => field ??= Prepare(
-            $"SELECT {SqliteRows.TenantColumns} FROM record t INDEXED BY tenant_name {Key} WHERE t.name = '' AND t.tenant > ?1 ORDER BY t.tenant LIMIT ?2", 2);
+            $"""
+            SELECT {SqliteRows.TenantColumns} FROM record t INDEXED BY tenant_name {Key}
+            WHERE t.host IS NULL AND t.owner IS NULL AND t.tenant > ?1 ORDER BY t.tenant LIMIT ?2
+            """,
+            2);
 
         internal SqliteStatement FindVm => field ??= Prepare(
             $"""
