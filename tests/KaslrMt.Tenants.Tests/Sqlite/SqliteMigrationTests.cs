@@ -42,11 +42,12 @@ public sealed class SqliteMigrationTests : IDisposable
     // What version 3 made of it.
     private const string Version3 =
         """
-        DROP TABLE audit;
-        CREATE TABLE audit (
+        CREATE TABLE log (
           sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, process INTEGER NOT NULL,
           actor_host TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT, vm TEXT, host TEXT, generation INTEGER NOT NULL, key INTEGER NOT NULL,
           key_id TEXT, detail TEXT) STRICT;
+        DROP TABLE audit;
+        ALTER TABLE log RENAME TO audit;
         PRAGMA user_version = 3;
         """;
 
