@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Experiments;
+using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
@@ -96,14 +98,22 @@ internal static class CommandLine
             SuperviseCommand.Create(),
             PsCommand.Create(),
             StopCommand.Create(),
+            SaveCommand.Create(),
+            RestoreCommand.Create(),
+            MigrateCommand.Create(),
+            ReceiveCommand.Create(),
             ShowCommand.Create(),
             VerifyCommand.Create(),
+            AuditCommand.Create(),
+            SymbolizeCommand.Create(),
             InspectCommand.Create(),
+            ModulesCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),
             SharingCommand.Create(),
             KsmCommand.Create(),
+            ExperimentCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),
