@@ -75,6 +75,11 @@ internal static class SymbolizeCommand
             return found.All(pair => pair.Place is not null) ? ExitCode.Success : ExitCode.CheckFailed;
         }
 
+        if (json)
+        {
+            throw new KaslrMtException(CommandErrors.Usage, "--json goes with addresses, not with a text", "give the addresses as arguments");
+        }
+
         var text = new TextSymbolizer(symbols);
         text.Rewrite(Console.In, output);
         if (text.ToldOffset is ulong told && link + told != symbols.Base)

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
@@ -33,5 +34,7 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
+[JsonSerializable(typeof(RegionsReport))]
+[JsonSerializable(typeof(CurveReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

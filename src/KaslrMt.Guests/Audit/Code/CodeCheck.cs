@@ -30,7 +30,7 @@ internal sealed class CodeCheck : AuditCheck
             return NotDone("the guest runs another kernel than the file holds");
         }
 
-        if (KernelCode.Of(image, subject.Kernel) is not { } kernel)
+        if (KernelCode.Of(image, subject.Kernel.VirtualBase, address => ReadWord(subject.Kernel, address)) is not { } kernel)
         {
             return NotDone("the kernel file has no text that can be compared");
         }
@@ -39,21 +39,24 @@ internal sealed class CodeCheck : AuditCheck
         CodePair? code = null;
         for (int look = 0; look < Looks && differences is not { Count: 0 }; look++)
         {
-            code = kernel.Compare();
-            if (code is null)
+            var text = GC.AllocateUninitializedArray<byte>(kernel.Length);
+            if (!subject.Kernel.TryRead(kernel.Start, text))
             {
                 return Found([Finding(AuditSeverity.Compromised, "_text", "the kernel's text is not all mapped")], "");
             }
 
+            code = kernel.Compare(text);
             List<CodeDifference> now = [.. CodeDifference.In(code, Near)];
             differences = differences is null ? now : [.. now.Where(differences.Contains)];
         }
 
-        return Found([.. differences!.Select(difference => Describe(subject, kernel, code!, difference))],
+        return Found([.. differences!.Select(difference => Describe(subject, code!, difference))],
             string.Create(CultureInfo.InvariantCulture, $"{code!.Length / 1048576.0:f1} MiB of kernel text"));
     }
 
-    private AuditFinding Describe(AuditSubject subject, KernelCode kernel, CodePair code, CodeDifference difference)
+    private static ulong? ReadWord(GuestKernel kernel, ulong address) => kernel.TryReadWord(new VirtualAddress(address), out ulong word) ? word : null;
+
+    private AuditFinding Describe(AuditSubject subject, CodePair code, CodeDifference difference)
     {
         int shown = Math.Min(difference.Length, ShownBytes);
         string found = Convert.ToHexStringLower(code.Found.Slice(difference.Offset, shown));

@@ -10,37 +10,49 @@ internal sealed class KernelCode
     private const ulong MostText = 256 << 20;
 
     private readonly KernelImage _image;
-    private readonly GuestKernel _kernel;
+    private readonly Func<ulong, ulong?> _readWord;
     private readonly ulong _slide;
     private readonly VirtualAddress _linkStart;
-    private readonly int _length;
-    private readonly PatchTables _tables;
 
-    private KernelCode(KernelImage image, GuestKernel kernel, VirtualAddress linkStart, int length)
+    private KernelCode(KernelImage image, VirtualAddress textBase, Func<ulong, ulong?> readWord, VirtualAddress linkStart, int length)
     {
         _image = image;
-        _kernel = kernel;
-        _slide = kernel.VirtualBase - image.Geometry.LinkBase;
+        _readWord = readWord;
+        _slide = textBase - image.Geometry.LinkBase;
         _linkStart = linkStart;
-        _length = length;
-        image.MoveTo(kernel.VirtualBase);
-        _tables = new PatchTables(image, _slide);
+        Length = length;
+        image.MoveTo(textBase);
+        Tables = new PatchTables(image, _slide);
         Symbols = new CodeSymbols(image.Symbols, _slide);
     }
+
+    /// <summary>The run-time address of the first byte compared.</summary>
+    public VirtualAddress Start => _linkStart + _slide;
+
+    /// <summary>How many bytes are compared.</summary>
+    public int Length { get; }
 
     /// <summary>The image's symbols.</summary>
     public CodeSymbols Symbols { get; }
 
     /// <summary>The image's tables of what it patches.</summary>
-    public PatchTables Tables => _tables;
+    public PatchTables Tables { get; }
 
-    /// <summary>Prepares a comparison.</summary>
+    /// <summary>Prepares a comparison, for which the image is moved.</summary>
+    /// <param name="image">The image.</param>
+    /// <param name="textBase">The run-time address of the guest's <c>_text</c>.</param>
+    /// <param name="readWord">Reads a word of the guest's data, by address; null where it cannot.</param>
     /// <returns>Null when the image has no text that can be compared.</returns>
-    public static KernelCode? Of(KernelImage image, GuestKernel kernel) =>
-        image.Symbols.TryResolve(["_text", "_etext"], out VirtualAddress?[] bounds) && bounds[1]!.Value > bounds[0]!.Value
-            && bounds[1]!.Value - bounds[0]!.Value <= MostText && !image.Bytes(bounds[0]!.Value, (int)(bounds[1]!.Value - bounds[0]!.Value)).IsEmpty
-            ? new KernelCode(image, kernel, bounds[0]!.Value, (int)(bounds[1]!.Value - bounds[0]!.Value))
-            : null;
+    public static KernelCode? Of(KernelImage image, VirtualAddress textBase, Func<ulong, ulong?> readWord)
+    {
+        if (!image.Symbols.TryResolve(["_text", "_etext"], out VirtualAddress?[] bounds) || bounds[1]!.Value <= bounds[0]!.Value)
+        {
+            return null;
+        }
+
+        (VirtualAddress start, ulong length) = (bounds[0]!.Value, bounds[1]!.Value - bounds[0]!.Value);
+        return length <= MostText && !image.Bytes(start, (int)length).IsEmpty ? new KernelCode(image, textBase, readWord, start, (int)length) : null;
+    }
 
     /// <summary>Whether the guest runs this very build: its banner, compiler and build time included, is the image's.</summary>
     public static bool IsSameBuild(KernelImage image, GuestKernel kernel)
@@ -57,31 +69,25 @@ internal sealed class KernelCode
             && kernel.TryRead(banner[0]!.Value + (kernel.VirtualBase - image.Geometry.LinkBase), found) && found.SequenceEqual(expected);
     }
 
-    /// <summary>Reads the guest's text and applies all rules; what still differs is nobody's.</summary>
-    /// <returns>Null when the text is not all mapped.</returns>
-    public CodePair? Compare()
+    /// <summary>Applies all rules to a guest's text; what still differs is nobody's.</summary>
+    /// <param name="found">The guest's bytes from <see cref="Start"/> on, <see cref="Length"/> of them.</param>
+    public CodePair Compare(byte[] found)
     {
-        var found = GC.AllocateUninitializedArray<byte>(_length);
-        if (!_kernel.TryRead(_linkStart + _slide, found))
-        {
-            return null;
-        }
-
-        var code = new CodePair((_linkStart + _slide).Value, _image.Bytes(_linkStart, _length).ToArray(), found);
+        var code = new CodePair(Start.Value, _image.Bytes(_linkStart, Length).ToArray(), found);
         var branches = new BranchRules(code, Symbols);
-        var switches = new SwitchRules(code, Symbols, branches, ReadWord);
+        var switches = new SwitchRules(code, Symbols, branches, _readWord);
         HostPatch(code);
-        switches.ParavirtCalls(_tables.ParavirtCalls);
-        branches.Retpolines(_tables.RetpolineSites);
-        branches.Returns(_tables.ReturnSites);
-        new AlternativeRules(code, Symbols, switches, ReadImage).Apply(_tables.Alternatives(IsImage));
-        switches.Seals(_tables.SealedEntries);
-        switches.Locks(_tables.LockPrefixes);
-        switches.StaticCalls(_tables.StaticCalls);
+        switches.ParavirtCalls(Tables.ParavirtCalls);
+        branches.Retpolines(Tables.RetpolineSites);
+        branches.Returns(Tables.ReturnSites);
+        new AlternativeRules(code, Symbols, switches, ReadImage).Apply(Tables.Alternatives(IsImage));
+        switches.Seals(Tables.SealedEntries);
+        switches.Locks(Tables.LockPrefixes);
+        switches.StaticCalls(Tables.StaticCalls);
         switches.Trampolines(Symbols.Trampolines);
-        switches.RuntimeConstants(_tables.RuntimeConstants(Symbols.RuntimeTables));
-        switches.JumpLabels(_tables.JumpLabels);
-        switches.TraceSites(_tables.TraceSites);
+        switches.RuntimeConstants(Tables.RuntimeConstants(Symbols.RuntimeTables));
+        switches.JumpLabels(Tables.JumpLabels);
+        switches.TraceSites(Tables.TraceSites);
         switches.TraceCalls();
         return code;
     }
@@ -110,8 +116,6 @@ internal sealed class KernelCode
             }
         }
     }
-
-    private ulong? ReadWord(ulong address) => _kernel.TryReadWord(new VirtualAddress(address), out ulong word) ? word : null;
 
     private byte[] ReadImage(ulong address, int length) => _image.Bytes(new VirtualAddress(unchecked(address - _slide)), length).ToArray();
 

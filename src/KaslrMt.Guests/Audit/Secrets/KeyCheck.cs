@@ -20,28 +20,51 @@ internal sealed class KeyCheck : AuditCheck
             return NotDone("the tenant key is not known; give it with --tenant-key-file");
         }
 
-        var search = new SecretSearch(secrets);
-        int overlap = (search.Longest + sizeof(ulong) - 1) & ~(sizeof(ulong) - 1);
-        var block = new byte[BlockSize + overlap];
         SortedDictionary<(ulong Address, int Trace), int> found = [];
-        ulong searched = 0;
-        foreach (PhysicalRange range in subject.Memory.Ranges)
+        ulong searched = Search(subject.Memory, new SecretSearch(secrets), (address, trace, length) =>
         {
-            for (ulong at = 0; at < range.Length && found.Count <= MostFindings; at += BlockSize)
+            if (found.Count <= MostFindings)
             {
-                Span<byte> part = block.AsSpan(0, (int)Math.Min((ulong)block.Length, range.Length - at));
-                PhysicalAddress start = range.Start + at;
-                subject.Memory.Read(start, part);
+                found[(address.Value, trace)] = length;
+            }
+        });
+        return Found([.. found.Select(find => Describe(secrets, find.Key.Address, find.Key.Trace, find.Value))],
+            string.Create(CultureInfo.InvariantCulture, $"{searched >> 20} MiB of RAM"));
+    }
 
-                // What begins in the overlap is found again, whole, in the next block.
-                search.In(part, (trace, offset, length) => found[(start.Value + (ulong)offset, trace)] = Math.Max(length, found.GetValueOrDefault((start.Value + (ulong)offset, trace))));
+    /// <summary>Searches all RAM.</summary>
+    /// <param name="memory">The guest's RAM.</param>
+    /// <param name="search">The secrets.</param>
+    /// <param name="found">Told each find once: where it or its piece begins, which secret, how many bytes of it.</param>
+    /// <returns>How many bytes were looked at.</returns>
+    internal static ulong Search(IGuestMemory memory, SecretSearch search, Action<PhysicalAddress, int, int> found)
+    {
+        // What begins in one block may end in the next; what begins in the overlap is left to the next.
+        int overlap = (search.Longest + sizeof(ulong) - 1) & ~(sizeof(ulong) - 1);
+        var block = new byte[overlap + BlockSize + overlap];
+        ulong searched = 0;
+        foreach (PhysicalRange range in memory.Ranges)
+        {
+            for (ulong at = 0; at < range.Length; at += BlockSize)
+            {
+                // The bytes before are there only so that a piece that began among them is known for one.
+                ulong before = Math.Min(at, (ulong)overlap);
+                Span<byte> part = block.AsSpan(0, (int)Math.Min(before + BlockSize + (ulong)overlap, range.Length - at + before));
+                PhysicalAddress start = range.Start + (at - before);
+                memory.Read(start, part);
+                search.In(part, (trace, offset, length) =>
+                {
+                    if ((ulong)offset >= before && (ulong)offset < before + BlockSize)
+                    {
+                        found(start + (ulong)offset, trace, length);
+                    }
+                });
                 searched += Math.Min(BlockSize, range.Length - at);
             }
         }
 
         block.AsSpan().Clear();
-        return Found([.. found.Select(find => Describe(secrets, find.Key.Address, find.Key.Trace, find.Value))],
-            string.Create(CultureInfo.InvariantCulture, $"{searched >> 20} MiB of RAM"));
+        return searched;
     }
 
     private AuditFinding Describe(SecretTraces secrets, ulong address, int trace, int length)

@@ -1,0 +1,120 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using KaslrMt.Cli.Output;
+using KaslrMt.Guests;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+
+namespace KaslrMt.Cli.Experiments;
+
+/// <summary>The paper's section 8: what N guests share with KASLR off, with their own KASLR, and with ours; and what the host's KSM makes of it.</summary>
+/// <param name="folder">Where results are kept.</param>
+/// <param name="recipe">The guests.</param>
+/// <param name="host">What they run on.</param>
+/// <param name="progress">Takes how far it is.</param>
+internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recipe, ExperimentHost host, Progress progress)
+{
+    /// <summary>The host's KSM and its settings, borrowed; null to leave it alone.</summary>
+    public (KsmFolder Folder, KsmLoan Loan)? Ksm { get; init; }
+
+    /// <summary>The longest that KSM may take to settle.</summary>
+    public TimeSpan KsmLimit { get; init; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>Which regions are the tenant's.</summary>
+    public Policy Policy { get; init; } = Policy.Default;
+
+    /// <summary>Measures a mode, or reads what was measured before.</summary>
+    /// <param name="mode">The mode.</param>
+    /// <param name="guests">How many guests.</param>
+    /// <param name="parallel">How many boot at a time.</param>
+    /// <param name="stop">Interrupts it; modes that were measured are kept.</param>
+    /// <exception cref="KaslrMtException">KMT6028 when fewer than two guests boot; errors of the image, of QEMU, of KSM and of the disk.</exception>
+    public async Task<CurveReport.Mode> MeasureAsync(ExperimentMode mode, int guests, int parallel, CancellationToken stop)
+    {
+        string file = $"{mode.Name()}.json";
+        if (folder.Read(file, ExperimentJson.Default.Mode) is { } before)
+        {
+            return before;
+        }
+
+        // A key for this mode's guests alone, which ends with them.
+        using TenantKey? key = mode == ExperimentMode.KaslrMt ? TenantKey.Generate() : null;
+        GuestLayout layout = mode switch
+        {
+            ExperimentMode.Off => GuestLayout.Off,
+            ExperimentMode.Stock => GuestLayout.Stock,
+            _ => GuestLayout.OfTenant(key!, Policy),
+        };
+        var boots = new GuestBoots(recipe, host, progress);
+        ConcurrentDictionary<int, ExperimentGuest> running = [];
+        try
+        {
+            await BootAsync(mode, layout, guests, parallel, boots, running, stop).ConfigureAwait(false);
+            ExperimentGuest[] all = [.. running.OrderBy(pair => pair.Key).Select(pair => pair.Value)];
+            if (all.Length < 2)
+            {
+                throw new KaslrMtException(ExperimentErrors.TooFewGuests, $"{mode.Name()}: fewer than two guests booted");
+            }
+
+            GuestCurve curve = await CompareAsync(mode, all, parallel, stop).ConfigureAwait(false);
+            KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, all, stop).ConfigureAwait(false) : null;
+            CurveReport.Mode report = CurveReport.Mode.Of(mode, all.Length, boots, curve, merged);
+            folder.Write(file, report, ExperimentJson.Default.Mode);
+            return report;
+        }
+        finally
+        {
+            progress.Clear();
+            await Task.WhenAll(running.Values.Select(guest => guest.DisposeAsync().AsTask())).ConfigureAwait(false);
+        }
+    }
+
+    private async Task BootAsync(
+        ExperimentMode mode, GuestLayout layout, int guests, int parallel, GuestBoots boots, ConcurrentDictionary<int, ExperimentGuest> running, CancellationToken stop)
+    {
+        int done = 0;
+        progress.Say($"{mode.Name()}: booting", 0, guests);
+        await Parallel.ForEachAsync(Enumerable.Range(0, guests), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (number, cancel) =>
+        {
+            string label = string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{number}");
+            await boots.TryAsync(label, layout, guest => Task.FromResult(running.TryAdd(number, guest)), cancel).ConfigureAwait(false);
+            progress.Say($"{mode.Name()}: booted", Interlocked.Increment(ref done), guests);
+        }).ConfigureAwait(false);
+    }
+
+    private async Task<GuestCurve> CompareAsync(ExperimentMode mode, ExperimentGuest[] all, int parallel, CancellationToken stop)
+    {
+        // One moment for all, and nothing changes between the first look and the last.
+        await Task.WhenAll(all.Select(guest => guest.PauseAsync(stop))).ConfigureAwait(false);
+        var pages = new GuestPages[all.Length];
+        int done = 0;
+        await Parallel.ForEachAsync(Enumerable.Range(0, all.Length), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (i, cancel) =>
+        {
+            GuestKernel kernel = await all[i].OpenKernelAsync(cancel).ConfigureAwait(false);
+            pages[i] = GuestPages.Read(all[i].Name, mode == ExperimentMode.KaslrMt ? "experiment" : null, kernel);
+            ProbeFile.Write(folder.ProbeFile(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{i}")), ProbePages.Of(pages[i]));
+            progress.Say($"{mode.Name()}: read", Interlocked.Increment(ref done), all.Length);
+        }).ConfigureAwait(false);
+        progress.Say($"{mode.Name()}: comparing", 0, 0);
+        return await Task.Run(() => GuestCurve.Of(pages, stop), stop).ConfigureAwait(false);
+    }
+
+    private async Task<KsmMeasurement> MergeAsync(ExperimentMode mode, KsmFolder ksm, KsmLoan loan, ExperimentGuest[] all, CancellationToken stop)
+    {
+        KsmMeasurement measured = await KsmMeasurement.RunAsync(
+            ksm,
+            loan,
+            [.. all.Select(guest => guest.ProcessId)],
+            KsmLimit,
+            (saved, scans) => progress.Say(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}: KSM: {saved} pages saved after {scans} scans"), 0, 0),
+            stop).ConfigureAwait(false);
+        if (measured.Others.Resident > 0)
+        {
+            progress.Line(string.Create(
+                CultureInfo.InvariantCulture,
+                $"kaslrmt: {mode.Name()}: other processes have {measured.Others.Resident / (double)ByteSize.MiB:0} MiB that KSM looks at too: its counters and times hold them; the pages held for the guests do not"));
+        }
+
+        return measured;
+    }
+}
