@@ -14,9 +14,9 @@ internal sealed class SameRows : IDisposable
     {
         _connection = new SqliteConnection($"Data Source={path};Pooling=False");
         _connection.Open();
-        SqliteSchema.Execute(_connection, "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-        SqliteSchema.Ensure(_connection, path);
-        SqliteSchema.Execute(_connection, "INSERT INTO tenant VALUES ('acme', 1, 1, 0, 0)");
+        SqliteSchema.Execute(_connection.Handle!, "PRAGMA page_size = 2048; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000");
+        SqliteSchema.Ensure(_connection.Handle!, path);
+        SqliteSchema.Execute(_connection.Handle!, "INSERT INTO tenant VALUES ('acme', 1, 1, 0, 0)");
         const string audit =
             """
             INSERT INTO audit (at, uid, user, process, actor_host, action, tenant, vm, host, generation, key, key_id, detail)
@@ -47,5 +47,5 @@ internal sealed class SameRows : IDisposable
         _connection.Dispose();
     }
 
-    private SqliteStatement[] Prepare(params string[] texts) => [.. texts.Select(text => new SqliteStatement(_connection, text, 0))];
+    private SqliteStatement[] Prepare(params string[] texts) => [.. texts.Select(text => new SqliteStatement(_connection.Handle!, text, 0))];
 }

@@ -2,8 +2,11 @@ using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Experiments;
+using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
+using KaslrMt.Cli.Vms.Moving;
 
 namespace KaslrMt.Cli.Output;
 
@@ -15,7 +18,11 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<VmReport>))]
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
+[JsonSerializable(typeof(IReadOnlyList<AuditReport>))]
+[JsonSerializable(typeof(IReadOnlyList<SymbolReport>))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
+[JsonSerializable(typeof(ModulesReport))]
+[JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
@@ -23,8 +30,12 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<HostReport>))]
 [JsonSerializable(typeof(EvictionReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(BackupReport))]
+[JsonSerializable(typeof(RemovalReport))]
+[JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
+[JsonSerializable(typeof(ModuleReport))]
 [JsonSerializable(typeof(RegionsReport))]
 [JsonSerializable(typeof(CurveReport))]
 [JsonSerializable(typeof(DemoReport))]

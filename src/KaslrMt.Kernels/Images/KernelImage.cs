@@ -57,14 +57,34 @@ public sealed class KernelImage : IDisposable
     /// <param name="layout">Where the regions lie, planned for this kernel's <see cref="Geometry"/>.</param>
     /// <param name="path">The file to write.</param>
     /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
-    /// <exception cref="KaslrMtException">KMT26xx when it cannot be written.</exception>
-    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null)
+    /// <param name="modules">How the kernel places modules.</param>
+    /// <exception cref="KaslrMtException">KMT26xx when it cannot be written; KMT2507.</exception>
+    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null, ModuleAddresses modules = ModuleAddresses.ByOrder)
     {
         using WholeFile output = WholeFile.Create(path);
         WriteBody(layout, output);
-        BootImageFile.WriteLayout(output, Facts, layout, overwritten);
+        BootImageFile.WriteLayout(output, Facts, layout, overwritten, modules);
         output.Commit();
     }
+
+    /// <summary>The one place in its text that the host may have changed: where the module offset is drawn; null where the kernel has none.</summary>
+    public ModuleOffsetSite? ModuleOffset => _inspection.Patch!.ModuleOffset;
+
+    /// <summary>Moves the unpacked kernel, in place, to where its <c>_text</c> is <paramref name="kernelVirtual"/>: <see cref="Bytes"/> are then a running kernel's.</summary>
+    /// <param name="kernelVirtual">The run-time address of <c>_text</c>.</param>
+    public void MoveTo(VirtualAddress kernelVirtual)
+    {
+        ulong slide = kernelVirtual - Geometry.LinkBase;
+        Relocations.Apply(_inspection.File, unchecked(slide - _slide));
+        _slide = slide;
+    }
+
+    /// <summary>The image's bytes, as moved last; valid until it is moved again or disposed of.</summary>
+    /// <param name="linkAddress">The first byte's link address, wherever the kernel has been moved.</param>
+    /// <param name="length">How many; 0 or more.</param>
+    /// <returns>Empty when not all of them lie in one segment's bytes.</returns>
+    public ReadOnlySpan<byte> Bytes(VirtualAddress linkAddress, int length) =>
+        Elf.TryGetFileOffset(linkAddress, length, out int offset) ? _inspection.File.Slice(offset, length) : default;
 
     /// <inheritdoc/>
     public void Dispose() => _inspection.Dispose();
@@ -72,11 +92,8 @@ public sealed class KernelImage : IDisposable
     /// <summary>Moves the kernel to the layout's virtual base and writes its segments. The regions are not in them yet.</summary>
     internal void WriteBody(KernelLayout layout, WholeFile output)
     {
-        ulong slide = layout.KernelVirtual - Geometry.LinkBase;
-        Span<byte> file = _inspection.File;
-        Relocations.Apply(file, unchecked(slide - _slide));
-        _slide = slide;
-        BootImageFile.WriteBody(output, Elf, file);
+        MoveTo(layout.KernelVirtual);
+        BootImageFile.WriteBody(output, Elf, _inspection.File);
     }
 
     private static KernelImage From(KernelInspection inspection, Func<KaslrMtException, KaslrMtException> name)
@@ -94,6 +111,7 @@ public sealed class KernelImage : IDisposable
     {
         KernelGeometry geometry = inspection.Geometry!;
         ElfImage elf = inspection.Elf!;
+        (ModuleNamePatch? names, string? problem) = FindModuleNames(inspection);
         return new KernelFacts
         {
             Release = inspection.Release,
@@ -105,10 +123,25 @@ public sealed class KernelImage : IDisposable
             SetupHeader = inspection.SetupHeader,
             Segments = [.. elf.Loads.Select(load => new KernelFacts.Segment(load.PhysicalAddress.Value, load.FileSize, load.MemorySize))],
             Patch = inspection.Patch!.In(BootImageFile.OffsetInImage(elf)),
+            ModuleNames = names,
+            ModuleNamesProblem = problem,
             Variables = ObservedVariables
                 .Select(name => (name, addresses: inspection.Symbols!.All(name).Select(symbol => symbol.Address.Value).ToImmutableArray()))
                 .Where(variable => !variable.addresses.IsEmpty)
                 .ToImmutableSortedDictionary(variable => variable.name, variable => variable.addresses, StringComparer.Ordinal),
         };
+    }
+
+    // Most VMs do without it, so a kernel that it is not known for is no error here.
+    private static (ModuleNamePatch? Patch, string? Problem) FindModuleNames(KernelInspection inspection)
+    {
+        try
+        {
+            return (ModuleNamePatch.Locate(inspection.File, inspection.Elf!, inspection.Symbols!).In(BootImageFile.OffsetInImage(inspection.Elf!)), null);
+        }
+        catch (KaslrMtException error)
+        {
+            return (null, error.Problem);
+        }
     }
 }

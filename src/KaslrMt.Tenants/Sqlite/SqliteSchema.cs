@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -55,55 +56,45 @@ internal static class SqliteSchema
 
     /// <summary>Brings a database to the newest version; a new one from nothing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.StoreNewer"/>, <see cref="TenantErrors.StoreCorrupt"/> for another program's.</exception>
-    internal static void Ensure(SqliteConnection connection, string path)
+    internal static void Ensure(sqlite3 database, string path)
     {
-        if (Version(connection, path) == Newest)
+        if (Version(database, path) == Newest)
         {
             return;
         }
 
-        Execute(connection, "BEGIN IMMEDIATE");
+        Execute(database, "BEGIN IMMEDIATE");
         try
         {
             // Asked again: another process may have done it while this one waited.
-            for (long version = Version(connection, path); version < Newest; version++)
+            for (long version = Version(database, path); version < Newest; version++)
             {
-                Execute(connection, Migrations[version]);
-                Execute(connection, string.Create(CultureInfo.InvariantCulture, $"PRAGMA user_version = {version + 1}; PRAGMA application_id = {ApplicationId}"));
+                Execute(database, Migrations[version]);
+                Execute(database, string.Create(CultureInfo.InvariantCulture, $"PRAGMA user_version = {version + 1}; PRAGMA application_id = {ApplicationId}"));
             }
 
-            Execute(connection, "COMMIT");
+            Execute(database, "COMMIT");
         }
         catch
         {
-            SqliteTransactions.RollBack(connection);
+            SqliteTransactions.RollBack(database);
             throw;
         }
     }
 
-    internal static void Execute(SqliteConnection connection, string text)
+    internal static void Execute(sqlite3 database, string text) => SqliteException.ThrowExceptionForRC(raw.sqlite3_exec(database, text), database);
+
+    internal static long Number(sqlite3 database, string text)
     {
-        using SqliteCommand command = connection.CreateCommand();
-#pragma warning disable CA2100 // All of this program's own text.
-        command.CommandText = text;
-#pragma warning restore CA2100
-        command.ExecuteNonQuery();
+        using var statement = new SqliteStatement(database, text, 0);
+        return statement.First(row => row.Long(0));
     }
 
-    internal static long Number(SqliteConnection connection, string text)
+    private static long Version(sqlite3 database, string path)
     {
-        using SqliteCommand command = connection.CreateCommand();
-#pragma warning disable CA2100 // All of this program's own text.
-        command.CommandText = text;
-#pragma warning restore CA2100
-        return (long)command.ExecuteScalar()!;
-    }
-
-    private static long Version(SqliteConnection connection, string path)
-    {
-        long version = Number(connection, "PRAGMA user_version");
-        long application = Number(connection, "PRAGMA application_id");
-        bool empty = Number(connection, "SELECT count(*) FROM sqlite_schema") == 0;
+        long version = Number(database, "PRAGMA user_version");
+        long application = Number(database, "PRAGMA application_id");
+        bool empty = Number(database, "SELECT count(*) FROM sqlite_schema") == 0;
         if (application != ApplicationId && !(empty && version == 0))
         {
             throw SqliteFault.Damaged(path, "another program's database");

@@ -17,17 +17,17 @@ internal sealed class SqliteStatement : IDisposable
     private readonly sqlite3_stmt _statement;
     private readonly SqliteValue[] _bound;
 
-    internal SqliteStatement(SqliteConnection connection, string text, int parameters)
+    internal SqliteStatement(sqlite3 database, string text, int parameters)
     {
-        _database = connection.Handle!;
+        _database = database;
         Require(raw.sqlite3_prepare_v3(_database, text, raw.SQLITE_PREPARE_PERSISTENT, out _statement));
         _bound = new SqliteValue[parameters];
     }
 
     public void Dispose() => _statement.Dispose();
 
-    /// <summary>Runs it and returns the number of rows it changed, where it is one that changes rows.</summary>
-    internal int Run(params ReadOnlySpan<SqliteValue> values)
+    /// <summary>Runs it to its end.</summary>
+    internal void Run(params ReadOnlySpan<SqliteValue> values)
     {
         Bind(values);
         try
@@ -36,8 +36,6 @@ internal sealed class SqliteStatement : IDisposable
             {
                 // A pragma answers with a row.
             }
-
-            return raw.sqlite3_changes(_database);
         }
         finally
         {

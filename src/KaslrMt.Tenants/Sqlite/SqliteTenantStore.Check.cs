@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Data.Sqlite;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -11,7 +10,7 @@ public sealed partial class SqliteTenantStore
     public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
     {
         // One read transaction: what is compared belongs to one moment.
-        SqliteSchema.Execute(_connection, "BEGIN");
+        SqliteSchema.Execute(_database, "BEGIN");
         try
         {
             List<string> faults = [];
@@ -40,7 +39,7 @@ public sealed partial class SqliteTenantStore
         }
         finally
         {
-            SqliteTransactions.RollBack(_connection);
+            SqliteTransactions.RollBack(_database);
         }
     }));
 
@@ -66,10 +65,9 @@ public sealed partial class SqliteTenantStore
         return Task.FromResult(Guarded(() =>
         {
             // VACUUM INTO copies live rows only: nothing of purged keys is in a backup.
-            using SqliteCommand command = _connection.CreateCommand();
-            command.CommandText = "VACUUM INTO $1";
-            command.Parameters.AddWithValue("$1", path);
-            return command.ExecuteNonQuery();
+            using var copy = new SqliteStatement(_database, "VACUUM INTO ?1", 1);
+            copy.Run(path);
+            return true;
         }));
     }
 
@@ -97,7 +95,7 @@ public sealed partial class SqliteTenantStore
 
     private void Query(string text, Func<SqliteRow, string?> map, List<string> faults)
     {
-        using var statement = new SqliteStatement(_connection, text, 0);
+        using var statement = new SqliteStatement(_database, text, 0);
         faults.AddRange(statement.All(map).OfType<string>().Take(MaximumFaults - faults.Count));
     }
 }

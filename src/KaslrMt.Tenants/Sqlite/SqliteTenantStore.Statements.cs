@@ -1,10 +1,10 @@
-using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
 public sealed partial class SqliteTenantStore
 {
-    private sealed class Statements(SqliteConnection connection) : IDisposable
+    private sealed class Statements(sqlite3 database) : IDisposable
     {
         private const string TenantSource = "FROM tenant t LEFT JOIN tenant_key k ON k.tenant = t.name";
 
@@ -122,7 +122,7 @@ public sealed partial class SqliteTenantStore
 
         private SqliteStatement Prepare(string text, int parameters)
         {
-            var statement = new SqliteStatement(connection, text, parameters);
+            var statement = new SqliteStatement(database, text, parameters);
             _all.Add(statement);
             return statement;
         }

@@ -1,5 +1,6 @@
 using KaslrMt.Layout;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -17,7 +18,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
     private const UnixFileMode OpenToOthers = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
 
     private readonly Lock _lock = new();
-    private readonly SqliteConnection _connection;
+    private readonly sqlite3 _database;
     private readonly KeyRingFile _keys;
     private readonly StoreHooks _hooks;
     private readonly string _path;
@@ -26,10 +27,10 @@ public sealed partial class SqliteTenantStore : ITenantStore
     private KeySealer _sealer;
     private bool _scrubPending;
 
-    private SqliteTenantStore(string path, SqliteConnection connection, KeyRingFile keys, StoreHooks hooks)
+    private SqliteTenantStore(string path, sqlite3 database, KeyRingFile keys, StoreHooks hooks)
     {
-        (_path, _connection, _keys, _hooks) = (path, connection, keys, hooks);
-        _sql = new Statements(connection);
+        (_path, _database, _keys, _hooks) = (path, database, keys, hooks);
+        _sql = new Statements(database);
         (_ring, _sealer) = OpenSeal();
     }
 
@@ -49,45 +50,67 @@ public sealed partial class SqliteTenantStore : ITenantStore
     {
         get
         {
-            using var journal = new SqliteStatement(_connection, "PRAGMA journal_mode", 0);
+            using var journal = new SqliteStatement(_database, "PRAGMA journal_mode", 0);
             return (
                 journal.First(row => row.Text(0))!,
-                SqliteSchema.Number(_connection, "PRAGMA synchronous"),
-                SqliteSchema.Number(_connection, "PRAGMA secure_delete"));
+                SqliteSchema.Number(_database, "PRAGMA synchronous"),
+                SqliteSchema.Number(_database, "PRAGMA secure_delete"));
         }
     }
 
     /// <summary>Keeps the database from growing, as a full disk does.</summary>
-    internal void LimitPages(int pages) => SqliteSchema.Number(_connection, $"PRAGMA max_page_count = {pages}");
+    internal void LimitPages(int pages) => SqliteSchema.Number(_database, $"PRAGMA max_page_count = {pages}");
 
     internal static SqliteTenantStore Open(string path, KeyRingFile keys, StoreHooks hooks)
     {
         path = Path.GetFullPath(path);
         StateDirectory.Ensure(Path.GetDirectoryName(path)!);
         EnsurePrivate(path);
-        var connection = new SqliteConnection(new SqliteConnectionStringBuilder
-        {
-            DataSource = path,
-            Mode = SqliteOpenMode.ReadWrite,
-            Pooling = false,
-            DefaultTimeout = BusyMilliseconds / 1000,
-        }.ToString());
+        Batteries_V2.Init();
+
+        // Our own lock serves for SQLite's, which it takes in every call, fifty in a change.
+        int opened = raw.sqlite3_open_v2(path, out sqlite3 database, raw.SQLITE_OPEN_READWRITE | raw.SQLITE_OPEN_NOMUTEX, null);
         try
         {
-            connection.Open();
-            SqliteSchema.Execute(connection, "PRAGMA page_size = 2048; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-            SqliteSchema.Ensure(connection, path);
-            return new SqliteTenantStore(path, connection, keys, hooks);
+            SqliteException.ThrowExceptionForRC(opened, database);
+            raw.sqlite3_extended_result_codes(database, 1);
+            raw.sqlite3_busy_timeout(database, BusyMilliseconds);
+            EnterLogMode(database);
+            SqliteSchema.Ensure(database, path);
+            return new SqliteTenantStore(path, database, keys, hooks);
         }
         catch (SqliteException error)
         {
-            connection.Dispose();
+            database.Dispose();
             throw SqliteFault.Of(error, path);
         }
         catch
         {
-            connection.Dispose();
+            database.Dispose();
             throw;
+        }
+    }
+
+    // Pages of half the usual size: a commit writes whole pages to the log, and our rows are small. Existing databases keep theirs, and the log its size.
+    // Of many who create a database at once SQLite tells some that it is busy without waiting, so that they do not wait for each other.
+    private static void EnterLogMode(sqlite3 database)
+    {
+        const string settings =
+            """
+            PRAGMA page_size = 2048; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000
+            """;
+        long begun = Environment.TickCount64;
+        while (true)
+        {
+            try
+            {
+                SqliteSchema.Execute(database, settings);
+                return;
+            }
+            catch (SqliteException error) when (error.SqliteErrorCode == raw.SQLITE_BUSY && Environment.TickCount64 - begun < BusyMilliseconds)
+            {
+                Thread.Sleep(ScrubMilliseconds);
+            }
         }
     }
 
@@ -109,7 +132,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
             }
 
             _sql.Dispose();
-            _connection.Dispose();
+            _database.Dispose();
             _sealer.Dispose();
             _ring.Dispose();
         }
@@ -278,7 +301,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         }
         catch
         {
-            SqliteTransactions.RollBack(_connection);
+            SqliteTransactions.RollBack(_database);
             throw;
         }
     }

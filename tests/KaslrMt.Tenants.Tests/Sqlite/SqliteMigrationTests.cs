@@ -62,7 +62,7 @@ public sealed class SqliteMigrationTests : IDisposable
         }
 
         using SqliteConnection raw = Raw(Old);
-        Assert.Equal(3, SqliteSchema.Number(raw, "PRAGMA user_version"));
+        Assert.Equal(3, SqliteSchema.Number(raw.Handle!, "PRAGMA user_version"));
         Assert.Equal(Schema(Raw(_scratch.File("state/new.db"))), Schema(Raw(Old)));
     }
 
@@ -131,16 +131,16 @@ public sealed class SqliteMigrationTests : IDisposable
         File.WriteAllBytes(Old, []);
         File.SetUnixFileMode(Old, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         using SqliteConnection old = Raw(Old);
-        SqliteSchema.Execute(old, Version1);
+        SqliteSchema.Execute(old.Handle!, Version1);
         if (version > 1)
         {
-            SqliteSchema.Execute(old, Version2);
+            SqliteSchema.Execute(old.Handle!, Version2);
         }
 
-        SqliteSchema.Execute(old, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
+        SqliteSchema.Execute(old.Handle!, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
         foreach (string table in Tables)
         {
-            SqliteSchema.Execute(old, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
+            SqliteSchema.Execute(old.Handle!, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
         }
 
         return key;
