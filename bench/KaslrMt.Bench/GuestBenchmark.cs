@@ -11,6 +11,9 @@ internal static class GuestBenchmark
     private const string Mark = "KASLRMT-INIT";
     private const int Memory = 512;
 
+    // Three quarters of the RAM, with something other than zeros.
+    private const string Fill = "mkdir -p /full; mount -t tmpfs -o size=384m none /full; yes | head -c 384M > /full/file; ";
+
     private static readonly VirtualAddress Last = new(ulong.MaxValue);
 
     public static async Task<IReadOnlyList<Result>> RunAsync()
@@ -18,23 +21,38 @@ internal static class GuestBenchmark
         List<Result> results = [];
         foreach (string name in TestKernels.Always)
         {
-            string folder = BenchKernel.MemoryFolder();
-            using Process qemu = Start(name, folder, Path.Combine(folder, "qmp"));
-            try
+            results.Add(PageBenchmark.MeasureTypes(name));
+            await WithGuestAsync(name, "", async (qemu, monitor, memory) =>
             {
-                await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(folder, "qmp"), QmpClient.DefaultTimeout);
-                using QemuMemory memory = await QemuMemory.OpenAsync(monitor, qemu.Id);
-                results.AddRange(Measure($"{name}, {Memory} MiB", name, memory, await QemuRegisters.ReadHintsAsync(monitor), new PageByPageMemory(monitor, qemu.Id, memory.Ranges)));
-            }
-            finally
+                results.AddRange(Measure($"{name}, {Memory} MiB", name, memory, await QemuRegisters.ReadHintsAsync(monitor), new PageByPageMemory(monitor, qemu, memory.Ranges)));
+                results.AddRange(PageBenchmark.Measure($"{name}, {Memory} MiB, just booted", memory));
+            });
+            await WithGuestAsync(name, Fill, (_, _, memory) =>
             {
-                qemu.Kill();
-                await qemu.WaitForExitAsync();
-                Directory.Delete(folder, recursive: true);
-            }
+                results.AddRange(PageBenchmark.Measure($"{name}, {Memory} MiB, filled", memory));
+                return Task.CompletedTask;
+            });
         }
 
         return results;
+    }
+
+    private static async Task WithGuestAsync(string name, string before, Func<int, QmpClient, QemuMemory, Task> measure)
+    {
+        string folder = BenchKernel.MemoryFolder();
+        using Process qemu = Start(name, folder, Path.Combine(folder, "qmp"), before);
+        try
+        {
+            await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(folder, "qmp"), QmpClient.DefaultTimeout);
+            using QemuMemory memory = await QemuMemory.OpenAsync(monitor, qemu.Id);
+            await measure(qemu.Id, monitor, memory);
+        }
+        finally
+        {
+            qemu.Kill();
+            await qemu.WaitForExitAsync();
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     private static IEnumerable<Result> Measure(string what, string name, QemuMemory memory, KernelHints hints, PageByPageMemory peer)
@@ -90,9 +108,9 @@ internal static class GuestBenchmark
         return Stopwatches.Median(times);
     }
 
-    private static Process Start(string kernel, string folder, string socket)
+    private static Process Start(string kernel, string folder, string socket, string before)
     {
-        string initrd = Initramfs.BuildTo(Path.Combine(folder, "initrd"), $"echo {Mark}; sleep 100000");
+        string initrd = Initramfs.BuildTo(Path.Combine(folder, "initrd"), $"{before}echo {Mark}; sleep 100000");
         string[] arguments =
         [
             "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", $"{Memory}M", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",

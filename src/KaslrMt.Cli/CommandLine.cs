@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
@@ -112,6 +113,7 @@ internal static class CommandLine
             StoreCommand.Create(),
             SharingCommand.Create(),
             KsmCommand.Create(),
+            ExperimentCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),

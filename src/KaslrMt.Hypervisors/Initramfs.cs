@@ -11,6 +11,9 @@ public static class Initramfs
     private const int Executable = 0x81ed;
     private const int CharacterDevice = 0x2180;
 
+    // Folders, and the console, are numbered below it.
+    private const int FirstFile = 1 << 16;
+
     /// <summary>Runs before the script: mounts /proc, /sys and /dev and makes busybox's commands available by name.</summary>
     private const string Prologue = """
         #!/bin/busybox sh
@@ -34,21 +37,40 @@ public static class Initramfs
             ["/init"] = Encoding.UTF8.GetBytes(Prologue + initScript.ReplaceLineEndings("\n") + "\n"),
         };
         using MemoryStream archive = new();
-        int inode = 1;
-        foreach (string folder in Folders(files.Keys.Append("/dev/console")))
-        {
-            Write(archive, inode++, folder, Directory, []);
-        }
+        WriteFolders(archive, files.Keys.Append("/dev/console"));
 
         // The kernel opens /dev/console for init before anything is mounted.
-        Write(archive, inode++, "dev/console", CharacterDevice, [], major: 5, minor: 1);
-        foreach ((string path, byte[] content) in files.OrderBy(file => file.Key, StringComparer.Ordinal))
+        Write(archive, FirstFile - 1, "dev/console", CharacterDevice, [], major: 5, minor: 1);
+        return WriteFiles(archive, files);
+    }
+
+    /// <summary>An archive to be put behind another one: the kernel unpacks both, and a file that both hold is the second's.</summary>
+    /// <param name="files">Files by absolute path in the guest; they are executable.</param>
+    public static byte[] Overlay(IReadOnlyDictionary<string, byte[]> files)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        using MemoryStream archive = new();
+        WriteFolders(archive, files.Keys);
+        return WriteFiles(archive, files);
+    }
+
+    /// <summary>Writes an initrd and an archive behind it; the kernel wants the second to begin at a multiple of four bytes.</summary>
+    /// <param name="initrd">The initrd's file, in whatever form the kernel takes.</param>
+    /// <param name="overlay">From <see cref="Overlay"/>.</param>
+    /// <param name="path">The file to write.</param>
+    /// <returns>The path.</returns>
+    public static string Append(string initrd, ReadOnlySpan<byte> overlay, string path)
+    {
+        File.Copy(initrd, path, overwrite: true);
+        using FileStream both = new(path, FileMode.Open, FileAccess.ReadWrite);
+        both.Seek(0, SeekOrigin.End);
+        while (both.Position % 4 != 0)
         {
-            Write(archive, inode++, path.TrimStart('/'), Executable, content);
+            both.WriteByte(0);
         }
 
-        Write(archive, 0, "TRAILER!!!", 0, []);
-        return archive.ToArray();
+        both.Write(overlay);
+        return path;
     }
 
     /// <summary>Writes the archive to a file and returns its path.</summary>
@@ -56,6 +78,27 @@ public static class Initramfs
     {
         File.WriteAllBytes(path, Build(initScript, extraFiles));
         return path;
+    }
+
+    private static void WriteFolders(MemoryStream archive, IEnumerable<string> paths)
+    {
+        int inode = 1;
+        foreach (string folder in Folders(paths))
+        {
+            Write(archive, inode++, folder, Directory, []);
+        }
+    }
+
+    private static byte[] WriteFiles(MemoryStream archive, IReadOnlyDictionary<string, byte[]> files)
+    {
+        int inode = FirstFile;
+        foreach ((string path, byte[] content) in files.OrderBy(file => file.Key, StringComparer.Ordinal))
+        {
+            Write(archive, inode++, path.TrimStart('/'), Executable, content);
+        }
+
+        Write(archive, 0, "TRAILER!!!", 0, []);
+        return archive.ToArray();
     }
 
     private static string Busybox() =>

@@ -11,7 +11,7 @@ internal static class ImageCommand
 {
     public static Command Create()
     {
-        var options = new LayoutOptions();
+        var options = new LayoutOptions(makesImage: true);
         Option<string> target = new Option<string>("--output", "-o")
         {
             Description = "The ELF to write; mode 0600, it holds the layout",
@@ -28,7 +28,7 @@ internal static class ImageCommand
             using LayoutRequest request = options.Read(parsed);
             ImageCache? cache = parsed.GetValue(noCache) ? null : CacheLocation.Open();
             BootImage written = BootImages.Write(
-                options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten);
+                options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten, request.Modules);
             written.Layout.Dispose();
             return ExitCode.Success;
         });

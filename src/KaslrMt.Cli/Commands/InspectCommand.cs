@@ -25,14 +25,16 @@ internal static class InspectCommand
             await using GuestSource source = await guest.OpenAsync(parsed, cancellation).ConfigureAwait(false);
             GuestKernel found = source.FindKernel(image);
             IReadOnlyList<MapRegion> regions = AddressSpaceMap.Read(found);
+            (PageCensus? census, string? problem) = Count(found);
+            var inspection = new Inspection(source, found, regions, census, problem);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
-                Report.Json(output, Describe(source, found, regions), ReportJson.Default.InspectReport);
+                Report.Json(output, Describe(inspection), ReportJson.Default.InspectReport);
             }
             else
             {
-                Print(output, source, found, regions);
+                Print(output, inspection);
             }
 
             return ExitCode.Success;
@@ -46,26 +48,29 @@ internal static class InspectCommand
         return KernelIdentity.Of(inspection);
     }
 
-    private static InspectReport Describe(GuestSource source, GuestKernel kernel, IReadOnlyList<MapRegion> regions) => new()
+    private static InspectReport Describe(Inspection found) => new()
     {
-        Guest = source.Label,
-        Release = kernel.Release,
-        Banner = kernel.Banner,
-        Memory = Bytes(kernel),
-        Missing = source.Missing > 0 ? source.Missing : null,
-        Levels = kernel.Tables.Levels,
-        KernelPhysical = kernel.PhysicalBase.ToString(),
-        Regions = [.. regions.Select(region => new InspectReport.InspectedRegion(
+        Guest = found.Source.Label,
+        Release = found.Kernel.Release,
+        Banner = found.Kernel.Banner,
+        Memory = Bytes(found.Kernel),
+        Missing = found.Source.Missing > 0 ? found.Source.Missing : null,
+        Levels = found.Kernel.Tables.Levels,
+        KernelPhysical = found.Kernel.PhysicalBase.ToString(),
+        Regions = [.. found.Regions.Select(region => new InspectReport.InspectedRegion(
             region.Name,
             region.Start.ToString(),
             region.Last.ToString(),
             region.Size,
             region.Mapped,
             [.. region.Pages.Select(pages => new InspectReport.InspectedPages(pages.Access.ToString(), pages.Small, pages.Large, pages.Huge))]))],
+        Pages = found.Census is null ? null : PageClassNames.All.ToDictionary(kind => kind.Name(), kind => found.Census[kind]),
+        PagesProblem = found.Problem,
     };
 
-    private static void Print(TextWriter output, GuestSource source, GuestKernel kernel, IReadOnlyList<MapRegion> regions)
+    private static void Print(TextWriter output, Inspection found)
     {
+        (GuestSource source, GuestKernel kernel, IReadOnlyList<MapRegion> regions, PageCensus? census, string? problem) = found;
         Report.Facts(
             output,
             ("guest", source.Label),
@@ -93,9 +98,39 @@ internal static class InspectCommand
         }
 
         Report.Print(output, table);
+        output.WriteLine();
+        if (census is null)
+        {
+            output.WriteLine($"what the pages hold is not known: {problem}");
+            return;
+        }
+
+        Table classes = Report.Table("pages", ">count", ">size");
+        foreach (PageClass kind in PageClassNames.All)
+        {
+            classes.Row(kind.Name(), census[kind].ToString(CultureInfo.InvariantCulture), Sizes.Of((ulong)census[kind] * PageCensus.PageSize));
+        }
+
+        classes.Row("all", census.Total.ToString(CultureInfo.InvariantCulture), Sizes.Of((ulong)census.Total * PageCensus.PageSize));
+        Report.Print(output, classes);
+    }
+
+    // A dump that is cut short, or a kernel without type information, still has a map.
+    private static (PageCensus? Census, string? Problem) Count(GuestKernel kernel)
+    {
+        try
+        {
+            return (PageMap.Classify(kernel).Census, null);
+        }
+        catch (KaslrMtException error) when (error.Category is ErrorCategory.Guest or ErrorCategory.Image)
+        {
+            return (null, error.Message);
+        }
     }
 
     private static ulong Bytes(GuestKernel kernel) => kernel.Memory.Ranges.Aggregate(0UL, (sum, range) => sum + range.Length);
 
     private static string Count(ulong pages) => pages == 0 ? "" : pages.ToString(CultureInfo.InvariantCulture);
+
+    private sealed record Inspection(GuestSource Source, GuestKernel Kernel, IReadOnlyList<MapRegion> Regions, PageCensus? Census, string? Problem);
 }

@@ -26,6 +26,12 @@ internal sealed record InspectReport
     /// <summary>All regions, ascending, without gaps.</summary>
     public required IReadOnlyList<InspectedRegion> Regions { get; init; }
 
+    /// <summary>Pages of 4 KiB of each class, all classes together all of RAM; null when the kernel's types do not tell.</summary>
+    public IReadOnlyDictionary<string, long>? Pages { get; init; }
+
+    /// <summary>Why there are no <see cref="Pages"/>.</summary>
+    public string? PagesProblem { get; init; }
+
     /// <summary>Shows nothing: the bases are secrets of a running VM.</summary>
     public override string ToString() => nameof(InspectReport);
 

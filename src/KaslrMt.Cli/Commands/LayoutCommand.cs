@@ -12,7 +12,7 @@ internal static class LayoutCommand
 {
     public static Command Create()
     {
-        var options = new LayoutOptions();
+        var options = new LayoutOptions(makesImage: false);
         Option<bool> json = CommonOptions.Json();
         var command = new Command("layout", "Show the six bases a VM would get, who shares each, and how random it is");
         options.AddTo(command);

@@ -73,7 +73,7 @@ internal static class RunCommand
     /// <param name="qemuArguments">The words behind <c>--</c>.</param>
     public static Command Create(string[] qemuArguments)
     {
-        var layout = new LayoutOptions();
+        var layout = new LayoutOptions(makesImage: true);
         Option<bool> noCache = CommonOptions.NoCache();
         Option<int> cpus = CommonOptions.Number(["--cpus", "--smp"], standard: 1, least: 1, most: 255);
         cpus.Description = "Virtual CPUs";

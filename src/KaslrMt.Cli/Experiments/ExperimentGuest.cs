@@ -113,7 +113,8 @@ internal sealed class ExperimentGuest : IAsyncDisposable
             cache,
             facts => LayoutPlanner.Plan(facts.Geometry, map, layout.Policy, layout.Key, seed, AddressProducers.Default),
             folder.ImagePath,
-            ram.Overwritten).Layout.Dispose();
+            ram.Overwritten,
+            recipe.Modules).Layout.Dispose();
         return folder.ImagePath;
     }
 

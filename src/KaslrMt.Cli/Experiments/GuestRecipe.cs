@@ -1,4 +1,5 @@
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 
 namespace KaslrMt.Cli.Experiments;
 
@@ -31,6 +32,9 @@ internal sealed record GuestRecipe
 
     /// <summary>The machine type.</summary>
     public QemuMachine Machine { get; init; } = QemuMachine.Q35;
+
+    /// <summary>How the kernel places modules, where the layout is ours.</summary>
+    public ModuleAddresses Modules { get; init; }
 
     /// <summary>QEMU's arguments for the disk: what a guest writes is its own and gone with it.</summary>
     public UserArguments Devices => Disk is null

@@ -79,7 +79,7 @@ internal static class ModulesCommand
         }
 
         Report.Print(output, table);
-        string order = comparison.SameOrder ? "loaded in the same order" : $"the load order differs from the {Number(comparison.FirstDifference)}. of them on";
+        string order = comparison.SameOrder ? "loaded in the same order" : $"the load order differs from {comparison.FirstDifference} on";
         output.WriteLine($"{Number(comparison.Common)} modules in both, {Number(comparison.SameAddress)} of them at the same address; {order}");
     }
 

@@ -29,7 +29,7 @@ internal sealed record ModulesReport(IReadOnlyList<ModulesReport.GuestModuleList
         comparison.Common,
         comparison.SameAddress,
         comparison.FirstDifference is null,
-        comparison.FirstDifference + 1,
+        comparison.FirstDifference,
         [.. comparison.Rows.Select(row => new ComparedModule(
             row.Name,
             row.First?.Index + 1,
@@ -47,8 +47,8 @@ internal sealed record ModulesReport(IReadOnlyList<ModulesReport.GuestModuleList
     /// <summary>A group of a module's sections.</summary>
     internal sealed record ModuleSectionArea(string Section, string Address, ulong Size);
 
-    /// <summary>Two guests' modules. The first difference counts from 1, among the modules that both have.</summary>
-    internal sealed record Compared(int Common, int SameAddress, bool SameOrder, int? FirstDifference, IReadOnlyList<ComparedModule> Modules);
+    /// <summary>Two guests' modules. The first difference is the first guest's first module that the second loaded in another place among those that both have.</summary>
+    internal sealed record Compared(int Common, int SameAddress, bool SameOrder, string? FirstDifference, IReadOnlyList<ComparedModule> Modules);
 
     /// <summary>A module of either guest.</summary>
     internal sealed record ComparedModule(string Name, int? FirstPosition, string? FirstAddress, int? SecondPosition, string? SecondAddress, bool SameAddress);

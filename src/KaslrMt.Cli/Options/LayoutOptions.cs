@@ -63,6 +63,12 @@ internal sealed class LayoutOptions
         HelpName = "HEX",
     };
 
+    private readonly Option<string>? _modules;
+
+    /// <summary>The options.</summary>
+    /// <param name="makesImage">Whether an image is made: what does not change the layout is offered too.</param>
+    public LayoutOptions(bool makesImage) => _modules = makesImage ? ModuleAddressesOption.Create() : null;
+
     /// <summary>The kernel file given.</summary>
     public string Kernel(ParseResult parsed) => parsed.GetRequiredValue(_kernel);
 
@@ -75,6 +81,11 @@ internal sealed class LayoutOptions
         foreach (Option option in (Option[])[_kernel, _memory, _machine, _initrd, _append, _keyFile, _policy, _producer, _seed])
         {
             command.Options.Add(option);
+        }
+
+        if (_modules is not null)
+        {
+            command.Options.Add(_modules);
         }
 
         _kernel.NotEmpty();
@@ -95,6 +106,7 @@ internal sealed class LayoutOptions
         QemuMachine machine = QemuMachine.Parse(parsed.GetRequiredValue(_machine));
         Policy policy = Policy.Parse(parsed.GetRequiredValue(_policy));
         IAddressProducer producer = AddressProducers.Parse(parsed.GetRequiredValue(_producer));
+        ModuleAddresses modules = _modules is null ? ModuleAddresses.ByOrder : ModuleAddressesOption.Parse(parsed.GetRequiredValue(_modules));
         string? initrd = Initrd(parsed);
         GuestCommandLine line = GuestCommandLine.Parse(parsed.GetValue(_append) ?? "");
         try
@@ -109,6 +121,7 @@ internal sealed class LayoutOptions
                 Producer = producer,
                 KeyFile = line.Key is null && parsed.GetValue(_keyFile) is string path && path != "-" ? Path.GetFullPath(path) : null,
                 Key = line.Key ?? (parsed.GetValue(_keyFile) is string file ? KeySource.Read(file) : null),
+                Modules = modules,
                 Seed = parsed.GetValue(_seed) is string hex ? VmSeed.FromHex(hex) : null,
             };
             try

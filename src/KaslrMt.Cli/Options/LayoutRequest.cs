@@ -1,4 +1,5 @@
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Options;
@@ -51,6 +52,9 @@ internal sealed class LayoutRequest : IDisposable
 
     /// <summary>The seed given, or null for new random ones.</summary>
     public required VmSeed? Seed { get; init; }
+
+    /// <summary>How the kernel places modules.</summary>
+    public ModuleAddresses Modules { get; init; }
 
     /// <summary>Plans the layout of one boot.</summary>
     /// <param name="kernel">What the kernel says.</param>

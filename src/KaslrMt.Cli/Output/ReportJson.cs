@@ -1,6 +1,8 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
+using KaslrMt.Cli.Experiments;
+using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
@@ -33,5 +35,8 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
+[JsonSerializable(typeof(ModuleReport))]
+[JsonSerializable(typeof(RegionsReport))]
+[JsonSerializable(typeof(CurveReport))]
 [JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -24,7 +24,8 @@ internal static class KsmCommand
 
     public static Command Create() => new("ksm", "The host's memory deduplication (kernel samepage merging)") { Status(), On(), Off(), Tune() };
 
-    private static KsmFolder Open() => KsmFolder.Open(Environment.GetEnvironmentVariable("KASLRMT_KSM") is { Length: > 0 } chosen ? chosen : KsmFolder.DefaultPath);
+    /// <summary>The host's KSM.</summary>
+    internal static KsmFolder Open() => KsmFolder.Open(Environment.GetEnvironmentVariable("KASLRMT_KSM") is { Length: > 0 } chosen ? chosen : KsmFolder.DefaultPath);
 
     private static Command Status()
     {

@@ -177,7 +177,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         try
         {
-            BootImage written = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath, request.Ram.Overwritten);
+            BootImage written = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath, request.Ram.Overwritten, request.Modules);
             using (written.Layout)
             {
                 IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);

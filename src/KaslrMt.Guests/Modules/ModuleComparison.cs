@@ -9,7 +9,7 @@ namespace KaslrMt.Guests;
 /// </remarks>
 public sealed class ModuleComparison
 {
-    private ModuleComparison(ImmutableArray<Row> rows, int? firstDifference)
+    private ModuleComparison(ImmutableArray<Row> rows, string? firstDifference)
     {
         Rows = rows;
         FirstDifference = firstDifference;
@@ -24,8 +24,8 @@ public sealed class ModuleComparison
     /// <summary>How many modules both have at the same address.</summary>
     public int SameAddress => Rows.Count(row => row.HasSameAddress);
 
-    /// <summary>Of the modules both have, in the order of the first guest, the number (from 0) of the first that the second loaded in another place; null for equal orders.</summary>
-    public int? FirstDifference { get; }
+    /// <summary>Of the modules both have, in the first guest's order, the first that the second loaded in another place among them; null for equal orders.</summary>
+    public string? FirstDifference { get; }
 
     /// <summary>Compares.</summary>
     public static ModuleComparison Of(GuestModules first, GuestModules second)
@@ -55,7 +55,7 @@ public sealed class ModuleComparison
         rows.AddRange(others.Where(pair => !seen.Contains(pair.Key)).OrderBy(pair => pair.Value.Index).Select(pair => new Row(pair.Key, null, pair.Value)));
         IEnumerable<string> secondOrder = common.OrderBy(row => row.Second!.Value.Index).Select(row => row.Name);
         int difference = common.Select(row => row.Name).Zip(secondOrder).TakeWhile(pair => pair.First == pair.Second).Count();
-        return new ModuleComparison(rows.ToImmutable(), difference < common.Length ? difference : null);
+        return new ModuleComparison(rows.ToImmutable(), difference < common.Length ? common[difference].Name : null);
     }
 
     /// <summary>A module's place in a guest.</summary>

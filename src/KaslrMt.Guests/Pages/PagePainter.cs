@@ -9,6 +9,7 @@ internal sealed class PagePainter
     private const ulong NoExecute = 1UL << 63;
     private const ulong ModuleEnd = 0xffffffffff000000;
     private const ulong KernelStart = 0xffffffff80000000;
+    private const ulong LargePage = 2 << 20;
     private const int PageShift = 12;
 
     // Each page may be mapped several times; a hostile guest could map all of it a hundred thousand times over.
@@ -23,6 +24,7 @@ internal sealed class PagePainter
     private readonly PageClass[] _pages;
     private readonly List<Mapping> _vmemmap = [];
     private readonly VirtualAddress _imageEnd;
+    private readonly VirtualAddress _modulesStart;
     private readonly VirtualAddress _vmallocStart;
     private readonly VirtualAddress _vmemmapEnd;
     private long _budget;
@@ -35,6 +37,9 @@ internal sealed class PagePainter
         _pages.AsSpan().Fill(Unpainted);
         _budget = FewestPaintings + (MostPaintings * frames.Count);
         _imageEnd = kernel.Symbol("_end") ?? kernel.VirtualBase;
+
+        // The image's mapping ends with a large page (cleanup_highmap, arch/x86/mm/init_64.c): what follows the image there maps free memory.
+        _modulesStart = new VirtualAddress((_imageEnd.Value + LargePage - 1) & ~(LargePage - 1));
         _vmallocStart = Variable(kernel, "vmalloc_base");
         VmemmapStart = Variable(kernel, "vmemmap_base");
         ulong lastFrame = frames.Runs.Length == 0 ? 0 : frames.Runs[^1].Frame + frames.Runs[^1].Count;
@@ -97,7 +102,7 @@ internal sealed class PagePainter
         }
 
         // Modules lie in the gigabyte behind the kernel's; a kernel built without KASLR gives them a part of the kernel's own.
-        return address.Value is < KernelStart or >= ModuleEnd || address < _imageEnd || Module(leaf);
+        return address.Value is < KernelStart or >= ModuleEnd || address < _modulesStart || Module(leaf);
     }
 
     private bool Module(in Mapping leaf)

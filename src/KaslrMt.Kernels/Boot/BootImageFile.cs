@@ -90,7 +90,10 @@ internal static class BootImageFile
     /// <param name="kernel">The kernel.</param>
     /// <param name="layout">Where its regions lie.</param>
     /// <param name="overwritten">Memory that firmware writes to after the image is loaded; page aligned, at most 2 MiB, below 4 GiB; null for none.</param>
-    public static void WriteLayout(WholeFile output, KernelFacts kernel, KernelLayout layout, PhysicalRange? overwritten)
+    /// <param name="modules">How the kernel places modules; with the link layout always by order.</param>
+    /// <exception cref="KaslrMtException">KMT2507 when this kernel cannot place them by name.</exception>
+    public static void WriteLayout(
+        WholeFile output, KernelFacts kernel, KernelLayout layout, PhysicalRange? overwritten, ModuleAddresses modules = ModuleAddresses.ByOrder)
     {
         output.Write(BuildFront(kernel, layout.KernelPhysical, randomized: !layout.IsLink, overwritten), 0);
         if (layout.IsLink)
@@ -108,9 +111,14 @@ internal static class BootImageFile
             WriteWord(output, end, layout.DirectMapSize - 1);
         }
 
-        if (sites.ModuleOffset is long modules)
+        if (sites.ModuleOffset is long draw)
         {
-            output.Write(ModuleOffsetSite.Instruction((int)layout[Region.Modules].Slot, sites.ModuleOffsetShift), modules);
+            output.Write(ModuleOffsetSite.Instruction((int)layout[Region.Modules].Slot, sites.ModuleOffsetShift), draw);
+        }
+
+        if (modules == ModuleAddresses.ByName)
+        {
+            WriteModuleNames(output, kernel, layout[Region.Modules].Slot);
         }
     }
 
@@ -193,6 +201,17 @@ internal static class BootImageFile
         ZeroPage.Fill(low.Slice(PageSize, ZeroPage.Size), kernel.SetupHeader, kernel.Alignment, randomized);
         ulong end = kernel.Segments[^1].PhysicalAddress + kernel.Segments[^1].MemorySize;
         IdentityMap.Build(low[(2 * PageSize)..], EntryStub.PageTableAddress, physicalBase, end - kernel.LinkPhysical);
+    }
+
+    private static void WriteModuleNames(WholeFile output, KernelFacts kernel, ulong slot)
+    {
+        ModuleNamePatch patch = kernel.ModuleNames ?? throw new KaslrMtException(
+            PatchErrors.ModuleNames, kernel.ModuleNamesProblem ?? "this kernel cannot be made to place modules by name", "leave --module-addresses out, or use a kernel from 5.10 to 6.12");
+        output.Write(patch.CodeFor(slot), patch.CodeOffset);
+        foreach (ModuleNamePatch.Jump jump in patch.Jumps)
+        {
+            output.Write(jump.Bytes, jump.Offset);
+        }
     }
 
     private static void WriteWord(WholeFile output, long offset, ulong word)

@@ -11,10 +11,16 @@ public static class BootImages
     /// <param name="plan">Chooses the layout once the kernel is known.</param>
     /// <param name="path">The file to write.</param>
     /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
+    /// <param name="modules">How the kernel places modules.</param>
     /// <returns>What was written; the caller disposes of its layout.</returns>
     /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
     public static BootImage Write(
-        string kernelPath, ImageCache? cache, Func<KernelFacts, KernelLayout> plan, string path, PhysicalRange? overwritten = null)
+        string kernelPath,
+        ImageCache? cache,
+        Func<KernelFacts, KernelLayout> plan,
+        string path,
+        PhysicalRange? overwritten = null,
+        ModuleAddresses modules = ModuleAddresses.ByOrder)
     {
         ArgumentNullException.ThrowIfNull(plan);
         string? name = cache is null ? null : ImageCache.NameOf(kernelPath);
@@ -23,7 +29,7 @@ public static class BootImages
         {
             using KernelImage kernel = KernelImage.Open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, overwritten), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, overwritten, modules), FromCache: false);
         }
 
         KernelLayout planned = plan(known);
@@ -33,16 +39,23 @@ public static class BootImages
             // Planned anew, for the kernel that is opened now: the file may have been replaced since by one of another size.
             planned.Dispose();
             using KernelImage kernel = KernelImage.Open(kernelPath);
-            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, plan(kernel.Facts), path, overwritten), FromCache: false);
+            return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, plan(kernel.Facts), path, overwritten, modules), FromCache: false);
         }
 
-        BootImageFile.WriteLayout(output, known, planned, overwritten);
+        BootImageFile.WriteLayout(output, known, planned, overwritten, modules);
         output.Commit();
         return new BootImage(known, planned, FromCache: true);
     }
 
     private static KernelLayout Prepare(
-        KernelImage kernel, string kernelPath, ImageCache? cache, string? name, KernelLayout layout, string path, PhysicalRange? overwritten)
+        KernelImage kernel,
+        string kernelPath,
+        ImageCache? cache,
+        string? name,
+        KernelLayout layout,
+        string path,
+        PhysicalRange? overwritten,
+        ModuleAddresses modules)
     {
         using WholeFile output = WholeFile.Create(path);
         kernel.WriteBody(layout, output);
@@ -54,7 +67,7 @@ public static class BootImages
             cache.Add(name, kernel.Facts, layout.KernelVirtual, output);
         }
 
-        BootImageFile.WriteLayout(output, kernel.Facts, layout, overwritten);
+        BootImageFile.WriteLayout(output, kernel.Facts, layout, overwritten, modules);
         output.Commit();
         return layout;
     }

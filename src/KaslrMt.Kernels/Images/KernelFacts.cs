@@ -34,6 +34,12 @@ public sealed record KernelFacts
     /// <summary>Where the layout is written into the image's file.</summary>
     public required PatchSites Patch { get; init; }
 
+    /// <summary>What makes it place modules by name; null where it cannot, and <see cref="ModuleNamesProblem"/> says why.</summary>
+    public ModuleNamePatch? ModuleNames { get; init; }
+
+    /// <summary>Why there is no <see cref="ModuleNames"/>.</summary>
+    public string? ModuleNamesProblem { get; init; }
+
     /// <summary>Link addresses of the variables by which a running guest's layout is observed, by name.</summary>
     public required ImmutableSortedDictionary<string, ImmutableArray<ulong>> Variables { get; init; }
 

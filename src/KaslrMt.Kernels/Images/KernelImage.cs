@@ -57,12 +57,13 @@ public sealed class KernelImage : IDisposable
     /// <param name="layout">Where the regions lie, planned for this kernel's <see cref="Geometry"/>.</param>
     /// <param name="path">The file to write.</param>
     /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
-    /// <exception cref="KaslrMtException">KMT26xx when it cannot be written.</exception>
-    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null)
+    /// <param name="modules">How the kernel places modules.</param>
+    /// <exception cref="KaslrMtException">KMT26xx when it cannot be written; KMT2507.</exception>
+    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null, ModuleAddresses modules = ModuleAddresses.ByOrder)
     {
         using WholeFile output = WholeFile.Create(path);
         WriteBody(layout, output);
-        BootImageFile.WriteLayout(output, Facts, layout, overwritten);
+        BootImageFile.WriteLayout(output, Facts, layout, overwritten, modules);
         output.Commit();
     }
 
@@ -110,6 +111,7 @@ public sealed class KernelImage : IDisposable
     {
         KernelGeometry geometry = inspection.Geometry!;
         ElfImage elf = inspection.Elf!;
+        (ModuleNamePatch? names, string? problem) = FindModuleNames(inspection);
         return new KernelFacts
         {
             Release = inspection.Release,
@@ -121,10 +123,25 @@ public sealed class KernelImage : IDisposable
             SetupHeader = inspection.SetupHeader,
             Segments = [.. elf.Loads.Select(load => new KernelFacts.Segment(load.PhysicalAddress.Value, load.FileSize, load.MemorySize))],
             Patch = inspection.Patch!.In(BootImageFile.OffsetInImage(elf)),
+            ModuleNames = names,
+            ModuleNamesProblem = problem,
             Variables = ObservedVariables
                 .Select(name => (name, addresses: inspection.Symbols!.All(name).Select(symbol => symbol.Address.Value).ToImmutableArray()))
                 .Where(variable => !variable.addresses.IsEmpty)
                 .ToImmutableSortedDictionary(variable => variable.name, variable => variable.addresses, StringComparer.Ordinal),
         };
+    }
+
+    // Most VMs do without it, so a kernel that it is not known for is no error here.
+    private static (ModuleNamePatch? Patch, string? Problem) FindModuleNames(KernelInspection inspection)
+    {
+        try
+        {
+            return (ModuleNamePatch.Locate(inspection.File, inspection.Elf!, inspection.Symbols!).In(BootImageFile.OffsetInImage(inspection.Elf!)), null);
+        }
+        catch (KaslrMtException error)
+        {
+            return (null, error.Problem);
+        }
     }
 }

@@ -20,4 +20,7 @@ public static class PatchErrors
 
     /// <summary>The image's segments are not those of a kernel that can be moved (link base, alignment, entry).</summary>
     public static readonly ErrorCode Geometry = new(2506, ErrorCategory.Relocation);
+
+    /// <summary>The kernel loads modules in a way that is not known: it cannot be made to place them by name.</summary>
+    public static readonly ErrorCode ModuleNames = new(2507, ErrorCategory.Relocation);
 }

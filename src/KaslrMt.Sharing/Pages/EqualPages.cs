@@ -12,7 +12,7 @@ namespace KaslrMt.Sharing;
 /// </para>
 /// <para>Memory: about 33 bytes for each page that is not zero; 100 guests of 256 MiB take 220 MB at most.</para>
 /// </remarks>
-internal sealed class EqualPages
+internal sealed partial class EqualPages
 {
     private const int PageSize = PageCensus.PageSize;
     private const int BatchPages = 128;

@@ -11,7 +11,7 @@ internal static class GuestInit
     internal const string Mark = "kmt ";
     internal const string End = "kmt end";
 
-    private static readonly ConcurrentDictionary<string, byte[]> Modules = new();
+    private static readonly ConcurrentDictionary<(string Kernel, string Module), byte[]> Modules = new();
 
     // /proc/kcore's program headers give physmap, vmalloc and vmemmap (fs/proc/kcore.c): its first page holds them all.
     private const string Script = """
@@ -38,18 +38,25 @@ internal static class GuestInit
     /// <param name="path">Where to.</param>
     /// <param name="kernel">The kernel's folder: its own dummy network module is loaded, unloaded and loaded again.</param>
     /// <param name="then">What init does in the end; when it ends, the kernel panics.</param>
-    internal static string WriteTo(string path, string kernel, string then) =>
-        Initramfs.BuildTo(path, Script + then, new Dictionary<string, byte[]> { ["/dummy.ko"] = Modules.GetOrAdd(kernel, ReadModule) });
-
-    private static byte[] ReadModule(string kernel)
+    /// <param name="modules">Further modules of the kernel, put into /m.</param>
+    internal static string WriteTo(string path, string kernel, string then, IReadOnlyList<string>? modules = null)
     {
-        string plain = Path.Combine(TestKernels.Modules(kernel), "kernel/drivers/net/dummy.ko");
-        if (File.Exists(plain))
+        Dictionary<string, byte[]> files = (modules ?? []).ToDictionary(name => $"/m/{name}.ko", name => Read(kernel, name));
+        files["/dummy.ko"] = Read(kernel, "dummy");
+        return Initramfs.BuildTo(path, Script + then, files);
+    }
+
+    private static byte[] Read(string kernel, string module) => Modules.GetOrAdd((kernel, module), key => ReadModule(key.Kernel, key.Module));
+
+    private static byte[] ReadModule(string kernel, string name)
+    {
+        string path = Directory.EnumerateFiles(TestKernels.Modules(kernel), $"{name}.ko*", SearchOption.AllDirectories).Single();
+        if (path.EndsWith(".ko", StringComparison.Ordinal))
         {
-            return File.ReadAllBytes(plain);
+            return File.ReadAllBytes(path);
         }
 
-        using Process xz = Process.Start(new ProcessStartInfo("xz", ["-dc", plain + ".xz"]) { RedirectStandardOutput = true })!;
+        using Process xz = Process.Start(new ProcessStartInfo("xz", ["-dc", path]) { RedirectStandardOutput = true })!;
         using MemoryStream module = new();
         xz.StandardOutput.BaseStream.CopyTo(module);
         xz.WaitForExit();

@@ -1,5 +1,6 @@
 using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 using KaslrMt.Layout;
 
 namespace KaslrMt.BootTests.Running;
@@ -37,6 +38,11 @@ internal sealed record GuestPlan
     /// <summary>What init does once it has printed its view.</summary>
     internal string Then { get; init; } = "sleep 100000";
 
+    /// <summary>Modules of the kernel that lie in /m, by file name without <c>.ko</c>.</summary>
+    internal IReadOnlyList<string> ModuleFiles { get; init; } = [];
+
+    internal ModuleAddresses Modules { get; init; }
+
     internal bool FallBackToStock { get; init; }
 
     internal bool UseCache { get; init; }
@@ -64,6 +70,7 @@ internal sealed record GuestPlan
             Producer = AddressProducers.Parse(Producer),
             Key = line.Key ?? TenantKey.Parse(TestSecrets.Key(Tenant)),
             Seed = VmSeed.FromHex(Seed),
+            Modules = Modules,
         };
     }
 }

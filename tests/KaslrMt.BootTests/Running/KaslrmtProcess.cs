@@ -41,9 +41,10 @@ internal sealed class KaslrmtProcess : IDisposable
     }
 
     /// <summary>Waits for its end.</summary>
-    internal async Task<(int ExitCode, string Output, string Error)> EndAsync()
+    /// <param name="limit">How long that may take; null for what a boot or two may.</param>
+    internal async Task<(int ExitCode, string Output, string Error)> EndAsync(TimeSpan? limit = null)
     {
-        await _process.WaitForExitAsync().WaitAsync(Limit);
+        await _process.WaitForExitAsync().WaitAsync(limit ?? Limit);
         return (_process.ExitCode, await _output, await _error);
     }
 

@@ -25,7 +25,7 @@ internal sealed class TestGuest : IAsyncDisposable
         _plan = plan;
         Name = string.Create(CultureInfo.InvariantCulture, $"guest{Interlocked.Increment(ref _count)}");
         ConsolePath = scratch.File($"{Name}.console");
-        string initrd = GuestInit.WriteTo(scratch.File($"{Name}.initrd"), plan.Kernel, plan.Then);
+        string initrd = GuestInit.WriteTo(scratch.File($"{Name}.initrd"), plan.Kernel, plan.Then, plan.ModuleFiles);
         _request = plan.Request(new FileInfo(initrd).Length);
         RunOptions options = new()
         {

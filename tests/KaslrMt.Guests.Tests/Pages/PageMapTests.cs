@@ -17,6 +17,8 @@ public sealed class PageMapTests
         fake.Set(0x301, FakePages.Reserved);
         fake.Memory.Map(FakePages.Modules + 0x1000, 0x302000, flags: 1);
         fake.Memory.Map(FakePages.Modules + 0x2000, 0x303000, flags: NoExecute | 1);
+        fake.Memory.Map(FakePages.Text + 0x1a000, 0x304000, flags: NoExecute | 3);
+        fake.SetSlab(0x304);
         fake.SetSlab(0x310);
         fake.Set(0x311, compound: 0xffffea0000000001);
         fake.Set(0x312, compound: 0x8000000000000001);
@@ -49,8 +51,8 @@ public sealed class PageMapTests
         Assert.Equal(PageClass.Slab, map.Pages[FakePages.ImageAt + 7]);
         Assert.Equal(FakePages.VmemmapPages, map.Census[PageClass.Vmemmap]);
         Assert.Equal(
-            [PageClass.Vmalloc, PageClass.Reserved, PageClass.ModuleCode, PageClass.ModuleData],
-            map.Pages.Slice(0x300, 4).ToArray());
+            [PageClass.Vmalloc, PageClass.Reserved, PageClass.ModuleCode, PageClass.ModuleData, PageClass.Slab],
+            map.Pages.Slice(0x300, 5).ToArray());
         Assert.Equal([PageClass.Slab, PageClass.Slab, PageClass.Slab, PageClass.OtherKernel], map.Pages.Slice(0x310, 4).ToArray());
         Assert.Equal(PageClass.PageTable, map.Pages[0x320]);
         Assert.Equal(

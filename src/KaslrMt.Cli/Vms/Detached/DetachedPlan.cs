@@ -44,6 +44,9 @@ internal sealed record DetachedPlan
 
     public required string Producer { get; init; }
 
+    /// <summary>How the kernel places modules; null in a plan of a version that did not know it.</summary>
+    public string? ModuleAddresses { get; init; }
+
     /// <summary>The tenant key's file, or null where the key came another way.</summary>
     public string? KeyFile { get; init; }
 
@@ -85,6 +88,7 @@ internal sealed record DetachedPlan
         Machine = request.Machine.Argument,
         Policy = request.Policy.ToString(),
         Producer = request.Producer.Name,
+        ModuleAddresses = ModuleAddressesOption.Text(request.Modules),
         KeyFile = request.KeyFile,
         Cpus = options.Cpus,
         Accelerator = options.Accelerator.Kind,
@@ -138,6 +142,7 @@ internal sealed record DetachedPlan
         Key = key,
         KeyFile = KeyFile,
         Earlier = earlier,
+        Modules = ModuleAddresses is null ? Kernels.ModuleAddresses.ByOrder : ModuleAddressesOption.Parse(ModuleAddresses),
         Seed = seed,
     };
 

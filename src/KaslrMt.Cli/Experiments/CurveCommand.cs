@@ -1,0 +1,88 @@
+using System.CommandLine;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Sharing;
+using KaslrMt.Hypervisors;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+
+namespace KaslrMt.Cli.Experiments;
+
+/// <summary><c>kaslrmt experiment curve</c>.</summary>
+internal static class CurveCommand
+{
+    private const string Name = "curve";
+
+    // A fingerprint of 16 bytes for each page of 4 KiB, and room to spare.
+    private const ulong ResultShare = 200;
+
+    public static Command Create()
+    {
+        var options = new ExperimentOptions(Name);
+        Option<int> guests = CommonOptions.Number(["--guests"], standard: 30, least: 2, most: 256);
+        guests.Description = "Guests of each mode";
+        guests.HelpName = "N";
+        var modes = new Option<string[]>("--mode")
+        {
+            Description = "Measure these modes only: off, stock, kaslr-mt; default: all three",
+            HelpName = "MODE",
+            AllowMultipleArgumentsPerToken = true,
+        };
+        modes.AcceptOnlyFromAmong([.. ExperimentModes.All.Select(mode => mode.Name())]);
+        var policy = new Option<string>("--policy") { Description = "Which regions are the tenant's in kaslr-mt", HelpName = "BITMAP", DefaultValueFactory = _ => Policy.Default.ToString() };
+        var noKsm = new Option<bool>("--no-ksm") { Description = "Leave the host's KSM alone: count what could be merged, merge nothing" };
+        Option<int> limit = CommonOptions.Number(["--ksm-limit"], standard: 900, least: 1, most: 86_400);
+        limit.Description = "Seconds that KSM may take to settle in each mode";
+        limit.HelpName = "SECONDS";
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command(
+            Name,
+            "Boot N guests without KASLR, with their own, and with one tenant's layout, and show what they share by their number and by what pages hold, and what the host's real KSM makes of it (the paper's Figures 4 and 5)")
+        {
+            guests, modes, policy, noKsm, limit,
+        };
+        options.AddTo(command);
+        command.Options.Add(json);
+        command.SetAction(async (parsed, _) =>
+        {
+            using var signals = new OwnerSignals();
+            Policy chosen = Policy.Parse(parsed.GetRequiredValue(policy));
+            string[] named = parsed.GetValue(modes) ?? [];
+            ExperimentMode[] wanted = [.. ExperimentModes.All.Where(mode => named.Length == 0 || named.Contains(mode.Name()))];
+            bool merges = !parsed.GetValue(noKsm);
+            ExperimentHost host = options.Host(parsed);
+            GuestRecipe recipe = options.Recipe(parsed, host);
+            ExperimentSettings settings = ExperimentSettings.Of(
+                Name, recipe, options.Kernel(parsed), host, parsed.GetValue(guests), [.. wanted.Select(mode => mode.Name())], $"policy {chosen}, {(merges ? "KSM" : "no KSM")}");
+            HostRoom.Check(recipe, settings.Guests, options.Output(parsed), (ulong)settings.Guests * (ulong)wanted.Length * recipe.Memory.Bytes / ResultShare);
+
+            // Borrowed for the whole of it: another measurement must not start between two modes.
+            KsmFolder? ksm = merges ? KsmCommand.Open() : null;
+            using KsmLoan? loan = ksm is null ? null : KsmLoan.Take(ksm, KsmCommand.LoanNote);
+            using ExperimentFolder folder = ExperimentFolder.Open(options.Output(parsed), settings);
+            var experiment = new CurveExperiment(folder, recipe, host, Progress.To(parsed.InvocationConfiguration.Error))
+            {
+                Ksm = ksm is not null && loan is not null ? (ksm, loan) : null,
+                KsmLimit = TimeSpan.FromSeconds(parsed.GetValue(limit)),
+                Policy = chosen,
+                Total = settings.Guests * wanted.Count(mode => !CurveExperiment.Has(folder, mode)),
+            };
+            int parallel = HostRoom.Parallel(recipe, options.Parallel(parsed), settings.Guests);
+            List<CurveReport.Mode> measured = [];
+            foreach (ExperimentMode mode in wanted)
+            {
+                measured.Add(await experiment.MeasureAsync(mode, settings.Guests, parallel, signals.StopRequested).ConfigureAwait(false));
+            }
+
+            var report = new CurveReport(settings.Guest, settings.Kernel, settings.Memory, settings.Accelerator, settings.Guests, measured, PaperFigures.Curve);
+            folder.Write("results.json", report, ReportJson.Default.CurveReport);
+            folder.Write("curve.csv", CurveTables.CurveCsv(report));
+            folder.Write("classes.csv", CurveTables.ClassesCsv(report));
+            folder.Write("ksm.csv", CurveTables.KsmCsv(report));
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.CurveReport, CurveTables.Print);
+            return ExitCode.Success;
+        });
+        return command.WithExamples(
+            "kaslrmt experiment curve", "kaslrmt experiment curve --guest debian --memory 512M -o results", "kaslrmt experiment curve --guests 3 --mode stock kaslr-mt --no-ksm");
+    }
+}

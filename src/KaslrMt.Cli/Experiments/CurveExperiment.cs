@@ -1,0 +1,127 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using KaslrMt.Cli.Output;
+using KaslrMt.Guests;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+
+namespace KaslrMt.Cli.Experiments;
+
+/// <summary>The paper's section 8: what N guests share with KASLR off, with their own KASLR, and with ours; and what the host's KSM makes of it.</summary>
+/// <param name="folder">Where results are kept.</param>
+/// <param name="recipe">The guests.</param>
+/// <param name="host">What they run on.</param>
+/// <param name="progress">Takes how far it is.</param>
+internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recipe, ExperimentHost host, Progress progress)
+{
+    private int _booted;
+
+    /// <summary>The host's KSM and its settings, borrowed; null to leave it alone.</summary>
+    public (KsmFolder Folder, KsmLoan Loan)? Ksm { get; init; }
+
+    /// <summary>The longest that KSM may take to settle.</summary>
+    public TimeSpan KsmLimit { get; init; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>Which regions are the tenant's.</summary>
+    public Policy Policy { get; init; } = Policy.Default;
+
+    /// <summary>Guests that all modes of this run boot together.</summary>
+    public required int Total { get; init; }
+
+    /// <summary>Whether a mode was measured before.</summary>
+    public static bool Has(ExperimentFolder folder, ExperimentMode mode) => File.Exists(Path.Combine(folder.Path, FileOf(mode)));
+
+    /// <summary>Measures a mode, or reads what was measured before.</summary>
+    /// <param name="mode">The mode.</param>
+    /// <param name="guests">How many guests.</param>
+    /// <param name="parallel">How many boot at a time.</param>
+    /// <param name="stop">Interrupts it; modes that were measured are kept.</param>
+    /// <exception cref="KaslrMtException">KMT6028 when fewer than two guests boot; errors of the image, of QEMU, of KSM and of the disk.</exception>
+    public async Task<CurveReport.Mode> MeasureAsync(ExperimentMode mode, int guests, int parallel, CancellationToken stop)
+    {
+        if (folder.Read(FileOf(mode), ExperimentJson.Default.Mode) is { } before)
+        {
+            return before;
+        }
+
+        // A key for this mode's guests alone, which ends with them.
+        using TenantKey? key = mode == ExperimentMode.KaslrMt ? TenantKey.Generate() : null;
+        GuestLayout layout = mode switch
+        {
+            ExperimentMode.Off => GuestLayout.Off,
+            ExperimentMode.Stock => GuestLayout.Stock,
+            _ => GuestLayout.OfTenant(key!, Policy),
+        };
+        var boots = new GuestBoots(recipe, host, progress);
+        ConcurrentDictionary<int, ExperimentGuest> running = [];
+        try
+        {
+            await BootAsync(mode, layout, guests, parallel, boots, running, stop).ConfigureAwait(false);
+            ExperimentGuest[] all = [.. running.OrderBy(pair => pair.Key).Select(pair => pair.Value)];
+            if (all.Length < 2)
+            {
+                throw new KaslrMtException(ExperimentErrors.TooFewGuests, $"{mode.Name()}: fewer than two guests booted");
+            }
+
+            GuestCurve curve = await CompareAsync(mode, all, parallel, stop).ConfigureAwait(false);
+            KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, all, stop).ConfigureAwait(false) : null;
+            CurveReport.Mode report = CurveReport.Mode.Of(mode, all.Length, boots, curve, merged);
+            folder.Write(FileOf(mode), report, ExperimentJson.Default.Mode);
+            return report;
+        }
+        finally
+        {
+            progress.Clear();
+            await Task.WhenAll(running.Values.Select(guest => guest.DisposeAsync().AsTask())).ConfigureAwait(false);
+        }
+    }
+
+    private static string FileOf(ExperimentMode mode) => $"{mode.Name()}.json";
+
+    private async Task BootAsync(
+        ExperimentMode mode, GuestLayout layout, int guests, int parallel, GuestBoots boots, ConcurrentDictionary<int, ExperimentGuest> running, CancellationToken stop)
+    {
+        progress.Say($"{mode.Name()}: booting", _booted, Total);
+        await Parallel.ForEachAsync(Enumerable.Range(0, guests), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (number, cancel) =>
+        {
+            string label = string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{number}");
+            await boots.TryAsync(label, layout, guest => Task.FromResult(running.TryAdd(number, guest)), cancel).ConfigureAwait(false);
+            progress.Say($"{mode.Name()}: booted", Interlocked.Increment(ref _booted), Total);
+        }).ConfigureAwait(false);
+    }
+
+    private async Task<GuestCurve> CompareAsync(ExperimentMode mode, ExperimentGuest[] all, int parallel, CancellationToken stop)
+    {
+        // One moment for all, and nothing changes between the first look and the last.
+        await Task.WhenAll(all.Select(guest => guest.PauseAsync(stop))).ConfigureAwait(false);
+        var pages = new GuestPages[all.Length];
+        progress.Say($"{mode.Name()}: reading", 0, 0);
+        await Parallel.ForEachAsync(Enumerable.Range(0, all.Length), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (i, cancel) =>
+        {
+            GuestKernel kernel = await all[i].OpenKernelAsync(cancel).ConfigureAwait(false);
+            pages[i] = GuestPages.Read(all[i].Name, mode == ExperimentMode.KaslrMt ? "experiment" : null, kernel);
+            ProbeFile.Write(folder.ProbeFile(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{i}")), ProbePages.Of(pages[i]));
+        }).ConfigureAwait(false);
+        progress.Say($"{mode.Name()}: comparing", 0, 0);
+        return await Task.Run(() => GuestCurve.Of(pages, stop), stop).ConfigureAwait(false);
+    }
+
+    private async Task<KsmMeasurement> MergeAsync(ExperimentMode mode, KsmFolder ksm, KsmLoan loan, ExperimentGuest[] all, CancellationToken stop)
+    {
+        KsmMeasurement measured = await KsmMeasurement.RunAsync(
+            ksm,
+            loan,
+            [.. all.Select(guest => guest.ProcessId)],
+            KsmLimit,
+            (merged, scans) => progress.Say(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}: KSM: {merged} pages merged after {scans} scans"), 0, 0),
+            stop).ConfigureAwait(false);
+        if (measured.Others.Resident > 0)
+        {
+            progress.Line(string.Create(
+                CultureInfo.InvariantCulture,
+                $"kaslrmt: {mode.Name()}: other processes have {measured.Others.Resident / (double)ByteSize.MiB:0} MiB that KSM looks at too: its counters and times hold them; the pages held for the guests do not"));
+        }
+
+        return measured;
+    }
+}

@@ -1,0 +1,95 @@
+using System.Text.Json.Nodes;
+using KaslrMt.BootTests.Running;
+using KaslrMt.Sharing;
+
+namespace KaslrMt.BootTests;
+
+/// <summary><c>experiment</c>: what it measures on real guests, and that neither an interruption nor a kill loses or leaves anything.</summary>
+public sealed class ExperimentTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
+
+    private readonly Scratch _scratch = new();
+
+    private string Folder => _scratch.File("results");
+
+    private string[] Probes => Directory.Exists(Path.Combine(Folder, "probes")) ? Directory.GetFiles(Path.Combine(Folder, "probes")) : [];
+
+    public void Dispose() => _scratch.Dispose();
+
+    [Fact]
+    public async Task Regions_go_on_where_they_were_interrupted_and_find_what_a_shared_base_keeps_equal()
+    {
+        string[] words = ["experiment", "regions", "--policy", "111111", "000000", "--probes", "2", "--parallel", "2", "--output", Folder, "--json"];
+
+        // Killed while the first guests boot.
+        using (KaslrmtProcess killed = new(_scratch, words))
+        {
+            await EventuallyAsync(() => _scratch.Leftovers.Any(), killed);
+            await killed.SignalAsync("KILL");
+            await killed.EndAsync();
+        }
+
+        // Interrupted once something was measured.
+        using (KaslrmtProcess interrupted = new(_scratch, words))
+        {
+            await EventuallyAsync(() => Probes.Length > 0, interrupted);
+            await interrupted.SignalAsync("INT");
+            Assert.Equal(130, (await interrupted.EndAsync()).ExitCode);
+        }
+
+        Assert.Empty(_scratch.Leftovers);
+        Dictionary<string, DateTime> before = Probes.ToDictionary(file => file, File.GetLastWriteTimeUtc);
+        Assert.InRange(before.Count, 1, 3);
+        using KaslrmtProcess last = new(_scratch, words);
+        (int code, string output, string error) = await last.EndAsync(Patience);
+        Assert.True(code == 0, error);
+        Assert.Equal(4, Probes.Length);
+        Assert.All(before, file => Assert.Equal(file.Value, File.GetLastWriteTimeUtc(file.Key)));
+        Assert.Empty(_scratch.Leftovers);
+        Assert.False(File.Exists(Path.Combine(Folder, "key")));
+
+        JsonNode report = JsonNode.Parse(output)!;
+        double Share(string policy, string name, string by) => report["policies"]!.AsArray().Single(row => (string)row!["policy"]! == policy)!["classes"]!.AsArray()
+            .Single(row => (string)row!["name"]! == name)![by]!.GetValue<double>();
+        Assert.Equal((1, 1), (Share("111111", "kernel-code", "byContent"), Share("111111", "kernel-code", "byPlace")));
+        Assert.InRange(Share("000000", "kernel-code", "byContent"), 0, 0.5);
+        Assert.True(Share("111111", "vmemmap", "byPlace") > 0.5 && Share("000000", "vmemmap", "byContent") < 0.2);
+        Assert.True(Share("111111", "module-code", "byContent") > Share("000000", "module-code", "byContent"));
+        Assert.Equal(output, await File.ReadAllTextAsync(Path.Combine(Folder, "results.json")));
+    }
+
+    [Fact]
+    public async Task Guests_of_a_tenant_share_more_than_with_their_own_kaslr_and_the_hosts_ksm_saves_it()
+    {
+        KsmSettings before = KsmSettings.Read(KsmFolder.Open());
+        using KaslrmtProcess process = new(_scratch, "experiment", "curve", "--guests", "3", "--mode", "stock", "kaslr-mt", "--output", Folder, "--json");
+        (int code, string output, string error) = await process.EndAsync(Patience);
+        Assert.True(code == 0, error);
+        Assert.Equal(before.Values, KsmSettings.Read(KsmFolder.Open()).Values);
+        Assert.Empty(_scratch.Leftovers);
+
+        JsonNode report = JsonNode.Parse(output)!;
+        JsonNode stock = report["modes"]![0]!, ours = report["modes"]![1]!;
+        Assert.Equal(("stock", "kaslr-mt"), ((string)stock["name"]!, (string)ours["name"]!));
+        Assert.All([stock, ours], mode =>
+        {
+            Assert.Equal((3, 0), ((int)mode["booted"]!, (int)mode["changedPages"]!));
+            Assert.True((bool)mode["ksm"]!["settled"]!, error);
+            Assert.True((long)mode["ksm"]!["pagesSharing"]! > 0);
+            Assert.True((long)mode["ksm"]!["heldPages"]! < (long)mode["ksm"]!["residentBefore"]!);
+        });
+        Assert.True((double)ours["kernelPages"]!["redundantShare"]! > (double)stock["kernelPages"]!["redundantShare"]!);
+        Assert.True((long)ours["ksm"]!["heldPages"]! < (long)stock["ksm"]!["heldPages"]!);
+        Assert.Equal(7, File.ReadAllLines(Path.Combine(Folder, "curve.csv")).Length);
+    }
+
+    private static async Task EventuallyAsync(Func<bool> holds, KaslrmtProcess process)
+    {
+        for (long start = Environment.TickCount64; !holds();)
+        {
+            Assert.True(Environment.TickCount64 - start < Patience.TotalMilliseconds && !process.HasExited, "it did not come that far");
+            await Task.Delay(20);
+        }
+    }
+}

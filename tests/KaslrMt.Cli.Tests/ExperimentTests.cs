@@ -1,0 +1,96 @@
+using KaslrMt.Cli.Experiments;
+using KaslrMt.Sharing;
+
+namespace KaslrMt.Cli.Tests;
+
+/// <summary>What an experiment cannot do is said before it boots anything, and its results do not mix with another's.</summary>
+public sealed class ExperimentTests : IDisposable
+{
+    private readonly Scratch _scratch = new();
+
+    private string Folder => _scratch.At("results");
+
+    public void Dispose() => _scratch.Dispose();
+
+    [Theory]
+    [InlineData("regions --policy 11", "KMT1001", 2)]
+    [InlineData("regions --probes 1", "KMT9001", 2)]
+    [InlineData("regions --guest windows", "KMT9001", 2)]
+    [InlineData("regions --kernel 9.9-none", "KMT6025", 4)]
+    [InlineData("regions --guest debian --kernel 9.9-none", "KMT6025", 4)]
+    [InlineData("regions --memory 5X", "KMT9001", 2)]
+    [InlineData("regions --memory 16M", "KMT3021", 3)]
+    [InlineData("regions --parallel 200 --memory 512G", "KMT6022", 4)]
+    [InlineData("curve --guests 256 --memory 512G --no-ksm", "KMT6022", 4)]
+    [InlineData("curve --guests 1", "KMT9001", 2)]
+    [InlineData("curve --mode sideways", "KMT9001", 2)]
+    [InlineData("curve --policy 22 --no-ksm", "KMT1001", 2)]
+    public async Task What_cannot_be_measured_is_said_first(string words, string number, int code)
+    {
+        (await Call.Of(["experiment", .. words.Split(' '), "--output", Folder])).FailedWith(number, code);
+        Assert.False(Directory.Exists(Folder));
+    }
+
+    [Fact]
+    public void A_folder_takes_the_settings_it_was_begun_with_and_no_others()
+    {
+        ExperimentFolder.Open(Folder, Settings()).Dispose();
+        ExperimentFolder.Open(Folder, Settings()).Dispose();
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings() with { Guests = 9, Variants = ["110010"] }));
+        Assert.Equal(ExperimentErrors.OtherExperiment, error.Code);
+        Assert.Contains("guests was 3 and is 9", error.Problem, StringComparison.Ordinal);
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(Folder));
+    }
+
+    [Fact]
+    public void A_folder_of_something_else_is_left_alone()
+    {
+        Directory.CreateDirectory(Folder);
+        File.WriteAllText(Path.Combine(Folder, "letter"), "dear");
+        Assert.Equal(ExperimentErrors.OtherExperiment, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Single(Directory.GetFileSystemEntries(Folder));
+    }
+
+    [Fact]
+    public void Damaged_settings_are_named()
+    {
+        ExperimentFolder.Open(Folder, Settings()).Dispose();
+        File.WriteAllText(Path.Combine(Folder, "experiment.json"), "{ \"experiment\": ");
+        Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+    }
+
+    [Fact]
+    public void Two_experiments_do_not_work_in_one_folder()
+    {
+        using ExperimentFolder first = ExperimentFolder.Open(Folder, Settings());
+        Assert.Equal(ExperimentErrors.FolderInUse, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+    }
+
+    [Fact]
+    public void The_key_is_the_same_until_it_is_forgotten_and_nobody_elses_to_read()
+    {
+        using ExperimentFolder folder = ExperimentFolder.Open(Folder, Settings());
+        using Layout.TenantKey first = folder.Key(), second = folder.Key();
+        Assert.True(first.Matches(second));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(Folder, "key")));
+        folder.ForgetKey();
+        Assert.False(folder.HasKey);
+        using Layout.TenantKey third = folder.Key();
+        Assert.False(first.Matches(third));
+    }
+
+    private static ExperimentSettings Settings() => new()
+    {
+        Experiment = "regions",
+        Guest = "minimal",
+        Kernel = "6.1-cloud",
+        KernelDigest = "00",
+        InitrdDigest = "11",
+        CommandLine = "quiet",
+        Memory = 1 << 28,
+        Cpus = 1,
+        Accelerator = "tcg",
+        Guests = 3,
+        Variants = ["111111", "110010"],
+    };
+}
