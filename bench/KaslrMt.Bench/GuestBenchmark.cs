@@ -67,6 +67,11 @@ internal static class GuestBenchmark
         yield return new Result($"find, CR3 known, {what}", Median(() => GuestKernel.Find(memory, hints)), bare, "reading all RAM once", "ms", 300, LimitIsRatio: false);
         yield return new Result($"find, image known, {what}", Median(() => GuestKernel.Find(memory, image)), bare, "reading all RAM once", "ms", 50, LimitIsRatio: false);
 
+        foreach (Result result in AuditBenchmark.Measure(what, name, memory, hints, bare, action => Median(action)))
+        {
+            yield return result;
+        }
+
         int leaves = 0;
         double walk = Median(() => leaves = kernel.Tables.Leaves(half, Last).Count());
         var theirs = new PageTableWalk(peer, kernel.Tables.Root, kernel.Tables.Levels);

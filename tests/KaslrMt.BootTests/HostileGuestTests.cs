@@ -1,6 +1,8 @@
+using System.Text;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 
 namespace KaslrMt.BootTests;
 
@@ -22,6 +24,10 @@ public sealed class HostileGuestTests : IDisposable
         GuestKernel kernel = GuestKernel.Find(memory);
         ulong[] tables = TablesOf(kernel);
         ulong image = kernel.PhysicalBase.Value;
+
+        // By its image a kernel is found without its symbols being read, so most rounds take milliseconds; every tenth reads all.
+        var known = new KernelHints(Image: new KernelIdentity(
+            kernel.Release, Encoding.ASCII.GetBytes(kernel.Banner), kernel.Symbol("linux_banner")!.Value - kernel.VirtualBase, kernel.Tables.Root - kernel.PhysicalBase));
         int found = 0, refused = 0;
         for (int seed = 0; seed < Mutations; seed++)
         {
@@ -43,12 +49,13 @@ public sealed class HostileGuestTests : IDisposable
 
             try
             {
-                await Task.Run(() => Assert.InRange(GuestKernel.Find(memory).Tables.Leaves(KernelHalf, new(ulong.MaxValue)).Count(), 0, int.MaxValue)).WaitAsync(Bound);
+                KernelHints hints = seed % 10 == 0 ? default : known;
+                await Task.Run(() => Assert.InRange(GuestKernel.Find(memory, hints).Tables.Leaves(KernelHalf, new(ulong.MaxValue)).Count(), 0, int.MaxValue)).WaitAsync(Bound);
                 found++;
             }
             catch (KaslrMtException error)
             {
-                Assert.True(error.Code == ObservationErrors.NoKernel || error.Code == ObservationErrors.HostileTables, $"seed {seed}: {error.Message}");
+                Assert.True(error.Code.Number is 5011 or 5012 or 5014, $"seed {seed}: {error.Message}");
                 refused++;
             }
 

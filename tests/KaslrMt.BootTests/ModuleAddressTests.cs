@@ -13,7 +13,7 @@ public sealed class ModuleAddressTests : IDisposable
 {
     private const string Loaded = "kmt loaded";
 
-    private static readonly string[] Files = ["veth", "tun", "loop", "overlay", "fuse", "llc"];
+    private static readonly string[] Files = ["veth", "tun", "loop", "overlay", "nfnetlink", "llc"];
 
     private readonly Scratch _scratch = new();
 

@@ -76,7 +76,10 @@ public sealed class StockGuestTests : IDisposable
     [Fact]
     public async Task A_paused_guest_stands_still_and_goes_on_afterwards_even_when_the_command_is_ended()
     {
-        await using StockGuest guest = await StockGuest.StartAsync(_scratch, "6.1-cloud", monitor: true, arguments: ["-machine", "pc", "-m", "256M"]);
+        // QEMU serves one client on each socket: the second shows what the first is used for.
+        string second = _scratch.File("second.qmp");
+        await using StockGuest guest = await StockGuest.StartAsync(
+            _scratch, "6.1-cloud", monitor: true, arguments: ["-machine", "pc", "-m", "256M", "-qmp", $"unix:{second},server=on,wait=off"]);
         await using (QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, 130))
         {
             Check(guest.View, GuestKernel.Find(paused.Memory, paused.Hints), 4);
@@ -88,10 +91,19 @@ public sealed class StockGuestTests : IDisposable
         Assert.Contains("6.1.", output, StringComparison.Ordinal);
         Assert.True(await RunsAsync(guest));
 
+        await using QmpClient watch = await QmpClient.ConnectAsync(second, QmpClient.DefaultTimeout);
         using var ended = new KaslrmtProcess(_scratch, "inspect", "--pid", $"{guest.ProcessId}", "--pause");
+        bool stood = false;
+        while (!stood && !ended.HasExited)
+        {
+            stood = !(await watch.ExecuteAsync("query-status")).GetProperty("running").GetBoolean();
+        }
+
+        Assert.True(stood, "the guest was never paused");
         await ended.SignalAsync("TERM");
-        await ended.EndAsync();
-        Assert.True(await RunsAsync(guest));
+        (code, _, error) = await ended.EndAsync();
+        Assert.True(code is 130 or 0, $"{code}: {error}");
+        Assert.True((await watch.ExecuteAsync("query-status")).GetProperty("running").GetBoolean());
     }
 
     [Fact]

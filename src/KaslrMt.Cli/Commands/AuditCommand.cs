@@ -39,16 +39,28 @@ internal static class AuditCommand
             using TenantKey? key = parsed.GetValue(keyFile) is string path ? KeySource.Read(path) : null;
             using SecretTraces secrets = SecretTraces.Of(key);
             List<AuditReport> reports = [];
-            foreach (GuestReference guest in await GuestsAsync(parsed.GetValue(guests) ?? [], error).ConfigureAwait(false))
+            List<CodeSnapshot> code = [];
+            List<GuestSource> open = [];
+            try
             {
-                reports.Add(await AuditAsync(
-                    guest with { Pause = parsed.GetValue(pause) && (guest.Name is not null || guest.Process is not null) },
-                    parsed.GetValue(kernel),
-                    checks,
-                    secrets,
-                    parsed.GetValue(addresses),
-                    error,
-                    cancellation).ConfigureAwait(false));
+                IReadOnlyList<GuestReference> all = await GuestsAsync(parsed.GetValue(guests) ?? [], error).ConfigureAwait(false);
+                bool compares = all.Count > 1 && checks.Any(check => check.NeedsImage);
+                foreach (GuestReference guest in all)
+                {
+                    bool running = guest.Name is not null || guest.Process is not null;
+                    GuestSource source = await GuestSource.OpenAsync(guest with { Pause = running && parsed.GetValue(pause) }, error, cancellation).ConfigureAwait(false);
+                    open.Add(source);
+                    reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), compares ? code : null, cancellation).ConfigureAwait(false));
+                }
+
+                reports = compares ? [.. reports.Zip(code, CodeConsensus.Compare(code)).Select(guest => Add(guest.First, guest.Second, guest.Third))] : reports;
+            }
+            finally
+            {
+                foreach (GuestSource source in open)
+                {
+                    await source.DisposeAsync().ConfigureAwait(false);
+                }
             }
 
             Report.Show<IReadOnlyList<AuditReport>>(parsed.InvocationConfiguration.Output, parsed.GetValue(json), reports, ReportJson.Default.IReadOnlyListAuditReport, Print);
@@ -69,17 +81,19 @@ internal static class AuditCommand
         : [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Where(vm => vm.State?.QemuProcess is not null).Select(vm => new GuestReference { Name = vm.Name })];
 
     private static async Task<AuditReport> AuditAsync(
-        GuestReference guest, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, TextWriter error, CancellationToken cancellation)
+        GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, List<CodeSnapshot>? code, CancellationToken cancellation)
     {
         // Unpacking the kernel file takes as long as all that is read of the guest: both at once.
-        string? file = kernelFile ?? (guest.Name is { } name ? RunningVms.TryFind(name)?.State?.Kernel : null);
-        Task<KernelImage?> opening = checks.Any(check => check.NeedsImage) && file is not null ? Task.Run(() => (KernelImage?)KernelImage.Open(file), cancellation) : Task.FromResult<KernelImage?>(null);
+        string? file = kernelFile ?? source.Vm?.State?.Kernel;
+        Task<KernelImage?> opening = checks.Any(check => check.NeedsImage) && file is not null
+            ? Task.Run(() => (KernelImage?)KernelImage.Open(file), cancellation)
+            : Task.FromResult<KernelImage?>(null);
         try
         {
-            await using GuestSource source = await GuestSource.OpenAsync(guest, error, cancellation).ConfigureAwait(false);
             GuestKernel kernel = source.Kernel;
             var subject = new AuditSubject(kernel) { Image = await opening.ConfigureAwait(false), Secrets = secrets, ShowAddresses = addresses };
             IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, checks);
+            code?.Add(CodeSnapshot.Take(source.Label, subject));
             return new AuditReport(source.Label, kernel.Release, outcomes.All(outcome => outcome.Findings.Count == 0), [.. outcomes.Select(Result)]);
         }
         finally
@@ -90,13 +104,32 @@ internal static class AuditCommand
         }
     }
 
+    /// <summary>Adds what comparing the guests found to the check of that name, which alone may not have been done for want of a kernel file.</summary>
+    private static AuditReport Add(AuditReport report, CodeSnapshot code, IReadOnlyList<AuditFinding> findings) => report with
+    {
+        Clean = report.Clean && findings.Count == 0,
+        Checks =
+        [
+            .. report.Checks.Select(check => check.Name != CodeConsensus.CheckName ? check : check with
+            {
+                Findings = [.. check.Findings, .. findings.Select(Result)],
+                Result = check.Findings.Count + findings.Count > 0 ? string.Create(CultureInfo.InvariantCulture, $"{check.Findings.Count + findings.Count} found") : "clean",
+                NotDone = null,
+                Looked = string.Join("; ", new[] { check.Looked, $"compared with the other guests: {code}" }.Where(text => text.Length > 0)),
+            }),
+        ],
+    };
+
+    private static AuditReport.FindingResult Result(AuditFinding finding) =>
+        new(finding.Severity.ToString().ToLowerInvariant(), finding.Where, finding.What, finding.Address?.ToString());
+
     private static AuditReport.CheckResult Result(AuditOutcome outcome) => new(
         outcome.Check.Name,
         outcome.Check.Subject,
         outcome.NotDone is not null ? "not done" : outcome.IsClean ? "clean" : string.Create(CultureInfo.InvariantCulture, $"{outcome.Findings.Count} found"),
         outcome.Looked,
         outcome.NotDone,
-        [.. outcome.Findings.Select(finding => new AuditReport.FindingResult(finding.Severity.ToString().ToLowerInvariant(), finding.Where, finding.What, finding.Address?.ToString()))]);
+        [.. outcome.Findings.Select(Result)]);
 
     private static void Print(TextWriter output, IReadOnlyList<AuditReport> reports)
     {

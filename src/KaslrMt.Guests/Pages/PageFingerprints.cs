@@ -8,6 +8,9 @@ public sealed class PageFingerprints
     // Read in pieces that stay in the second-level cache until they are hashed.
     private const int BlockBytes = 256 << 10;
 
+    // Memory, not the processors, is the limit beyond that.
+    private const int MostWorkers = 8;
+
     private readonly PageFingerprint[] _pages;
 
     private PageFingerprints(PageFrames frames, PageFingerprint[] pages)
@@ -22,12 +25,12 @@ public sealed class PageFingerprints
     /// <summary>The fingerprint of each page, by its number.</summary>
     public ReadOnlySpan<PageFingerprint> Pages => _pages;
 
-    /// <summary>Reads all RAM once, on all processors.</summary>
+    /// <summary>Reads all RAM once, on several processors.</summary>
     /// <exception cref="KaslrMtException">KMT5022; KMT50xx when the guest goes away.</exception>
     public static PageFingerprints Read(IGuestMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        return Read(memory, BlockBytes, Environment.ProcessorCount);
+        return Read(memory, BlockBytes, Math.Min(Environment.ProcessorCount, MostWorkers));
     }
 
     /// <summary>Reads all RAM once.</summary>

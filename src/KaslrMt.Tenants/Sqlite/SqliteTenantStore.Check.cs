@@ -31,6 +31,16 @@ public sealed partial class SqliteTenantStore
                 row => $"VM '{row.Text(0)}': its tenant '{row.Text(1)}' is missing",
                 faults);
             Query(
+                """
+                SELECT v.name, v.tenant FROM vm v LEFT JOIN record n ON n.tenant = '~' AND n.name = v.name WHERE n.owner IS NOT v.tenant
+                UNION ALL
+                SELECT n.name, n.owner FROM record n LEFT JOIN record v ON v.tenant = n.owner AND v.name = n.name WHERE n.tenant = '~' AND v.name IS NULL
+                LIMIT 1000
+                """,
+                row => $"VM '{row.Text(0)}': its name is not its own, or nobody's (tenant '{row.Text(1)}')",
+                faults);
+            Query(SqlitePlacement.Faults, row => $"host '{row.Text(0)}': tenant '{row.Text(1)}' has VMs there and is not listed, or the reverse", faults);
+            Query(
                 "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant) LIMIT 1000",
                 row => $"a key is left behind: its tenant '{row.Text(0)}' is missing",
                 faults);

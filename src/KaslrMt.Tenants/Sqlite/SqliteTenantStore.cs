@@ -165,7 +165,8 @@ public sealed partial class SqliteTenantStore : ITenantStore
     {
         _hooks.Step("begun");
         DateTimeOffset now = DateTimeOffset.FromUnixTimeMilliseconds(Now);
-        (VmRecord? vm, TenantRecord? tenant, SealedKey? key, long lease) = _sql.FindSlice.First(Slice, command.VmName, command.TenantName, command.HostId);
+        (VmRecord? vm, TenantRecord? tenant, SealedKey? key, long lease, bool placed) = _sql.FindSlice.First(
+            Slice, command.VmName, command.TenantName, command.HostId, command is StopVm or EvictVm ? 1 : 0);
         var before = new TableSlice(tenant, vm, HostAlive: command.HostId is null || lease > now.ToUnixTimeMilliseconds());
         Decision after = TenantRules.Decide(before, command, now);
         if (after.Changes)
@@ -176,7 +177,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
                 after = after with { Tenant = after.Tenant! with { KeyId = key.KeyId } };
             }
 
-            Write(before, after);
+            Write(before, after, placed);
             Log(AuditEntry.Of(before, after, actor, now));
         }
 
@@ -186,13 +187,14 @@ public sealed partial class SqliteTenantStore : ITenantStore
         return new Outcome(after.Tenant, after.Vm, after.Key, after.Changes, opened);
     }
 
-    private static (VmRecord? Vm, TenantRecord? Tenant, SealedKey? Key, long Lease) Slice(SqliteRow row)
+    private static (VmRecord? Vm, TenantRecord? Tenant, SealedKey? Key, long Lease, bool Placed) Slice(SqliteRow row)
     {
         (TenantRecord? tenant, SealedKey? key) = row.IsNull(SqliteRows.VmWidth) ? default : SqliteRows.Tenant(row, SqliteRows.VmWidth);
-        return (row.IsNull(0) ? null : SqliteRows.Vm(row), tenant, key, row.Long(SqliteRows.VmWidth + SqliteRows.TenantWidth));
+        const int rest = SqliteRows.VmWidth + SqliteRows.TenantWidth;
+        return (row.IsNull(0) ? null : SqliteRows.Vm(row), tenant, key, row.Long(rest), row.Long(rest + 1) != 0);
     }
 
-    private void Write(TableSlice before, Decision after)
+    private void Write(TableSlice before, Decision after, bool placed)
     {
         if (after.Key == KeyEffect.Purged)
         {
@@ -235,6 +237,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         }
         else if (after.Vm is { } vm)
         {
+            _sql.AddName.Run(vm.Name, vm.Tenant);
             _sql.AddVm.Run(
                 vm.Name,
                 vm.Tenant,
@@ -252,7 +255,31 @@ public sealed partial class SqliteTenantStore : ITenantStore
         else if (after.Vm is null && before.Vm is { } gone)
         {
             _sql.DeleteVm.Run(gone.Tenant, gone.Name);
+            _sql.DeleteName.Run(gone.Name);
         }
+
+        Place(before.Vm, after.Vm, placed);
+    }
+
+    private void Place(VmRecord? before, VmRecord? after, bool placed)
+    {
+        // What was read with the slice spares the usual change both statements; they look again by themselves.
+        if (placed && (before ?? after) is { Target: null } && (before is null || after is null))
+        {
+            return;
+        }
+
+        foreach (string host in Hosts(after).Except(Hosts(before)))
+        {
+            _sql.AddPlacement.Run(host, after!.Tenant);
+        }
+
+        foreach (string host in Hosts(before).Except(Hosts(after)))
+        {
+            _sql.DeletePlacement.Run(host, before!.Tenant);
+        }
+
+        static IEnumerable<string> Hosts(VmRecord? vm) => vm is null ? [] : vm.Target is { } target ? [vm.Host, target] : [vm.Host];
     }
 
     /// <summary>Draws a key until it is nobody else's, which is to say once; the unique index is what proves it.</summary>

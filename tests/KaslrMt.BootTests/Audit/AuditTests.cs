@@ -87,6 +87,43 @@ public sealed class AuditTests : IDisposable
         Assert.Contains($"{guest.View.Text:x16}", Assert.Single(log.Findings).What, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Guests_of_a_tenant_have_the_same_code_without_any_kernel_file_and_a_hook_in_one_of_them_is_found()
+    {
+        GuestPlan plan = new() { Seed = TestSecrets.Seed("consensus 1") };
+        await using TestGuest first = await TestGuest.StartAsync(_scratch, plan);
+        await using TestGuest second = await TestGuest.StartAsync(_scratch, plan with { Policy = "000000", Seed = TestSecrets.Seed("consensus 2") });
+        using QemuMemory memory = await first.OpenMemoryAsync();
+        using QemuMemory other = await second.OpenMemoryAsync();
+        using GuestWriter writer = await GuestWriter.OpenAsync(first.State.QemuProcess!.Value, Path.Combine(first.Folder, "qmp.sock"), memory);
+        GuestKernel kernel = GuestKernel.Find(memory);
+        CodeSnapshot clean = CodeSnapshot.Take("second", new AuditSubject(GuestKernel.Find(other)));
+        Assert.Equal(["dummy", "the kernel"], clean.Texts.Keys.Select(text => text.Name).Order(StringComparer.Ordinal));
+        Assert.All(CodeConsensus.Compare([CodeSnapshot.Take("first", new AuditSubject(kernel)), clean]), Assert.Empty);
+
+        VirtualAddress module = Assert.Single(GuestModules.Read(kernel).InLoadOrder).Address!.Value;
+        Check(module + 0x43, "[dummy]");
+        Check(kernel.Symbol("vfs_fsync_range")!.Value + 0x21, "vfs_fsync_range+0x");
+        Assert.All(CodeConsensus.Compare([CodeSnapshot.Take("first", new AuditSubject(kernel)), clean]), Assert.Empty);
+
+        void Check(VirtualAddress address, string where)
+        {
+            byte[] original = new byte[1];
+            Assert.True(kernel.TryRead(address, original));
+            writer.Write(kernel, address, [(byte)(original[0] ^ 0x0b)]);
+            CodeSnapshot hooked = CodeSnapshot.Take("first", new AuditSubject(kernel));
+            writer.Write(kernel, address, original);
+
+            // Of two, nobody knows which is right; of three it is the one that stands alone.
+            Assert.All(CodeConsensus.Compare([hooked, clean]), found => Assert.NotEmpty(found));
+            IReadOnlyList<IReadOnlyList<AuditFinding>> three = CodeConsensus.Compare([clean, hooked, clean]);
+            AuditFinding finding = Assert.Single(three.SelectMany(found => found));
+            Assert.Single(three[1]);
+            Assert.Contains(where, finding.Where, StringComparison.Ordinal);
+            Assert.True(address - finding.Address!.Value < 16, "found elsewhere");
+        }
+    }
+
     private static void CheckClean(AuditSubject subject)
     {
         IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(Fresh(subject), AuditCheck.All);

@@ -18,6 +18,18 @@ public sealed class PageFingerprintTests
     }
 
     [Fact]
+    public void Registers_of_either_width_give_the_same()
+    {
+        var random = new Random(13);
+        var page = new byte[PageCensus.PageSize];
+        for (int i = 0; i < 1000; i++)
+        {
+            random.NextBytes(page);
+            Assert.Equal(PageHash.Narrow(page), PageFingerprint.Of(page));
+        }
+    }
+
+    [Fact]
     public void Every_bit_of_a_page_counts()
     {
         var page = new byte[PageCensus.PageSize];

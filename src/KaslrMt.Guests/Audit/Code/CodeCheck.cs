@@ -12,7 +12,7 @@ internal sealed class CodeCheck : AuditCheck
     // A patch takes the kernel microseconds, in which the text may be anything: what is wrong must be wrong again.
     private const int Looks = 3;
 
-    public override string Name => "consensus";
+    public override string Name => CodeConsensus.CheckName;
 
     public override string Subject => "kernel code that differs from the image beyond the kernel's own patching";
 
