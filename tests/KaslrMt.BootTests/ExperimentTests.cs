@@ -67,7 +67,7 @@ public sealed class ExperimentTests : IDisposable
         using KaslrmtProcess process = new(_scratch, "experiment", "curve", "--guests", "3", "--mode", "stock", "kaslr-mt", "--ksm-limit", "60", "--output", Folder, "--json");
         (int code, string output, string error) = await process.EndAsync(Patience);
         Assert.True(code == 0, error);
-        Assert.Equal(before.Values, KsmSettings.Read(KsmFolder.Open()).Values);
+        Assert.Equal(before.Values.AsEnumerable(), KsmSettings.Read(KsmFolder.Open()).Values.AsEnumerable());
         Assert.Empty(_scratch.Leftovers);
 
         JsonNode report = JsonNode.Parse(output)!;
