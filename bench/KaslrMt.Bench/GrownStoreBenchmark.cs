@@ -152,12 +152,16 @@ internal static class GrownStoreBenchmark
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000;
             BEGIN;
             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants)
-            INSERT INTO tenant SELECT printf('t%06d', i), 1, $vms, 0, 0 FROM n;
+            INSERT INTO record (tenant, name, generation, vms, rotation, created) SELECT printf('t%06d', i), '', 1, $vms, 0, 0 FROM n;
             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants)
             INSERT INTO tenant_key SELECT printf('t%06d', i), 1, 1, randomblob(60), randomblob(32), 0 FROM n WHERE i % $step <> 0;
             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants * $vms)
-            INSERT INTO vm SELECT printf('t%06d', i / $vms), printf('vm%08d', i), printf('h-%06d', i / $host), NULL, 1, '110010', '6.1.0', 2, randomblob(16),
+            INSERT INTO record (tenant, name, host, generation, policy, release, status, incarnation, processes, created, since)
+              SELECT printf('t%06d', i / $vms), printf('vm%08d', i), printf('h-%06d', i / $host), 1, '110010', '6.1.0', 2, randomblob(16),
               '1234,567890,3653fa16-5008-4b95-b391-aeb953b6f22e,pid:[4026531836]', 0, 0 FROM n;
+            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $tenants * $vms)
+            INSERT INTO record (tenant, name, owner) SELECT '~', printf('vm%08d', i), printf('t%06d', i / $vms) FROM n;
+            INSERT INTO placement SELECT DISTINCT host, tenant FROM vm;
             COMMIT
             """;
         fill.Parameters.AddWithValue("$tenants", Tenants);

@@ -1,8 +1,8 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|change|grown]...
-string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store"];
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests|change|grown]...
+string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store", "guests"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
     $"kaslrmt benchmarks, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Split(' ')[0]}"));
@@ -18,7 +18,8 @@ foreach (string part in parts)
         "store" => await StoreBenchmark.RunAsync(),
         "change" => await StoreBenchmark.ChangeAsync(),
         "grown" => await GrownStoreBenchmark.RunAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, or one of store's parts, change or grown"),
+        "guests" => await GuestBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, guests, or one of store's parts, change or grown"),
     });
 }
 

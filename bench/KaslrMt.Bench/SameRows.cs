@@ -14,9 +14,9 @@ internal sealed class SameRows : IDisposable
     {
         _connection = new SqliteConnection($"Data Source={path};Pooling=False");
         _connection.Open();
-        SqliteSchema.Execute(_connection, "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-        SqliteSchema.Ensure(_connection, path);
-        SqliteSchema.Execute(_connection, "INSERT INTO tenant VALUES ('acme', 1, 1, 0, 0)");
+        SqliteSchema.Execute(_connection.Handle!, "PRAGMA page_size = 2048; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000");
+        SqliteSchema.Ensure(_connection.Handle!, path);
+        SqliteSchema.Execute(_connection.Handle!, "INSERT INTO record (tenant, name, generation, vms, rotation, created) VALUES ('acme', '', 1, 1, 0, 0)");
         const string audit =
             """
             INSERT INTO audit (at, uid, user, process, actor_host, action, tenant, vm, host, generation, key, key_id, detail)
@@ -24,14 +24,21 @@ internal sealed class SameRows : IDisposable
             """;
         _start = Prepare(
             "BEGIN IMMEDIATE",
-            "UPDATE tenant SET vms = 2 WHERE name = 'acme'",
+            "UPDATE record SET vms = 2 WHERE tenant = 'acme' AND name = ''",
             """
-            INSERT INTO vm VALUES ('acme', 'v', 'h-bench', NULL, 1, '110010', NULL, 1, randomblob(16),
-              '1234,567890,3653fa16-5008-4b95-b391-aeb953b6f22e,pid:[4026531836]', 1795300000000, 1795300000000)
+            INSERT INTO record (tenant, name, host, generation, policy, status, incarnation, processes, created, since)
+              VALUES ('acme', 'v', 'h-bench', 1, '110010', 1, randomblob(16), '1234,567890,3653fa16-5008-4b95-b391-aeb953b6f22e,pid:[4026531836]', 1795300000000, 1795300000000)
             """,
+            "INSERT INTO record (tenant, name, owner) VALUES ('~', 'v', 'acme')",
             audit,
             "COMMIT");
-        _stop = Prepare("BEGIN IMMEDIATE", "UPDATE tenant SET vms = 1 WHERE name = 'acme'", "DELETE FROM vm WHERE tenant = 'acme' AND name = 'v'", audit, "COMMIT");
+        _stop = Prepare(
+            "BEGIN IMMEDIATE",
+            "UPDATE record SET vms = 1 WHERE tenant = 'acme' AND name = ''",
+            "DELETE FROM record WHERE tenant = 'acme' AND name = 'v'",
+            "DELETE FROM record WHERE tenant = '~' AND name = 'v'",
+            audit,
+            "COMMIT");
     }
 
     /// <summary>Two durable commits.</summary>
@@ -47,5 +54,5 @@ internal sealed class SameRows : IDisposable
         _connection.Dispose();
     }
 
-    private SqliteStatement[] Prepare(params string[] texts) => [.. texts.Select(text => new SqliteStatement(_connection, text, 0))];
+    private SqliteStatement[] Prepare(params string[] texts) => [.. texts.Select(text => new SqliteStatement(_connection.Handle!, text, 0))];
 }

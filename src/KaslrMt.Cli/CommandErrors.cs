@@ -42,6 +42,15 @@ internal static class CommandErrors
     /// <summary>The configuration file is malformed or cannot be read.</summary>
     public static readonly ErrorCode Configuration = new(9014, ErrorCategory.Initialization);
 
+    /// <summary>What is to be restored is no saved VM, or not that one.</summary>
+    public static readonly ErrorCode NotSaved = new(9015, ErrorCategory.Initialization);
+
+    /// <summary>The VM cannot be saved or moved: it is not detached, is starting, or is in no table of several hosts.</summary>
+    public static readonly ErrorCode CannotMove = new(9016, ErrorCategory.Usage);
+
+    /// <summary>The supervisors of two hosts cannot talk to each other.</summary>
+    public static readonly ErrorCode Link = new(9018, ErrorCategory.Host);
+
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 

@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Experiments;
+using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
@@ -97,9 +98,16 @@ internal static class CommandLine
             SuperviseCommand.Create(),
             PsCommand.Create(),
             StopCommand.Create(),
+            SaveCommand.Create(),
+            RestoreCommand.Create(),
+            MigrateCommand.Create(),
+            ReceiveCommand.Create(),
             ShowCommand.Create(),
             VerifyCommand.Create(),
+            AuditCommand.Create(),
+            SymbolizeCommand.Create(),
             InspectCommand.Create(),
+            ModulesCommand.Create(),
             TenantCommand.Create(),
             HostCommand.Create(),
             StoreCommand.Create(),

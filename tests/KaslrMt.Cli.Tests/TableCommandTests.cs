@@ -52,7 +52,8 @@ public sealed class TableCommandTests : IDisposable
             (await table.StopAsync("web2")).Dispose();
         }
 
-        Assert.Equal("removed\n", (await Succeeds("tenant", "remove", "acme")).Output);
+        JsonNode removal = JsonNode.Parse((await Succeeds("tenant", "remove", "acme", "--json")).Output)!;
+        Assert.Equal(("acme", true), ((string)removal["name"]!, (bool)removal["removed"]!));
         (await Call.Of("tenant", "show", "acme", "--store", _store)).FailedWith("KMT4003", 2);
     }
 
@@ -60,8 +61,13 @@ public sealed class TableCommandTests : IDisposable
     public async Task A_VM_in_doubt_is_forgotten_on_an_operators_word()
     {
         await using TenantTable table = await OpenAsync();
-        (await table.StartAsync("acme", "web1", Policy.Default)).Dispose();
+        using Outcome started = await table.StartAsync("acme", "web1", Policy.Default);
         (await Call.Of("stop", "web1", "--store", _store)).FailedWith("KMT9001", 2);
+
+        // While its process lives, in whichever runtime directory, nobody's word makes it gone.
+        (await Call.Of("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4006", 4);
+        Assert.Contains("not here", (await Succeeds("ps")).Output, StringComparison.Ordinal);
+        (await table.ReportRunningAsync("web1", started.Vm!.Incarnation, [ProcessMark.Current with { PidNamespace = "pid:[1]" }])).Dispose();
         await Succeeds("stop", "web1", "--forget");
         Assert.False((await table.Store.FindTenantAsync("acme"))!.HasKey);
         (await Call.Of("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4004", 2);
@@ -84,7 +90,8 @@ public sealed class TableCommandTests : IDisposable
         Assert.Contains(": sound, scrubbed", (await Succeeds("store", "check", "--scrub")).Output, StringComparison.Ordinal);
         Assert.True((bool)JsonNode.Parse((await Succeeds("store", "check", "--json")).Output)!["sound"]!);
         string copy = _scratch.At("copy.db");
-        await Succeeds("store", "backup", copy);
+        JsonNode backup = JsonNode.Parse((await Succeeds("store", "backup", copy, "--json")).Output)!;
+        Assert.Equal((copy, new FileInfo(copy).Length), ((string)backup["file"]!, (long)backup["bytes"]!));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(copy));
         Assert.NotEqual(0, (await Call.Of("store", "backup", copy, "--store", _store)).Code);
     }
@@ -93,6 +100,7 @@ public sealed class TableCommandTests : IDisposable
     [InlineData("KMT4003", 2, "tenant", "rotate", "nobody")]
     [InlineData("KMT4002", 2, "tenant", "show", "a b")]
     [InlineData("KMT4002", 2, "ps", "--tenant", "../x")]
+    [InlineData("KMT4003", 2, "ps", "--tenant", "nobody")]
     [InlineData("KMT4010", 2, "host", "evict", "h-0000000000000000")]
     public async Task What_is_unknown_or_illegal_is_a_numbered_error(string number, int code, params string[] words) =>
         (await Call.Of([.. words, "--store", _store])).FailedWith(number, code);

@@ -51,7 +51,7 @@ public sealed class KsmMeasurementTests
             // A scan now and then, by hand: growing, growing, then within a thousandth.
             int scan = 0;
             int[] sharing = [100_000, 150_000, 150_100, 150_110];
-            Task<KsmMeasurement> running = KsmMeasurement.RunAsync(fake.Folder, loan, [Environment.ProcessId], TimeSpan.FromMinutes(1), (_, _) => Next(), default);
+            Task<KsmMeasurement> running = KsmMeasurement.RunAsync(fake.Folder, loan, [Environment.ProcessId], counters => counters.Sharing, TimeSpan.FromMinutes(1), (_, _) => Next(), default);
             while (fake.Folder.Word("run") != "1")
             {
                 await Task.Delay(10);

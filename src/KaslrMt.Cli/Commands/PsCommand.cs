@@ -4,6 +4,7 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
@@ -11,8 +12,6 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt ps</c>: the running VMs of this user, or those that the tenant table knows.</summary>
 internal static class PsCommand
 {
-    private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
-
     public static Command Create()
     {
         Option<bool> json = CommonOptions.Json(), watch = Watching.Create();
@@ -32,6 +31,11 @@ internal static class PsCommand
             async Task FromTableAsync()
             {
                 await using TenantTable table = await OpenTable.ForCommandAsync(settings, error, cancel).ConfigureAwait(false);
+                if (wanted is not null && await table.Store.FindTenantAsync(wanted, cancel).ConfigureAwait(false) is null)
+                {
+                    throw new KaslrMtException(TenantErrors.TenantUnknown, $"no tenant is named '{wanted}'", "see 'kaslrmt tenant list'");
+                }
+
                 IReadOnlyList<TableVmReport> vms = await TableListing.VmsAsync(table, wanted, cancel).ConfigureAwait(false);
                 Report.Show(output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListTableVmReport, TableListing.Print);
             }
@@ -52,15 +56,20 @@ internal static class PsCommand
     {
         try
         {
-            TableSettings impatient = settings with { Etcd = settings.Etcd with { Patience = StorePatience } };
-            await using TenantTable table = await OpenTable.ReconciledAsync(impatient, error, cancel).ConfigureAwait(false);
-            var known = new Dictionary<string, VmRecord>();
-            await foreach (VmRecord vm in table.Store.VmsOfHostAsync(table.Host.Id, cancel).ConfigureAwait(false))
+            await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancel).ConfigureAwait(false);
+            Dictionary<string, VmView> known = await table.VmsHereAsync(cancel).ToDictionaryAsync(view => view.Vm.Name, cancellationToken: cancel).ConfigureAwait(false);
+            List<VmReport> merged = [];
+            foreach (VmReport vm in vms)
             {
-                known[vm.Name] = vm;
+                merged.Add(known.Remove(vm.Name, out VmView? view) && view.Vm.Tenant == vm.Tenant
+                    ? vm with { Generation = view.Vm.Generation, InDoubt = view.InDoubt }
+                    : vm);
             }
 
-            return [.. vms.Select(vm => known.TryGetValue(vm.Name, out VmRecord? record) && record.Tenant == vm.Tenant ? vm with { Generation = record.Generation } : vm)];
+            // What the table knows of this host and the runtime directory does not, unless it began just now.
+            HashSet<string> begun = known.Count == 0 ? [] : [.. RuntimeDirectory.Open().List().Select(vm => vm.Name)];
+            merged.AddRange(known.Values.Where(view => !begun.Contains(view.Vm.Name)).Select(VmReport.Of));
+            return [.. merged.OrderBy(vm => vm.Name, StringComparer.Ordinal)];
         }
         catch (KaslrMtException failure)
         {
@@ -85,7 +94,7 @@ internal static class PsCommand
             table.Row(
                 vm.Name,
                 vm.Tenant ?? "-",
-                vm.State,
+                vm.InDoubt is null ? vm.State : "in doubt",
                 vm.Mode ?? "-",
                 vm.Release ?? "-",
                 vm.Memory ?? "-",
@@ -95,5 +104,14 @@ internal static class PsCommand
         }
 
         Report.Print(output, table);
+        foreach (VmReport vm in vms.Where(vm => vm.InDoubt is not null))
+        {
+            Paragraph.Print(output, $"{vm.Name}: ", Printable.Of(vm.InDoubt!), ReportWriter.ColumnsOf(output));
+        }
+
+        if (vms.Any(vm => vm.State == VmReport.NotHere))
+        {
+            Paragraph.Print(output, "", "not here: on this host, in another KASLRMT_RUNTIME_DIR or container", ReportWriter.ColumnsOf(output));
+        }
     }
 }

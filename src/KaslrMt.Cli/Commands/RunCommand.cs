@@ -165,7 +165,7 @@ internal static class RunCommand
         using VmFolder folder = runtime.Claim(options.Name);
         await using TablePlace place = await TablePlace.TakeAsync(options.Table, options.Tenant!, options.Name, request.Policy, log, stop).ConfigureAwait(false);
         request.Key = place.TakeKey();
-        PlaceNote.Of(place.Vm).WriteTo(folder);
+        PlaceNote.Of(place.Vm, options.Table).WriteTo(folder);
         return await new VmOwner(request, options, log) { Place = place }.RunAsync(runtime, folder, null, null, stop).ConfigureAwait(false);
     }
 

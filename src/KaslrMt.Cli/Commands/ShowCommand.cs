@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
@@ -20,7 +21,8 @@ internal static class ShowCommand
         {
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             IntendedLayout? layout = IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
-            VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy);
+            PlaceNote? place = PlaceNote.TryReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
+            VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy) with { Store = place?.Store, Generation = place?.Generation };
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm.MonitorSocket));
             return ExitCode.Success;
         });
@@ -33,6 +35,8 @@ internal static class ShowCommand
         ("state", report.State),
         ("mode", report.Mode ?? ""),
         ("tenant", report.Tenant ?? ""),
+        ("tenant table", report.Store ?? ""),
+        ("key's generation", report.Generation?.ToString(CultureInfo.InvariantCulture) ?? ""),
         ("kernel", report.Release ?? ""),
         ("kernel file", report.Kernel ?? ""),
         ("policy", report.Policy ?? (report.State == "running" ? "none: the kernel's own KASLR" : "")),

@@ -43,6 +43,12 @@ internal static class StopCommand
             }
 
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
+            if (vm.State is { Moving: true, QemuProcess: null, OwnerProcess: var owner })
+            {
+                throw new KaslrMtException(
+                    CommandErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end its supervisor, process {owner}");
+            }
+
             await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellation).ConfigureAwait(false);
             return ExitCode.Success;
         });
@@ -57,7 +63,7 @@ internal static class StopCommand
             throw new KaslrMtException(CommandErrors.Usage, $"'{name}' runs here, and --forget is for VMs that do not", $"kaslrmt stop {name}");
         }
 
-        await using TenantTable table = await OpenTable.ReconciledAsync(settings, error, cancellation).ConfigureAwait(false);
+        await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellation).ConfigureAwait(false);
         using Outcome outcome = await table.ForgetAsync(name, cancellation).ConfigureAwait(false);
         return ExitCode.Success;
     }

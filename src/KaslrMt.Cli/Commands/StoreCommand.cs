@@ -22,7 +22,7 @@ internal static class StoreCommand
         command.SetAction(async (parsed, cancel) =>
         {
             await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel, patiently: true).ConfigureAwait(false);
             if (parsed.GetValue(scrub))
             {
                 await table.Store.ScrubAsync(cancel).ConfigureAwait(false);
@@ -41,15 +41,19 @@ internal static class StoreCommand
         var file = new Argument<string>("FILE") { Description = "A new file, which gets mode 0600" };
         file.NotEmpty();
         Option<string?> store = StoreOption.Create();
-        var command = new Command("backup", "Write a consistent copy of an SQLite store while it is in use; etcd has snapshots of its own") { file, store };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("backup", "Write a consistent copy of an SQLite store while it is in use; etcd has snapshots of its own") { file, store, json };
         command.SetAction(async (parsed, cancel) =>
         {
             await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
-            await table.Store.BackupAsync(Path.GetFullPath(parsed.GetRequiredValue(file)), cancel).ConfigureAwait(false);
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel, patiently: true).ConfigureAwait(false);
+            string copy = Path.GetFullPath(parsed.GetRequiredValue(file));
+            await table.Store.BackupAsync(copy, cancel).ConfigureAwait(false);
+            var report = new BackupReport(table.Store.Location, copy, new FileInfo(copy).Length);
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.BackupReport, Print);
             return ExitCode.Success;
         });
-        return command.WithExamples("kaslrmt store backup /backup/tenants.db");
+        return command.WithExamples("kaslrmt store backup /backup/tenants.db", "kaslrmt store backup /backup/tenants.db --json");
     }
 
     private static Command Rekey()
@@ -73,13 +77,16 @@ internal static class StoreCommand
                 return ExitCode.Success;
             }
 
-            await using TenantTable table = await OpenTable.ForCommandAsync(settings, parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
+            await using TenantTable table = await OpenTable.ForCommandAsync(settings, parsed.InvocationConfiguration.Error, cancel, patiently: true).ConfigureAwait(false);
             long sealedAnew = await table.Store.RewrapAsync(Actor.Current(table.Host.Id), cancel).ConfigureAwait(false);
             await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{sealedAnew} key(s) sealed anew; older versions may leave the file now")).ConfigureAwait(false);
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt store rekey --add-key", "kaslrmt store rekey");
     }
+
+    private static void Print(TextWriter output, BackupReport report) => output.WriteLine(string.Create(
+        CultureInfo.InvariantCulture, $"{Printable.Of(report.Location)}: copied to {Printable.Of(report.File, 500)}, {report.Bytes} bytes"));
 
     private static void Print(TextWriter output, StoreReport report)
     {

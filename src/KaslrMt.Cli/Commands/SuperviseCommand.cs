@@ -3,6 +3,7 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
@@ -18,7 +19,8 @@ internal static class SuperviseCommand
     {
         Argument<string> name = CommonOptions.VmName();
         var adopt = new Option<bool>(Supervisors.AdoptOption) { Description = "The VM runs already, and its supervisor died" };
-        var command = new Command(Supervisors.Word, "Own a detached VM; 'kaslrmt run --detach' starts this") { name, adopt };
+        var arrive = new Option<bool>(Supervisors.ArriveOption) { Description = "The VM comes from a file or another host" };
+        var command = new Command(Supervisors.Word, "Own a detached VM; 'kaslrmt run --detach' starts this") { name, adopt, arrive };
         command.Hidden = true;
         command.SetAction(async (parsed, _) =>
         {
@@ -29,6 +31,7 @@ internal static class SuperviseCommand
             {
                 code = parsed.GetValue(adopt)
                     ? await AdoptAsync(parsed.GetRequiredValue(name), report).ConfigureAwait(false)
+                    : parsed.GetValue(arrive) ? await ArriveAsync(parsed.GetRequiredValue(name), report).ConfigureAwait(false)
                     : await StartAsync(parsed.GetRequiredValue(name), report).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
@@ -76,7 +79,8 @@ internal static class SuperviseCommand
         await using TablePlace place = await TablePlace
             .TakeAsync(plan.Table, plan.Tenant!, name, request.Policy, log, signals.StopRequested).ConfigureAwait(false);
         request.Key = place.TakeKey();
-        PlaceNote.Of(place.Vm).WriteTo(folder);
+        PlaceNote.Of(place.Vm, plan.Table).WriteTo(folder);
+        place.Renewed = vm => PlaceNote.Of(vm, plan.Table!).WriteTo(folder);
         return await OwnAsync(plan, request, runtime, folder, null, null, place, report, log, signals).ConfigureAwait(false);
     }
 
@@ -93,7 +97,7 @@ internal static class SuperviseCommand
         try
         {
             DetachedPlan plan = DetachedPlan.ReadFrom(folder);
-            VmRecord? record = plan.Table is null ? null : PlaceNote.ReadFrom(folder.Path).ToRecord(name);
+            VmRecord? record = plan.Table is null ? null : PlaceNote.ReadFrom(folder).ToRecord(name);
             VmState state = folder.ReadState()!;
             if (state is { QemuProcess: int process, QemuStartTime: ulong start })
             {
@@ -111,6 +115,20 @@ internal static class SuperviseCommand
                 Directory.SetCurrentDirectory(plan.WorkingDirectory);
             }
 
+            if (running is not null && state.Moving)
+            {
+                (bool here, record) = await MoveSettlement.RunAsync(plan.Table, record, running, folder).ConfigureAwait(false);
+                if (!here)
+                {
+                    await running.DisposeAsync().ConfigureAwait(false);
+                    folder.Dispose();
+                    return ExitCode.Success;
+                }
+
+                state = folder.ReadState()! with { Moving = false };
+                folder.WriteState(state);
+            }
+
             using LayoutRequest request = plan.ToRequest(key: null, seed: null, IntendedLayout.ReadFrom(folder.Path)?.Draws());
             using var signals = new OwnerSignals();
             using (folder)
@@ -119,6 +137,7 @@ internal static class SuperviseCommand
                 await using TablePlace? place = record is null ? null : TablePlace.TakeOver(plan.Table!, record, log);
                 if (place is not null)
                 {
+                    place.Renewed = vm => PlaceNote.Of(vm, plan.Table!).WriteTo(folder);
                     await place.ReportAsync(running?.ProcessId, state.Release).ConfigureAwait(false);
                 }
 
@@ -126,10 +145,52 @@ internal static class SuperviseCommand
                 return await OwnAsync(plan, request, runtime, folder, state, running, place, report, log, signals).ConfigureAwait(false);
             }
         }
-        catch when (running is null)
+        catch
         {
+            // Its QEMU, if there is one, goes on; the next command tries again.
             folder.Abandon();
             throw;
+        }
+    }
+
+    private static async Task<int> ArriveAsync(string name, SupervisorReport report)
+    {
+        Stream input = Console.OpenStandardInput();
+        ArrivalOrder order = SupervisorOrder.TakeArrival(input);
+        if (order.Name != name)
+        {
+            throw new KaslrMtException(CommandErrors.Supervisor, $"the order is for another VM than '{name}'");
+        }
+
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        using VmFolder folder = runtime.Claim(name);
+        folder.WriteState(VmState.OwnedByThisProcess(name) with { Detached = true, Moving = true });
+        using var signals = new OwnerSignals();
+        using var log = new SupervisorLog(folder.Path, report);
+        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(signals.StopRequested);
+        _ = EndWithAsync(input, waiting);
+        await using Arrival arrival = order.File is not null
+            ? await Arrival.FromFileAsync(order, folder, log, waiting.Token).ConfigureAwait(false)
+            : await Arrival.FromHostAsync(order, folder, log, waiting.Token, signals.StopRequested).ConfigureAwait(false);
+        return await OwnAsync(
+            arrival.Plan, arrival.Request, runtime, folder, arrival.State, arrival.TakeVm(), arrival.Place, report, log, signals, arrival.Layout).ConfigureAwait(false);
+    }
+
+    // Whoever waits for the VM keeps the pipe open: its end means that nobody does any more.
+    private static async Task EndWithAsync(Stream input, CancellationTokenSource waiting)
+    {
+        try
+        {
+            while (await input.ReadAsync(new byte[1]).ConfigureAwait(false) > 0)
+            {
+                // Nothing more is said there.
+            }
+
+            await waiting.CancelAsync().ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is IOException or ObjectDisposedException)
+        {
+            // The VM has come and gone.
         }
     }
 
@@ -143,14 +204,20 @@ internal static class SuperviseCommand
         TablePlace? place,
         SupervisorReport report,
         SupervisorLog log,
-        OwnerSignals signals)
+        OwnerSignals signals,
+        IntendedLayout? arrived = null)
     {
+        // A guest that reboots with another kernel needs it, and this supervisor may not have it.
+        request.KeyAgain = place is null || request.Key is not null ? null : place.KeyAgain;
         var owner = new VmOwner(request, plan.ToOptions(folder), log)
         {
             Place = place,
+            Arrived = arrived,
             Settled = verified => report.End(verified == false ? ExitCode.CheckFailed : ExitCode.Success),
         };
-        if (running is not null)
+        var departure = new Departure(plan, folder, place, owner);
+        await using var control = new ControlServer(folder, departure.ObeyAsync);
+        if (running is not null && arrived is null)
         {
             log.WriteLine($"kaslrmt: {plan.Name}: its supervisor had died; process {Environment.ProcessId} goes on in its place");
         }

@@ -102,6 +102,10 @@ internal static class TenantCommand
             {
                 Report.Json(output, TenantReport.Of(outcome.Tenant), ReportJson.Default.TenantReport);
             }
+            else
+            {
+                Report.Json(output, new RemovalReport(wanted, Removed: true), ReportJson.Default.RemovalReport);
+            }
 
             return ExitCode.Success;
         });

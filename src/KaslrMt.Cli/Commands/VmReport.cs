@@ -1,10 +1,14 @@
 using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
 
 /// <summary>A running VM, as <c>ps</c> and <c>show</c> report it. No secret.</summary>
 internal sealed record VmReport
 {
+    /// <summary>The state of a VM that the tenant table knows on this host and the runtime directory does not.</summary>
+    public const string NotHere = "not here";
+
     public required string Name { get; init; }
 
     public required string State { get; init; }
@@ -35,7 +39,25 @@ internal sealed record VmReport
     /// <summary>The generation of its tenant's key, where the tenant table knows it.</summary>
     public long? Generation { get; init; }
 
+    /// <summary>Why the tenant table cannot say whether it runs, or null.</summary>
+    public string? InDoubt { get; init; }
+
+    /// <summary>The tenant table it is in, or null.</summary>
+    public string? Store { get; init; }
+
     public string? Policy { get; init; }
+
+    /// <summary>The report of a VM that has no folder here.</summary>
+    public static VmReport Of(VmView view) => new()
+    {
+        Name = view.Vm.Name,
+        State = view.Vm.Status switch { VmStatus.Saved => "saved", VmStatus.Migrating => "migrating", _ => NotHere },
+        Tenant = view.Vm.Tenant,
+        Release = view.Vm.Release,
+        Created = view.Vm.Started,
+        Generation = view.Vm.Generation,
+        InDoubt = view.InDoubt,
+    };
 
     /// <summary>The report of a VM.</summary>
     /// <param name="vm">The VM.</param>
@@ -46,6 +68,8 @@ internal sealed record VmReport
         State = vm.State switch
         {
             { Detached: true, OwnerLives: false } => "unsupervised",
+            { Moving: true, QemuProcess: null } => "arriving",
+            { Moving: true } => "moving",
             { QemuProcess: not null } => "running",
             _ => "starting",
         },

@@ -46,13 +46,12 @@ internal static class CurveCommand
         command.SetAction(async (parsed, _) =>
         {
             using var signals = new OwnerSignals();
-            using ExperimentOptions.ScratchFolder scratch = options.Scratch();
             Policy chosen = Policy.Parse(parsed.GetRequiredValue(policy));
             string[] named = parsed.GetValue(modes) ?? [];
             ExperimentMode[] wanted = [.. ExperimentModes.All.Where(mode => named.Length == 0 || named.Contains(mode.Name()))];
             bool merges = !parsed.GetValue(noKsm);
             ExperimentHost host = options.Host(parsed);
-            GuestRecipe recipe = options.Recipe(parsed, scratch.Path);
+            GuestRecipe recipe = options.Recipe(parsed, host);
             ExperimentSettings settings = ExperimentSettings.Of(
                 Name, recipe, options.Kernel(parsed), host, parsed.GetValue(guests), [.. wanted.Select(mode => mode.Name())], $"policy {chosen}, {(merges ? "KSM" : "no KSM")}");
             HostRoom.Check(recipe, settings.Guests, options.Output(parsed), (ulong)settings.Guests * (ulong)wanted.Length * recipe.Memory.Bytes / ResultShare);

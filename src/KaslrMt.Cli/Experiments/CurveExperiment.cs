@@ -113,7 +113,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
             loan,
             [.. all.Select(guest => guest.ProcessId)],
             KsmLimit,
-            (saved, scans) => progress.Say(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}: KSM: {saved} pages saved after {scans} scans"), 0, 0),
+            (merged, scans) => progress.Say(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}: KSM: {merged} pages merged after {scans} scans"), 0, 0),
             stop).ConfigureAwait(false);
         if (measured.Others.Resident > 0)
         {

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 
@@ -8,6 +7,9 @@ namespace KaslrMt.Cli.Experiments;
 /// <summary>The options that all experiments take.</summary>
 internal sealed class ExperimentOptions
 {
+    // Hidden from the sweep of VMs' folders, as the cache of prepared kernels is.
+    private const string InitramfsFolder = ".initramfs";
+
     private const int MostParallel = 256;
     private const int LongestBoot = 3600;
 
@@ -29,13 +31,10 @@ internal sealed class ExperimentOptions
     private readonly Option<string> _output;
     private readonly Option<int> _parallel = CommonOptions.Number(["--parallel"], standard: 0, least: 1, most: MostParallel);
     private readonly Option<int> _limit = CommonOptions.Number(["--boot-limit"], standard: 180, least: 1, most: LongestBoot);
-    private readonly string _name;
-
     /// <summary>The options of an experiment.</summary>
     /// <param name="name">Its name.</param>
     public ExperimentOptions(string name)
     {
-        _name = name;
         _guest.AcceptOnlyFromAmong(GuestRecipes.Minimal, GuestRecipes.Debian);
         _output = new Option<string>("--output", "-o")
         {
@@ -75,9 +74,9 @@ internal sealed class ExperimentOptions
 
     /// <summary>The guests.</summary>
     /// <param name="parsed">The call.</param>
-    /// <param name="scratch">Where the recipe may put files.</param>
+    /// <param name="host">What they run on; files that the recipe needs are kept with it.</param>
     /// <exception cref="KaslrMtException">KMT9001, KMT6025, KMT30xx.</exception>
-    public GuestRecipe Recipe(ParseResult parsed, string scratch)
+    public GuestRecipe Recipe(ParseResult parsed, ExperimentHost host)
     {
         string text = parsed.GetRequiredValue(_memory);
         if (!ByteSize.TryParse(text, out ByteSize memory))
@@ -85,23 +84,10 @@ internal sealed class ExperimentOptions
             throw new KaslrMtException(CommandErrors.Usage, $"--memory '{Printable.Of(text, 40)}' is no size", "write it as 256M");
         }
 
-        GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(_guest), Kernel(parsed), memory, scratch);
+        GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(_guest), Kernel(parsed), memory, Path.Combine(host.Runtime.Path, InitramfsFolder));
 
         // A size that no machine has, or that the initrd does not fit in, is said before anything is done.
         _ = GuestRam.Of(recipe.Machine, memory, (ulong)new FileInfo(recipe.Initrd).Length);
         return recipe;
-    }
-
-    /// <summary>A folder for a run's own files, gone after it.</summary>
-    public ScratchFolder Scratch() => new(string.Create(CultureInfo.InvariantCulture, $"kaslrmt-{_name}-"));
-
-    /// <summary>A temporary folder.</summary>
-    internal sealed class ScratchFolder(string prefix) : IDisposable
-    {
-        /// <summary>Where it is, mode 0700.</summary>
-        public string Path { get; } = Directory.CreateTempSubdirectory(prefix).FullName;
-
-        /// <inheritdoc/>
-        public void Dispose() => Directory.Delete(Path, recursive: true);
     }
 }

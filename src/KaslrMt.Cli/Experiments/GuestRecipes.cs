@@ -1,5 +1,7 @@
+using System.Security.Cryptography;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Experiments;
@@ -34,10 +36,10 @@ internal static class GuestRecipes
     /// <param name="kind"><see cref="Minimal"/> or <see cref="Debian"/>.</param>
     /// <param name="kernel">The kernel's name in the cache, such as <c>6.1-cloud</c>.</param>
     /// <param name="memory">RAM.</param>
-    /// <param name="scratch">A folder for files that the recipe needs, which must outlive its guests.</param>
+    /// <param name="files">A private folder for an initramfs that is built here, made if needed; one of the same content is used again.</param>
     /// <exception cref="KaslrMtException">KMT6025 when a file is missing.</exception>
-    public static GuestRecipe Find(string kind, string kernel, ByteSize memory, string scratch) =>
-        kind == Debian ? FindDebian(kernel, memory) : FindMinimal(kernel, memory, scratch);
+    public static GuestRecipe Find(string kind, string kernel, ByteSize memory, string files) =>
+        kind == Debian ? FindDebian(kernel, memory) : FindMinimal(kernel, memory, files);
 
     private static GuestRecipe FindDebian(string kernel, ByteSize memory)
     {
@@ -57,7 +59,7 @@ internal static class GuestRecipes
             : throw new KaslrMtException(ExperimentErrors.GuestMissing, $"the debian guest is not complete: there is no {missing}", "build it: eng/guests.sh debian");
     }
 
-    private static GuestRecipe FindMinimal(string kernel, ByteSize memory, string scratch)
+    private static GuestRecipe FindMinimal(string kernel, ByteSize memory, string store)
     {
         string folder = Path.Combine(DemoKernel.DefaultFolder, kernel);
         string image = Path.Combine(folder, "vmlinuz"), modules = Path.Combine(folder, "modules");
@@ -71,18 +73,31 @@ internal static class GuestRecipes
             .ToDictionary(group => group.Key, group => group.First());
         string[] files = [.. Modules.Where(known.ContainsKey).Select(name => known[name])];
         string load = string.Join('\n', files.Select(file => Load(Path.GetFileName(file))));
-        string initrd = Initramfs.BuildTo(
-            Path.Combine(scratch, $"{kernel}.initramfs"),
+        byte[] initrd = Initramfs.Build(
             $"{load}\nrm -rf /m\nsleep {MinimalSettleSeconds}\necho {GuestRecipe.ReadyMark}\nwhile true; do sleep 3600; done",
             files.ToDictionary(file => $"/m/{Path.GetFileName(file)}", File.ReadAllBytes));
         return new GuestRecipe
         {
             Name = Minimal,
             Kernel = image,
-            Initrd = initrd,
+            Initrd = Keep(initrd, store),
             CommandLine = "console=ttyS0 quiet loglevel=1 panic=-1",
             Memory = memory,
         };
+    }
+
+    private static string Keep(byte[] initrd, string folder)
+    {
+        Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        string path = Path.Combine(folder, Convert.ToHexStringLower(SHA256.HashData(initrd))[..32]);
+        if (!File.Exists(path))
+        {
+            using WholeFile file = WholeFile.Create(path);
+            file.Write(initrd, 0);
+            file.Commit();
+        }
+
+        return path;
     }
 
     private static string Load(string file) => file.EndsWith(".xz", StringComparison.Ordinal)

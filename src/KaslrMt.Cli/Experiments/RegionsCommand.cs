@@ -38,10 +38,9 @@ internal static class RegionsCommand
         command.SetAction(async (parsed, _) =>
         {
             using var signals = new OwnerSignals();
-            using ExperimentOptions.ScratchFolder scratch = options.Scratch();
             Policy[] chosen = [.. (parsed.GetValue(policies) ?? []).Select(text => Policy.Parse(text)).Distinct()];
             ExperimentHost host = options.Host(parsed);
-            GuestRecipe recipe = options.Recipe(parsed, scratch.Path);
+            GuestRecipe recipe = options.Recipe(parsed, host);
             ExperimentSettings settings = ExperimentSettings.Of(
                 Name, recipe, options.Kernel(parsed), host, parsed.GetValue(probes), [.. (chosen.Length > 0 ? [.. chosen] : Policy.All).Select(policy => policy.ToString())]);
             int boots = settings.Guests * settings.Variants.Count, parallel = HostRoom.Parallel(recipe, options.Parallel(parsed), boots);

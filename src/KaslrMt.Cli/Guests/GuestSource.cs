@@ -2,6 +2,7 @@ using System.Globalization;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 
 namespace KaslrMt.Cli.Guests;
 
@@ -35,7 +36,12 @@ internal sealed class GuestSource : IAsyncDisposable
 
     /// <summary>Its kernel, found when it is first asked for.</summary>
     /// <exception cref="KaslrMtException">KMT5011 when there is none; errors of the memory.</exception>
-    public GuestKernel Kernel => _kernel ??= GuestKernel.Find(Memory, _hints);
+    public GuestKernel Kernel => FindKernel(null);
+
+    /// <summary>Its kernel, which must be that of an image.</summary>
+    /// <param name="image">The image; null for any kernel.</param>
+    /// <exception cref="KaslrMtException">KMT5011 when there is none, KMT5014 when it is another; errors of the memory.</exception>
+    public GuestKernel FindKernel(KernelIdentity? image) => _kernel ??= GuestKernel.Find(Memory, _hints with { Image = image });
 
     /// <summary>Opens it.</summary>
     /// <param name="reference">Which.</param>

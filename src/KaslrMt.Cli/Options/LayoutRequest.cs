@@ -44,6 +44,9 @@ internal sealed class LayoutRequest : IDisposable
     /// <summary>The key's file, where there is one.</summary>
     public string? KeyFile { get; init; }
 
+    /// <summary>Asks the tenant table for the key once more; gives null where it has another by now.</summary>
+    public Func<TenantKey?>? KeyAgain { get; set; }
+
     /// <summary>What the key gave before, where a VM boots again without it.</summary>
     public TenantDraws? Earlier { get; init; }
 
@@ -88,6 +91,16 @@ internal sealed class LayoutRequest : IDisposable
         try
         {
             return LayoutPlanner.Plan(kernel, memory, Policy, earlier, seed);
+        }
+        catch (KaslrMtException unknown) when (unknown.Code == LayoutErrors.DrawUnknown && KeyAgain is not null)
+        {
+            using TenantKey? key = KeyAgain();
+            if (key is null || !earlier.AreOf(key, Producer))
+            {
+                throw;
+            }
+
+            return LayoutPlanner.Plan(kernel, memory, Policy, key, seed, Producer);
         }
         catch (KaslrMtException unknown) when (unknown.Code == LayoutErrors.DrawUnknown && KeyFile is not null)
         {

@@ -3,8 +3,10 @@ using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Experiments.Modules;
+using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
+using KaslrMt.Cli.Vms.Moving;
 
 namespace KaslrMt.Cli.Output;
 
@@ -16,7 +18,11 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<VmReport>))]
 [JsonSerializable(typeof(VmReport))]
 [JsonSerializable(typeof(VerifyReport))]
+[JsonSerializable(typeof(IReadOnlyList<AuditReport>))]
+[JsonSerializable(typeof(IReadOnlyList<SymbolReport>))]
 [JsonSerializable(typeof(IReadOnlyList<VerifyReport>))]
+[JsonSerializable(typeof(ModulesReport))]
+[JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TenantReport))]
 [JsonSerializable(typeof(IReadOnlyList<TenantReport>))]
@@ -24,6 +30,9 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(IReadOnlyList<HostReport>))]
 [JsonSerializable(typeof(EvictionReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(BackupReport))]
+[JsonSerializable(typeof(RemovalReport))]
+[JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
 [JsonSerializable(typeof(ModuleReport))]

@@ -24,9 +24,15 @@ internal sealed record PlaceNote
 
     public required DateTimeOffset Started { get; init; }
 
+    /// <summary>Where the table is.</summary>
+    public string? Store { get; init; }
+
     /// <summary>The note of a record.</summary>
-    public static PlaceNote Of(VmRecord vm) => new()
+    /// <param name="vm">The record.</param>
+    /// <param name="settings">Where the table is.</param>
+    public static PlaceNote Of(VmRecord vm, TableSettings settings) => new()
     {
+        Store = settings.Store ?? TenantStores.SqliteLocation(TenantStores.DefaultPath(settings.StateDirectory)),
         Tenant = vm.Tenant,
         Host = vm.Host,
         Generation = vm.Generation,
@@ -57,14 +63,15 @@ internal sealed record PlaceNote
         file.Commit();
     }
 
-    /// <summary>Reads it from a VM's folder; null where there is none that can be read: the VM is in no table, or starting.</summary>
+    /// <summary>The note in a VM's folder; null where there is none, or none that can be read.</summary>
     public static PlaceNote? TryReadFrom(string folder)
     {
         try
         {
-            return ReadFrom(folder);
+            var file = new FileInfo(Path.Combine(folder, FileName));
+            return file.Exists && file.Length <= LargestFile ? JsonSerializer.Deserialize(File.ReadAllBytes(file.FullName), PlaceNoteJson.Default.PlaceNote) : null;
         }
-        catch (Exception error) when (error is KaslrMtException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException)
         {
             return null;
         }
@@ -72,20 +79,9 @@ internal sealed record PlaceNote
 
     /// <summary>Reads it from a VM's folder.</summary>
     /// <exception cref="KaslrMtException">KMT9013: there is none that can be read.</exception>
-    public static PlaceNote ReadFrom(string folder)
-    {
-        var file = new FileInfo(Path.Combine(folder, FileName));
-        try
-        {
-            return file.Exists && file.Length <= LargestFile
-                ? JsonSerializer.Deserialize(File.ReadAllBytes(file.FullName), PlaceNoteJson.Default.PlaceNote) ?? throw new JsonException()
-                : throw new JsonException();
-        }
-        catch (JsonException error)
-        {
-            throw new KaslrMtException(CommandErrors.Supervisor, $"{file.FullName} does not tell the VM's place in the tenant table", inner: error);
-        }
-    }
+    public static PlaceNote ReadFrom(VmFolder folder) =>
+        TryReadFrom(folder.Path)
+        ?? throw new KaslrMtException(CommandErrors.Supervisor, $"{Path.Combine(folder.Path, FileName)} does not tell the VM's place in the tenant table");
 }
 
 /// <summary>Writes and reads <see cref="PlaceNote"/> without reflection.</summary>

@@ -20,11 +20,15 @@ internal static class StoreOption
 
     /// <summary>The settings that a call asks for: option, else environment, else file, else default.</summary>
     /// <exception cref="KaslrMtException">KMT4001: the location is none; KMT9014: the configuration file is wrong.</exception>
-    public static TableSettings Read(ParseResult parsed, Option<string?> option)
+    public static TableSettings Read(ParseResult parsed, Option<string?> option) => Read(parsed.GetValue(option));
+
+    /// <summary>As <see cref="Read(ParseResult, Option{string?})"/>.</summary>
+    /// <param name="option">The option's value, or null.</param>
+    public static TableSettings Read(string? option)
     {
         TableSettings configured = ConfigurationFile.Load(ConfigurationFile.Find());
         string? environment = Environment.GetEnvironmentVariable(Variable);
-        return (parsed.GetValue(option) ?? (string.IsNullOrEmpty(environment) ? null : environment)) is { } given
+        return (option ?? (string.IsNullOrEmpty(environment) ? null : environment)) is { } given
             ? configured with { Store = Checked(given) }
             : configured;
     }

@@ -6,7 +6,7 @@ namespace KaslrMt.Cli.Tables;
 
 /// <summary>A running VM's place in the tenant table, from before its first instruction until after its last, as its owner holds it.</summary>
 /// <remarks>Once taken, no failure of the store reaches the VM: it is logged, and tried again until it succeeds or the VM has ended.</remarks>
-internal sealed class TablePlace : IAsyncDisposable
+internal sealed partial class TablePlace : IAsyncDisposable
 {
     // A VM whose store is away is not kept waiting; the report follows when the store is back.
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(2);
@@ -104,6 +104,24 @@ internal sealed class TablePlace : IAsyncDisposable
     {
         await _end.CancelAsync().ConfigureAwait(false);
         await _keeping.ConfigureAwait(false);
+        if (!_left)
+        {
+            await StopAsync().ConfigureAwait(false);
+        }
+
+        _key?.Dispose();
+        if (_table is not null)
+        {
+            await _table.DisposeAsync().ConfigureAwait(false);
+        }
+
+        _end.Dispose();
+        _due.Dispose();
+        _telling.Dispose();
+    }
+
+    private async Task StopAsync()
+    {
         using var patience = new CancellationTokenSource(StopPatience);
         try
         {
@@ -124,15 +142,6 @@ internal sealed class TablePlace : IAsyncDisposable
             await _log.WriteLineAsync(
                 $"kaslrmt: {error.Code}: {_vm.Name} has ended, and still counts in the tenant table: {error.Message}; the next 'kaslrmt ps' settles it").ConfigureAwait(false);
         }
-
-        _key?.Dispose();
-        if (_table is not null)
-        {
-            await _table.DisposeAsync().ConfigureAwait(false);
-        }
-
-        _end.Dispose();
-        _due.Dispose();
     }
 
     private async Task<TenantTable> TableAsync(CancellationToken cancel) =>
@@ -157,9 +166,16 @@ internal sealed class TablePlace : IAsyncDisposable
 
                     // A host without a lease may have been evicted meanwhile.
                     bool lapsed = Environment.TickCount64 - renewed > _settings.Lease.TotalMilliseconds;
-                    if (lapsed || Volatile.Read(ref _unreported) is not null)
+                    if ((lapsed || Volatile.Read(ref _unreported) is not null) && await _telling.WaitAsync(0, _end.Token).ConfigureAwait(false))
                     {
-                        await TellAsync(table).ConfigureAwait(false);
+                        try
+                        {
+                            await TellAsync(table).ConfigureAwait(false);
+                        }
+                        finally
+                        {
+                            _telling.Release();
+                        }
                     }
 
                     renewed = Environment.TickCount64;
@@ -194,6 +210,11 @@ internal sealed class TablePlace : IAsyncDisposable
         {
             using Outcome outcome = await table.ReattachAsync(vm, _end.Token).ConfigureAwait(false);
             await _log.WriteLineAsync($"kaslrmt: {vm.Name}: the tenant table had lost it (an eviction?); it counts again").ConfigureAwait(false);
+        }
+
+        catch (KaslrMtException error) when (error.Code == TenantErrors.VmStatusConflict)
+        {
+            await UndoMoveAsync(table, vm).ConfigureAwait(false);
         }
 
         lock (_gate)

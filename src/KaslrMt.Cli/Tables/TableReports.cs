@@ -67,3 +67,9 @@ internal sealed record EvictionReport(string Id, bool Removed, IReadOnlyList<str
 
 /// <summary>What <c>store check</c> found.</summary>
 internal sealed record StoreReport(string Location, bool Sound, bool Scrubbed, IReadOnlyList<string> Problems);
+
+/// <summary>What <c>store backup</c> wrote.</summary>
+internal sealed record BackupReport(string Location, string File, long Bytes);
+
+/// <summary>What <c>tenant remove</c> did.</summary>
+internal sealed record RemovalReport(string Name, bool Removed);

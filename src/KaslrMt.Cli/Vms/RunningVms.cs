@@ -1,5 +1,7 @@
 using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -16,14 +18,48 @@ internal static class RunningVms
     }
 
     /// <summary>The VM of that name.</summary>
-    /// <exception cref="KaslrMtException">KMT9006 when none runs under it.</exception>
+    /// <exception cref="KaslrMtException">KMT9006 when none runs under it; the message tells where the tenant table has it.</exception>
     public static async Task<RunningVm> FindAsync(string name, TextWriter error)
     {
         VmName.Check(name);
         return (await ListAsync(error).ConfigureAwait(false)).FirstOrDefault(vm => vm.Name == name)
-            ?? throw new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs", "see 'kaslrmt ps'");
+            ?? throw await MissingAsync(name).ConfigureAwait(false);
     }
 
     /// <summary>The VM of that name, or null when none runs under it.</summary>
     public static RunningVm? TryFind(string name) => RuntimeDirectory.Open().List().FirstOrDefault(vm => vm.Name == name);
+
+    private static async Task<KaslrMtException> MissingAsync(string name)
+    {
+        var missing = new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs here", "see 'kaslrmt ps'");
+        try
+        {
+            TableSettings settings = StoreOption.Read(null);
+            if (!StoreOption.IsInUse(settings))
+            {
+                return missing;
+            }
+
+            await using TenantTable table = await TenantTable.OpenAsync(OpenTable.Impatient(settings)).ConfigureAwait(false);
+            if (await table.Store.FindVmAsync(name).ConfigureAwait(false) is not { } vm)
+            {
+                return missing;
+            }
+
+            string host = (await table.Store.HostsAsync().ConfigureAwait(false)).FirstOrDefault(known => known.Id == vm.Host) is { } found ? $"{found.Name} ({found.Id})" : vm.Host;
+            return vm switch
+            {
+                { Status: VmStatus.Saved } => new(CommandErrors.NoSuchVm, $"'{name}' is saved, on host {host}", $"kaslrmt restore {name}, or kaslrmt stop {name} --forget to give it up"),
+                _ when vm.Host != table.Host.Id => new(CommandErrors.NoSuchVm, $"'{name}' runs on host {host}, not here", "give the command there"),
+                _ => new(
+                    CommandErrors.NoSuchVm,
+                    $"the tenant table has '{name}' on this host, and it is not in this runtime directory",
+                    $"look in another KASLRMT_RUNTIME_DIR or container; if it runs nowhere: kaslrmt stop {name} --forget"),
+            };
+        }
+        catch (KaslrMtException away) when (away.Code != CommandErrors.NoSuchVm)
+        {
+            return new(CommandErrors.NoSuchVm, $"no VM named '{name}' runs here, and where the tenant table has it is not known ({away.Problem})", "see 'kaslrmt ps'", away);
+        }
+    }
 }

@@ -14,11 +14,35 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
+    private readonly Lock _gate = new();
+    private RunningHere? _current;
+
     /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where nobody looked or could.</summary>
     public Action<bool?>? Settled { get; init; }
 
     /// <summary>The VM's place in the tenant table, which is told of its processes; or null.</summary>
     public TablePlace? Place { get; init; }
+
+    /// <summary>The layout of a VM that came from a file or another host, to be compared with its memory; or null.</summary>
+    public IntendedLayout? Arrived { get; init; }
+
+    /// <summary>The VM while its QEMU runs; null between two boots.</summary>
+    public RunningHere? Current => Volatile.Read(ref _current);
+
+    /// <summary>Notes a state of the VM in its folder, unless its QEMU has ended meanwhile: then what is noted is this owner's to say.</summary>
+    public void Note(RunningHere running, VmFolder folder, VmState state)
+    {
+        lock (_gate)
+        {
+            if (ReferenceEquals(_current, running))
+            {
+                folder.WriteState(state);
+            }
+        }
+    }
+
+    /// <summary>Settings under which the VM arrives from a file or another host: loaded, not begun.</summary>
+    public VirtualMachineSettings ArrivalSettings() => Settings("", boot: 1) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
 
     /// <summary>Runs the VM.</summary>
     /// <param name="stop">Cancelled when the VM is to stop.</param>
@@ -57,8 +81,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             {
                 await using (running.ConfigureAwait(false))
                 {
-                    Settled?.Invoke(null);
-                    exit = await WatchAsync(running, null, stop).ConfigureAwait(false);
+                    SetCurrent(new RunningHere(running, first));
+                    exit = await WatchAsync(running, Arrived, stop).ConfigureAwait(false);
+                    SetCurrent(null);
                 }
 
                 running = null;
@@ -101,7 +126,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 
         // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
         File.Delete(folder.ImagePath);
-        folder.WriteState(state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release });
+        state = state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
+        folder.WriteState(state);
+        SetCurrent(new RunningHere(vm, state));
 
         if (boot == 0)
         {
@@ -109,7 +136,22 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
                 $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
         }
 
-        return await WatchAsync(vm, intended, stop).ConfigureAwait(false);
+        try
+        {
+            return await WatchAsync(vm, intended, stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            SetCurrent(null);
+        }
+    }
+
+    private void SetCurrent(RunningHere? running)
+    {
+        lock (_gate)
+        {
+            _current = running;
+        }
     }
 
     private async Task<VmExit> WatchAsync(VirtualMachine vm, IntendedLayout? intended, CancellationToken stop)
@@ -222,4 +264,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         OutlivesOwner = options.Detached,
         Program = options.QemuProgram,
     };
+
+    /// <summary>A QEMU of this owner's, and what its folder says.</summary>
+    internal sealed record RunningHere(VirtualMachine Vm, VmState State);
 }

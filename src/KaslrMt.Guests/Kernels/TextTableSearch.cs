@@ -31,7 +31,7 @@ internal sealed class TextTableSearch(IGuestMemory memory)
     /// <summary>All, one stretch of RAM after the other; within a stretch, those that map most come first.</summary>
     public IEnumerable<TextTable> All()
     {
-        foreach (PhysicalAddress[] pages in _ram.Every(PageTableWalk.PageSize).Chunk(PagesAtOnce))
+        foreach (PhysicalAddress[] pages in new RamMap(memory.FindWritten()).Every(PageTableWalk.PageSize).Chunk(PagesAtOnce))
         {
             foreach (TextTable table in Examine(pages))
             {

@@ -22,6 +22,13 @@ public interface IGuestMemory : IDisposable
     /// <exception cref="KaslrMtException">The guest has exited or the host refuses, as in <see cref="Read"/>.</exception>
     bool TryRead(PhysicalAddress address, Span<byte> destination);
 
+    /// <summary>
+    /// The RAM that may hold something, ascending: all of it, unless the host knows of runs that were never written and are zeros. Reading those would
+    /// make the host map them first.
+    /// </summary>
+    /// <exception cref="KaslrMtException">The guest has exited.</exception>
+    IReadOnlyList<PhysicalRange> FindWritten() => Ranges;
+
     /// <summary>Reads many small pieces of the same size, in as few calls to the host as possible: for addresses that come from the guest itself.</summary>
     /// <param name="addresses">Where the pieces are; any order, repeats allowed.</param>
     /// <param name="size">The size of one, bytes.</param>

@@ -17,6 +17,12 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root, int
     internal const int EntriesPerTable = 512;
     internal const int PageSize = 4096;
     internal const ulong Present = 1;
+    internal const ulong FullRights = Writable | User;
+
+    private const ulong Writable = 1 << 1;
+    private const ulong User = 1 << 2;
+    private const ulong NoExecute = 1UL << 63;
+    private const ulong RightsMask = Writable | User | NoExecute;
     internal const ulong LargePage = 1 << 7;
     internal const ulong AddressMask = 0x000ffffffffff000;
 
@@ -53,19 +59,19 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root, int
         while (level < levels)
         {
             TableRow row = rows[level];
-            if (!row.TryNext(out ulong address, out ulong entry))
+            if (!row.TryNext(out ulong address, out ulong entry, out ulong rights))
             {
                 level++;
             }
             else if (IsLeaf(level, entry))
             {
                 ulong span = 1UL << (12 + (IndexBits * level));
-                yield return new Mapping(new VirtualAddress(address), new PhysicalAddress(entry & AddressMask & ~(span - 1)), span, entry & FlagMask);
+                yield return new Mapping(new VirtualAddress(address), new PhysicalAddress(entry & AddressMask & ~(span - 1)), span, Limit(entry & FlagMask, rights));
             }
             else
             {
                 level--;
-                rows[level].EnterNext(address);
+                rows[level].EnterNext(address, Limit(entry, rights) & RightsMask);
                 tables += level == 0 ? 0 : rows[level - 1].ReadBelow(memory, rows[level]);
                 if (tables > MaximumTables)
                 {
@@ -83,6 +89,7 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root, int
     {
         mapping = default;
         PhysicalAddress table = root;
+        ulong rights = FullRights;
         Span<byte> word = stackalloc byte[sizeof(ulong)];
         for (int level = levels - 1; level >= 0; level--)
         {
@@ -103,15 +110,19 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root, int
             {
                 ulong span = 1UL << shift;
                 mapping = new Mapping(
-                    new VirtualAddress(address.Value & ~(span - 1)), new PhysicalAddress(entry & AddressMask & ~(span - 1)), span, entry & FlagMask);
+                    new VirtualAddress(address.Value & ~(span - 1)), new PhysicalAddress(entry & AddressMask & ~(span - 1)), span, Limit(entry & FlagMask, rights));
                 return true;
             }
 
+            rights = Limit(entry, rights) & RightsMask;
             table = new PhysicalAddress(entry & AddressMask);
         }
 
         return false;
     }
+
+    // Every level above can take away: a page is writable and the users' when all say so, and not to be run when one says so.
+    private static ulong Limit(ulong entry, ulong rights) => (entry & (rights | ~(Writable | User))) | (rights & NoExecute);
 
     internal static bool IsLeaf(int level, ulong entry) => level == 0 || (level <= HighestLargeLevel && (entry & LargePage) != 0);
 }

@@ -15,6 +15,7 @@ internal sealed class TableRow(int level, ulong from, ulong to)
     private int _entry;
     private int _end;
     private ulong _base;
+    private ulong _rights;
 
     /// <summary>Reads the top table alone and enters it.</summary>
     public void ReadRoot(IGuestMemory memory, PhysicalAddress root, ulong address)
@@ -22,7 +23,7 @@ internal sealed class TableRow(int level, ulong from, ulong to)
         _tables = new byte[PageTableWalk.PageSize];
         _ = memory.TryRead(root, _tables);
         _table = -1;
-        EnterNext(address);
+        EnterNext(address, PageTableWalk.FullRights);
     }
 
     /// <summary>Reads all tables that the current table of the row above leads to, within the range. One outside RAM maps nothing.</summary>
@@ -56,8 +57,10 @@ internal sealed class TableRow(int level, ulong from, ulong to)
 
     /// <summary>Goes on to the next of the tables.</summary>
     /// <param name="address">The first address it maps.</param>
-    public void EnterNext(ulong address)
+    /// <param name="rights">What the entries that led to it allow: the flags for writing, users, and no execution.</param>
+    public void EnterNext(ulong address, ulong rights)
     {
+        _rights = rights;
         _table++;
         _base = address;
         ulong last = address + (((ulong)PageTableWalk.EntriesPerTable << _shift) - 1);
@@ -66,8 +69,9 @@ internal sealed class TableRow(int level, ulong from, ulong to)
     }
 
     /// <summary>The next entry of the current table that is present and within the range.</summary>
-    public bool TryNext(out ulong address, out ulong entry)
+    public bool TryNext(out ulong address, out ulong entry, out ulong rights)
     {
+        rights = _rights;
         ReadOnlySpan<ulong> entries = Entries;
         while (_entry < _end)
         {

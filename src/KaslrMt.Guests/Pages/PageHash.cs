@@ -6,8 +6,8 @@ using System.Runtime.Intrinsics.X86;
 namespace KaslrMt.Guests;
 
 /// <summary>XXH3-128 for inputs of exactly one page, after the xxHash specification 0.2.0, "XXH3 Algorithm Description (for large inputs)".</summary>
-/// <remarks>Of a fixed length, all loops have constant bounds, and the eight accumulators stay in two 256-bit registers.</remarks>
-internal static class PageHash
+/// <remarks>Of a fixed length, all loops have constant bounds, and the eight accumulators stay in one 512-bit register, or two of 256 bits.</remarks>
+internal static partial class PageHash
 {
     private const int StripeBytes = 64;
     private const int SecretStep = 8;
@@ -42,7 +42,11 @@ internal static class PageHash
         0x8f, 0xf8, 0xb8, 0xd1, 0x7a, 0xd0, 0x31, 0xce, 0x45, 0xcb, 0x3a, 0x8f, 0x95, 0x16, 0x04, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b, 0x40, 0x7e,
     ];
 
-    internal static PageFingerprint Of(ReadOnlySpan<byte> page)
+    /// <summary>The fingerprint of 4096 bytes.</summary>
+    internal static PageFingerprint Of(ReadOnlySpan<byte> page) => Avx512F.IsSupported && Vector512.IsHardwareAccelerated ? Wide(page) : Narrow(page);
+
+    /// <summary>The same, with 256-bit registers.</summary>
+    internal static PageFingerprint Narrow(ReadOnlySpan<byte> page)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(page.Length, PageCensus.PageSize);
         ref byte input = ref MemoryMarshal.GetReference(page);
@@ -67,10 +71,12 @@ internal static class PageHash
         }
 
         Accumulate(ref low, ref high, ref Unsafe.Add(ref input, PageCensus.PageSize - StripeBytes), ref Unsafe.Add(ref secret, LastStripeSecret));
-        return new PageFingerprint(
-            Merge(low, high, ref Unsafe.Add(ref secret, LowSecret), unchecked(PageCensus.PageSize * Prime64A)),
-            Merge(low, high, ref Unsafe.Add(ref secret, HighSecret), ~unchecked(PageCensus.PageSize * Prime64B)));
+        return Finish(low, high, ref secret);
     }
+
+    private static PageFingerprint Finish(Vector256<ulong> low, Vector256<ulong> high, ref byte secret) => new(
+        Merge(low, high, ref Unsafe.Add(ref secret, LowSecret), unchecked(PageCensus.PageSize * Prime64A)),
+        Merge(low, high, ref Unsafe.Add(ref secret, HighSecret), ~unchecked(PageCensus.PageSize * Prime64B)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Accumulate(ref Vector256<ulong> low, ref Vector256<ulong> high, ref byte stripe, ref byte secret)

@@ -15,6 +15,9 @@ public sealed class PageMap
     // Fits the second-level cache together with the pages it describes.
     private const int BlockBytes = 256 << 10;
 
+    // The largest free block has 2^10 pages on x86-64; a hostile order must not reach further.
+    private const ulong HighestOrder = 10;
+    private const ulong KernelAddresses = 0xff00000000000000;
     private const ulong AnonymousBit = 1;
     private const ulong TailBit = 1;
 
@@ -50,6 +53,11 @@ public sealed class PageMap
     public static PageMap Classify(GuestKernel kernel, GuestModules? modules = null)
     {
         ArgumentNullException.ThrowIfNull(kernel);
+        return Classify(KernelAccess.Of(kernel), modules);
+    }
+
+    internal static PageMap Classify(KernelAccess kernel, GuestModules? modules)
+    {
         var shape = new PageShape(kernel.Types);
         var frames = new PageFrames(kernel.Memory.Ranges);
         var painter = PagePainter.Paint(kernel, modules, frames, shape.Size);
@@ -78,11 +86,14 @@ public sealed class PageMap
         private readonly PageShape _shape = shape;
         private readonly bool _hasSlabFlag = shape.SlabFlag != 0;
         private PageClass _head;
+        private VirtualAddress _structs;
+        private int _freeUntil;
 
-        internal void Read(GuestKernel kernel, PageFrames.Run run, Span<byte> block)
+        internal void Read(KernelAccess kernel, PageFrames.Run run, Span<byte> block)
         {
             ulong size = (ulong)_shape.Size;
             _head = PageClass.OtherKernel;
+            _freeUntil = 0;
             int piece = 0;
             IReadOnlyList<Mapping> pieces = painter.Vmemmap;
             for (ulong done = 0; done < run.Count;)
@@ -112,10 +123,11 @@ public sealed class PageMap
                 ulong offset = address - there.Address;
                 int count = (int)Math.Min(Math.Min((there.Size - offset) / size, run.Count - done), (ulong)block.Length / size);
                 Span<byte> structs = block[..(int)((ulong)Math.Max(count, 1) * size)];
-                bool read = count > 0 ? kernel.Memory.TryRead(there.Target + offset, structs) : kernel.TryRead(address, structs);
+                bool read = count > 0 ? kernel.Memory.TryRead(there.Target + offset, structs) : kernel.Read(address, structs);
                 count = Math.Max(count, 1);
                 if (read)
                 {
+                    _structs = address;
                     Classify(structs, run.Index + (int)done, count);
                 }
                 else
@@ -147,7 +159,7 @@ public sealed class PageMap
                 PageClass map = painted[i];
 
                 // A compound page's head must be seen below a mapping too.
-                PageClass told = Told(page, out bool reserved);
+                PageClass told = Told(page, index + i, _structs + (ulong)(i * _shape.Size), out bool reserved);
                 found[i] = map switch
                 {
                     PagePainter.Unpainted => told,
@@ -159,7 +171,7 @@ public sealed class PageMap
             }
         }
 
-        private PageClass Told(ReadOnlySpan<byte> page, out bool reserved)
+        private PageClass Told(ReadOnlySpan<byte> page, int index, VirtualAddress address, out bool reserved)
         {
             ulong flags = BinaryPrimitives.ReadUInt64LittleEndian(page[_shape.Flags..]);
             reserved = (flags & _shape.Reserved) != 0;
@@ -169,15 +181,17 @@ public sealed class PageMap
             }
 
             // Tail pages follow their head, whatever the head's number is stored as.
-            if ((BinaryPrimitives.ReadUInt64LittleEndian(page[_shape.Compound..]) & TailBit) != 0)
+            ulong link = BinaryPrimitives.ReadUInt64LittleEndian(page[_shape.Compound..]);
+            if ((link & TailBit) != 0)
             {
                 return _head;
             }
 
-            return _head = Head(page, flags);
+            bool listed = link >= KernelAddresses && link != address.Value + (ulong)_shape.Compound;
+            return _head = Head(page, flags, index, listed);
         }
 
-        private PageClass Head(ReadOnlySpan<byte> page, ulong flags)
+        private PageClass Head(ReadOnlySpan<byte> page, ulong flags, int index, bool listed)
         {
             if (_hasSlabFlag && (flags & _shape.SlabFlag) != 0)
             {
@@ -186,13 +200,20 @@ public sealed class PageMap
 
             if (_shape.ClassOf(BinaryPrimitives.ReadUInt32LittleEndian(page[_shape.Type..])) is PageClass known)
             {
+                if (known == PageClass.Free)
+                {
+                    ulong order = BinaryPrimitives.ReadUInt64LittleEndian(page[_shape.Private..]);
+                    _freeUntil = index + (1 << (int)Math.Min(order, HighestOrder));
+                }
+
                 return known;
             }
 
-            // The first page of a free block has a type; all others of it, and those on a processor's own list, just have no user.
+            // The first page of a free block has a type and tells its size. A page on a processor's own list of free pages has neither, and
+            // is told from the further pages of a block in use (which have no user of their own either) by being on a list at all.
             if (BinaryPrimitives.ReadUInt32LittleEndian(page[_shape.References..]) == 0)
             {
-                return PageClass.Free;
+                return index < _freeUntil || listed ? PageClass.Free : PageClass.OtherKernel;
             }
 
             ulong mapping = BinaryPrimitives.ReadUInt64LittleEndian(page[_shape.Mapping..]);

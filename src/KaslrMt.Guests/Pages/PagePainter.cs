@@ -9,6 +9,7 @@ internal sealed class PagePainter
     private const ulong NoExecute = 1UL << 63;
     private const ulong ModuleEnd = 0xffffffffff000000;
     private const ulong KernelStart = 0xffffffff80000000;
+    private const ulong LargePage = 2 << 20;
     private const int PageShift = 12;
 
     // Each page may be mapped several times; a hostile guest could map all of it a hundred thousand times over.
@@ -23,11 +24,12 @@ internal sealed class PagePainter
     private readonly PageClass[] _pages;
     private readonly List<Mapping> _vmemmap = [];
     private readonly VirtualAddress _imageEnd;
+    private readonly VirtualAddress _modulesStart;
     private readonly VirtualAddress _vmallocStart;
     private readonly VirtualAddress _vmemmapEnd;
     private long _budget;
 
-    private PagePainter(GuestKernel kernel, GuestModules? modules, PageFrames frames, int structSize)
+    private PagePainter(KernelAccess kernel, GuestModules? modules, PageFrames frames, int structSize)
     {
         _frames = frames;
         _modules = modules;
@@ -35,6 +37,9 @@ internal sealed class PagePainter
         _pages.AsSpan().Fill(Unpainted);
         _budget = FewestPaintings + (MostPaintings * frames.Count);
         _imageEnd = kernel.Symbol("_end") ?? kernel.VirtualBase;
+
+        // The image's mapping ends with a large page (cleanup_highmap, arch/x86/mm/init_64.c): what follows the image there maps free memory.
+        _modulesStart = new VirtualAddress((_imageEnd.Value + LargePage - 1) & ~(LargePage - 1));
         _vmallocStart = Variable(kernel, "vmalloc_base");
         VmemmapStart = Variable(kernel, "vmemmap_base");
         ulong lastFrame = frames.Runs.Length == 0 ? 0 : frames.Runs[^1].Frame + frames.Runs[^1].Count;
@@ -55,7 +60,7 @@ internal sealed class PagePainter
 
     /// <summary>Paints.</summary>
     /// <exception cref="KaslrMtException">KMT5011 when the kernel's variables cannot be read; KMT50xx when the guest goes away.</exception>
-    internal static PagePainter Paint(GuestKernel kernel, GuestModules? modules, PageFrames frames, int structSize)
+    internal static PagePainter Paint(KernelAccess kernel, GuestModules? modules, PageFrames frames, int structSize)
     {
         var painter = new PagePainter(kernel, modules, frames, structSize);
 
@@ -68,7 +73,7 @@ internal sealed class PagePainter
         return painter;
     }
 
-    private static VirtualAddress Variable(GuestKernel kernel, string name) =>
+    private static VirtualAddress Variable(KernelAccess kernel, string name) =>
         kernel.Symbol(name) is VirtualAddress symbol && kernel.TryReadWord(symbol, out ulong value) && value >= 0xff00000000000000
             ? new VirtualAddress(value)
             : throw new KaslrMtException(ObservationErrors.NoKernel, $"the guest's kernel has no {name} that can be read", "wait until the guest has booted");
@@ -97,7 +102,7 @@ internal sealed class PagePainter
         }
 
         // Modules lie in the gigabyte behind the kernel's; a kernel built without KASLR gives them a part of the kernel's own.
-        return address.Value is < KernelStart or >= ModuleEnd || address < _imageEnd || Module(leaf);
+        return address.Value is < KernelStart or >= ModuleEnd || address < _modulesStart || Module(leaf);
     }
 
     private bool Module(in Mapping leaf)
@@ -131,7 +136,7 @@ internal sealed class PagePainter
         }
     }
 
-    private void Image(GuestKernel kernel)
+    private void Image(KernelAccess kernel)
     {
         ulong code = (kernel.Symbol("_etext") is VirtualAddress end ? end - kernel.VirtualBase : 0) + PageCensus.PageSize - 1 & ~(ulong)(PageCensus.PageSize - 1);
         ulong size = Math.Max(code, _imageEnd - kernel.VirtualBase);
@@ -143,12 +148,12 @@ internal sealed class PagePainter
     }
 
     /// <summary>The per-CPU data that the kernel allocated at boot (mm/percpu.c, pcpu_setup_first_chunk), on one node.</summary>
-    private void PerCpu(GuestKernel kernel)
+    private void PerCpu(KernelAccess kernel)
     {
         Span<byte> words = stackalloc byte[2 * sizeof(uint)];
         if (kernel.Symbol("pcpu_base_addr") is VirtualAddress first && kernel.TryReadWord(first, out ulong start)
-            && kernel.Symbol("pcpu_unit_size") is VirtualAddress unit && kernel.TryRead(unit, words[..sizeof(uint)])
-            && kernel.Symbol("pcpu_nr_units") is VirtualAddress units && kernel.TryRead(units, words[sizeof(uint)..])
+            && kernel.Symbol("pcpu_unit_size") is VirtualAddress unit && kernel.Read(unit, words[..sizeof(uint)])
+            && kernel.Symbol("pcpu_nr_units") is VirtualAddress units && kernel.Read(units, words[sizeof(uint)..])
             && kernel.Tables.TryTranslate(new VirtualAddress(start), out Mapping direct))
         {
             ulong size = (ulong)BitConverter.ToUInt32(words) * BitConverter.ToUInt32(words[sizeof(uint)..]);

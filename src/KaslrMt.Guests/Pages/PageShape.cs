@@ -27,6 +27,7 @@ internal sealed class PageShape
         Size = page.Size is >= 32 and <= LargestStruct ? page.Size : throw Unknown($"a struct page of {page.Size} bytes");
         Flags = Offset(page, "flags", sizeof(ulong));
         Mapping = Offset(page, "mapping", sizeof(ulong));
+        Private = Offset(page, "private", sizeof(ulong));
         Type = Offset(page, "page_type", sizeof(uint));
         References = Offset(page, "_refcount", sizeof(uint));
 
@@ -63,6 +64,8 @@ internal sealed class PageShape
     internal int Flags { get; }
 
     internal int Mapping { get; }
+
+    internal int Private { get; }
 
     internal int Type { get; }
 

@@ -8,6 +8,9 @@ internal static class ProcessRam
 {
     private const ulong Alignment = 2UL << 20;
 
+    // Video memory, ROMs: what QEMU may have put right below.
+    private const ulong LargestNeighbour = 64UL << 20;
+
     /// <summary>Where in the process each run of RAM is.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.RamNotFound"/>, <see cref="GuestErrors.AccessDenied"/>.</exception>
     internal static IEnumerable<(PhysicalRange Range, ulong Host)> Locate(int processId, QemuCommandLine line) =>
@@ -30,6 +33,18 @@ internal static class ProcessRam
         }
 
         return Lay(blocks, line.Machine.Place(line.Memory));
+    }
+
+    /// <summary>The runs of private memory of a process in which a page is present or swapped out, in steps of 2 MiB. Shared memory counts as written.</summary>
+    /// <param name="processId">The process.</param>
+    /// <param name="range">Guest RAM.</param>
+    /// <param name="host">Where in the process it begins.</param>
+    internal static IEnumerable<PhysicalRange> Written(int processId, PhysicalRange range, ulong host)
+    {
+        Area[] areas = [.. Parse(ReadMap(processId)).Where(area => area.End > host && area.Start < host + range.Length)];
+        return areas.Length > 0 && areas.All(area => area.Path.Length == 0 && area.Private) && ProcessPages.Open(processId) is { } pages
+            ? pages.Written(range, host)
+            : [range];
     }
 
     // RAM is the blocks one behind the other, cut where the machine has its hole below 4 GiB.
@@ -71,7 +86,7 @@ internal static class ProcessRam
             // The host joins neighbours: QEMU ends its block with a page that nobody may touch, and starts it at 2 MiB.
             Area[] joined = [.. Joined(areas)];
             exact = [.. joined.Where((area, i) =>
-                Fits(area) && area.Size > block.Size && (area.End - block.Size) % Alignment == 0
+                Fits(area) && area.Size > block.Size && area.Size - block.Size <= LargestNeighbour && (area.End - block.Size) % Alignment == 0
                 && i + 1 < joined.Length && joined[i + 1].Start == area.End && joined[i + 1].Untouchable)
                 .Select(area => area with { Start = area.End - block.Size })];
         }
@@ -115,7 +130,7 @@ internal static class ProcessRam
                 && ulong.TryParse(bounds[1], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong end) && start < end)
             {
                 areas.Add(new Area(
-                    start, end, fields[1].StartsWith("rw", StringComparison.Ordinal), fields[1].StartsWith("---", StringComparison.Ordinal), fields.Length > 5 ? fields[5].Trim() : ""));
+                    start, end, fields[1].StartsWith("rw", StringComparison.Ordinal), fields[1].StartsWith("---", StringComparison.Ordinal), fields[1].EndsWith('p'), fields.Length > 5 ? fields[5].Trim() : ""));
             }
         }
 
@@ -146,7 +161,7 @@ internal static class ProcessRam
     private static KaslrMtException NotFound(string problem) => new(
         HypervisorErrors.RamNotFound, $"the guest's RAM cannot be told from QEMU's other memory: {problem}", "give the QEMU's monitor with --qmp SOCKET");
 
-    private readonly record struct Area(ulong Start, ulong End, bool Writable, bool Untouchable, string Path)
+    private readonly record struct Area(ulong Start, ulong End, bool Writable, bool Untouchable, bool Private, string Path)
     {
         public ulong Size => End - Start;
     }

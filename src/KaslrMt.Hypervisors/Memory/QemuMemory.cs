@@ -122,6 +122,10 @@ public sealed class QemuMemory : IGuestMemory
     }
 
     /// <inheritdoc/>
+    public IReadOnlyList<PhysicalRange> FindWritten() =>
+        [.. _segments.SelectMany(segment => ProcessRam.Written(_processId, segment.Range, segment.HostAddress))];
+
+    /// <inheritdoc/>
     public unsafe int ReadEach(ReadOnlySpan<PhysicalAddress> addresses, int size, Span<byte> destination)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(destination.Length, addresses.Length * size);

@@ -9,11 +9,11 @@ internal static class StateFile
     private const int BlockSize = 1 << 20;
 
     /// <summary>Takes a stream from the first to connect and writes it to a file not named yet.</summary>
-    internal static async Task TakeAsync(Socket listener, WholeFile file, CancellationToken cancellation)
+    internal static async Task TakeAsync(Socket listener, WholeFile file, long offset, CancellationToken cancellation)
     {
         using Socket sender = await listener.AcceptAsync(cancellation).ConfigureAwait(false);
         byte[] block = GC.AllocateUninitializedArray<byte>(BlockSize);
-        long written = 0;
+        long written = offset;
         for (int read; (read = await sender.ReceiveAsync(block, SocketFlags.None, cancellation).ConfigureAwait(false)) > 0; written += read)
         {
             file.Write(block.AsSpan(0, read), written);

@@ -59,6 +59,9 @@ public sealed partial class VirtualMachine
     /// <param name="destination">Where the other listens.</param>
     /// <param name="progress">Told several times a second.</param>
     /// <param name="bytesPerSecond">The most to send.</param>
+    /// <param name="arrived">
+    /// Called when the other has loaded the guest, which stands still here: returns when this QEMU may end, throws when the guest is to go on here.
+    /// </param>
     /// <param name="cancellation">Cancels; the guest goes on here. Too late once the other has it: then this returns as if not cancelled.</param>
     /// <returns>The last progress, with the downtime.</returns>
     /// <exception cref="KaslrMtException">
@@ -68,6 +71,7 @@ public sealed partial class VirtualMachine
         MigrationAddress destination,
         IProgress<MigrationProgress>? progress = null,
         long bytesPerSecond = DefaultBandwidth,
+        Func<Task>? arrived = null,
         CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(destination);
@@ -75,6 +79,19 @@ public sealed partial class VirtualMachine
         bool wasRunning = await OutgoingMigration.StatusAsync(Monitor, cancellation).ConfigureAwait(false) == "running";
         MigrationProgress last = await migration
             .RunAsync(destination.Uri, isAnswered: true, bytesPerSecond, wasRunning, progress, cancellation).ConfigureAwait(false);
+
+        if (arrived is not null)
+        {
+            try
+            {
+                await arrived().ConfigureAwait(false);
+            }
+            catch
+            {
+                await migration.ResumeAsync(wasRunning).ConfigureAwait(false);
+                throw;
+            }
+        }
 
         // The guest runs over there: from here on nothing may let it run here again.
         await DepartAsync(ShutdownReason.Migrated).ConfigureAwait(false);
@@ -85,15 +102,23 @@ public sealed partial class VirtualMachine
     /// <param name="path">The file. It holds all the guest's secrets, its layout among them.</param>
     /// <param name="folder">This VM's folder.</param>
     /// <param name="progress">Told several times a second.</param>
+    /// <param name="preface">What stands before the guest's state in the file.</param>
+    /// <param name="saved">Called when the file is whole: returns when this QEMU may end, throws when the file is to go and the guest to go on.</param>
     /// <param name="cancellation">Cancels; the guest goes on.</param>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.SaveFailed"/>, <see cref="HypervisorErrors.MigrationFailed"/>, KMT26xx (cannot be written, disk full): the guest goes on.
     /// </exception>
     public async Task<MigrationProgress> SaveAsync(
-        string path, VmFolder folder, IProgress<MigrationProgress>? progress = null, CancellationToken cancellation = default)
+        string path,
+        VmFolder folder,
+        IProgress<MigrationProgress>? progress = null,
+        ReadOnlyMemory<byte> preface = default,
+        Func<Task>? saved = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(folder);
         using WholeFile file = WholeFile.Create(path);
+        file.Write(preface.Span, 0);
         string socketPath = Path.Combine(folder.Path, "save.sock");
         File.Delete(socketPath);
         using UnixSocketPath address = UnixSocketPath.For(socketPath);
@@ -104,7 +129,7 @@ public sealed partial class VirtualMachine
         OutgoingMigration migration = new(Monitor);
         bool wasRunning = await OutgoingMigration.StatusAsync(Monitor, cancellation).ConfigureAwait(false) == "running";
         using CancellationTokenSource given = new();
-        Task taken = StateFile.TakeAsync(listener, file, given.Token);
+        Task taken = StateFile.TakeAsync(listener, file, preface.Length, given.Token);
         try
         {
             // A guest that stands still is written once; one that runs would have to be written again and again.
@@ -113,6 +138,11 @@ public sealed partial class VirtualMachine
                 .RunAsync($"unix:{address.Short}", isAnswered: false, Unlimited, wasRunning, progress, cancellation).ConfigureAwait(false);
             await taken.ConfigureAwait(false);
             file.Commit();
+            if (saved is not null)
+            {
+                await AcknowledgedAsync(saved, path).ConfigureAwait(false);
+            }
+
             await DepartAsync(ShutdownReason.Saved).ConfigureAwait(false);
             return last;
         }
@@ -145,17 +175,19 @@ public sealed partial class VirtualMachine
     /// <param name="settings">As the guest was saved with; kernel, initrd and command line are not needed.</param>
     /// <param name="folder">The VM's folder.</param>
     /// <param name="path">The saved state. It stays: one who restores it twice has the same guest twice.</param>
+    /// <param name="offset">Where in the file the state begins: behind the preface.</param>
     /// <param name="cancellation">Gives up and ends the QEMU.</param>
     /// <returns>The VM, running unless <see cref="VirtualMachineSettings.StartPaused"/>.</returns>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.FileUnreadable"/>; <see cref="HypervisorErrors.ArrivalFailed"/>: the file is cut off, or of another VM; as <see cref="StartAsync"/>.
     /// </exception>
     public static async Task<VirtualMachine> RestoreAsync(
-        VirtualMachineSettings settings, VmFolder folder, string path, CancellationToken cancellation = default)
+        VirtualMachineSettings settings, VmFolder folder, string path, long offset = 0, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(folder);
         using FileStream file = OpenSaved(path);
+        file.Position = offset;
         VirtualMachine vm = await StartAsync(settings with { AwaitsMigration = true }, folder, cancellation).ConfigureAwait(false);
         string socketPath = Path.Combine(folder.Path, "restore.sock");
         try
@@ -205,6 +237,19 @@ public sealed partial class VirtualMachine
         }
     }
 
+    private static async Task AcknowledgedAsync(Func<Task> saved, string path)
+    {
+        try
+        {
+            await saved().ConfigureAwait(false);
+        }
+        catch
+        {
+            File.Delete(path);
+            throw;
+        }
+    }
+
     private static async Task<Exception?> OutcomeAsync(Task task)
     {
         try
@@ -217,6 +262,9 @@ public sealed partial class VirtualMachine
             return e;
         }
     }
+
+    /// <summary>QEMU's <c>RunState</c>: <c>running</c>, <c>paused</c>, <c>inmigrate</c>, <c>postmigrate</c>, … (<c>qapi/run-state.json</c>).</summary>
+    public Task<string> StatusAsync(CancellationToken cancellation = default) => OutgoingMigration.StatusAsync(Monitor, cancellation);
 
     private async Task ReceiveFromAsync(string uri, CancellationToken cancellation) =>
         await Monitor.ExecuteAsync("migrate-incoming", writer => writer.WriteString("uri", uri), cancellation: cancellation).ConfigureAwait(false);

@@ -32,6 +32,9 @@ public sealed class VmFolder : IDisposable
     /// <summary>The serial console's socket, where the VM has one.</summary>
     public string ConsoleSocket => System.IO.Path.Combine(Path, "console.sock");
 
+    /// <summary>Where a detached VM's supervisor takes orders.</summary>
+    public string ControlSocket => System.IO.Path.Combine(Path, "control.sock");
+
     /// <summary>Where the bootable image belongs. It holds the layout: create it with <see cref="CreateImage"/>.</summary>
     public string ImagePath => System.IO.Path.Combine(Path, "image");
 

@@ -66,6 +66,9 @@ public sealed record VmState
     /// <summary>When the VM was first started.</summary>
     public DateTimeOffset Created { get; init; }
 
+    /// <summary>Whether it is being saved or restored, or moves to or from another host: whoever takes it over asks the tenant table where it goes on.</summary>
+    public bool Moving { get; init; }
+
     /// <summary>How often the guest has rebooted since.</summary>
     public int Reboots { get; init; }
 }

@@ -67,17 +67,33 @@ public sealed class KernelImage : IDisposable
         output.Commit();
     }
 
+    /// <summary>The one place in its text that the host may have changed: where the module offset is drawn; null where the kernel has none.</summary>
+    public ModuleOffsetSite? ModuleOffset => _inspection.Patch!.ModuleOffset;
+
+    /// <summary>Moves the unpacked kernel, in place, to where its <c>_text</c> is <paramref name="kernelVirtual"/>: <see cref="Bytes"/> are then a running kernel's.</summary>
+    /// <param name="kernelVirtual">The run-time address of <c>_text</c>.</param>
+    public void MoveTo(VirtualAddress kernelVirtual)
+    {
+        ulong slide = kernelVirtual - Geometry.LinkBase;
+        Relocations.Apply(_inspection.File, unchecked(slide - _slide));
+        _slide = slide;
+    }
+
+    /// <summary>The image's bytes, as moved last; valid until it is moved again or disposed of.</summary>
+    /// <param name="linkAddress">The first byte's link address, wherever the kernel has been moved.</param>
+    /// <param name="length">How many; 0 or more.</param>
+    /// <returns>Empty when not all of them lie in one segment's bytes.</returns>
+    public ReadOnlySpan<byte> Bytes(VirtualAddress linkAddress, int length) =>
+        Elf.TryGetFileOffset(linkAddress, length, out int offset) ? _inspection.File.Slice(offset, length) : default;
+
     /// <inheritdoc/>
     public void Dispose() => _inspection.Dispose();
 
     /// <summary>Moves the kernel to the layout's virtual base and writes its segments. The regions are not in them yet.</summary>
     internal void WriteBody(KernelLayout layout, WholeFile output)
     {
-        ulong slide = layout.KernelVirtual - Geometry.LinkBase;
-        Span<byte> file = _inspection.File;
-        Relocations.Apply(file, unchecked(slide - _slide));
-        _slide = slide;
-        BootImageFile.WriteBody(output, Elf, file);
+        MoveTo(layout.KernelVirtual);
+        BootImageFile.WriteBody(output, Elf, _inspection.File);
     }
 
     private static KernelImage From(KernelInspection inspection, Func<KaslrMtException, KaslrMtException> name)

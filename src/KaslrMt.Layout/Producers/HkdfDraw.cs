@@ -26,8 +26,8 @@ internal static class HkdfDraw
         Span<byte> stream = stackalloc byte[StreamSize];
         try
         {
-            HKDF.Extract(HashAlgorithmName.SHA256, secret, Salt(scope), prk);
-            HKDF.Expand(HashAlgorithmName.SHA256, prk, stream, Info(region));
+            Extract(secret, scope, prk);
+            Expand(prk, region, stream);
             return UniformSlot.TryDraw(stream, slots, out ulong slot)
                 ? slot
                 : throw new KaslrMtException(
@@ -39,6 +39,12 @@ internal static class HkdfDraw
             CryptographicOperations.ZeroMemory(stream);
         }
     }
+
+    /// <summary>The first step: what all of a secret's streams are made of.</summary>
+    internal static void Extract(ReadOnlySpan<byte> secret, Scope scope, Span<byte> prk) => HKDF.Extract(HashAlgorithmName.SHA256, secret, Salt(scope), prk);
+
+    /// <summary>The second step: a region's stream.</summary>
+    internal static void Expand(ReadOnlySpan<byte> prk, Region region, Span<byte> stream) => HKDF.Expand(HashAlgorithmName.SHA256, prk, stream, Info(region));
 
     // Written out, not put together from names: whoever renames a region must not change what keys give.
     private static ReadOnlySpan<byte> Salt(Scope scope) => scope switch

@@ -30,22 +30,34 @@ public sealed class PaperAddressProducer : IAddressProducer
     {
         ArgumentNullException.ThrowIfNull(key);
         ArgumentOutOfRangeException.ThrowIfZero(slots);
-        Span<byte> number = stackalloc byte[TenantKey.MaximumLength];
         Span<byte> digest = stackalloc byte[SHA1.HashSizeInBytes];
         try
         {
-            number = number[..key.Length];
-            key.Reveal().CopyTo(number);
-
-            // A key's last byte is at most 0x7e, so adding 5 never carries.
-            number[^1] += PlaceInChain(region);
-            HashAsThePaperDoes(number, digest);
+            Digest(key.Reveal(), region, digest);
             return BinaryPrimitives.ReadUInt64LittleEndian(digest) % slots;
         }
         finally
         {
-            CryptographicOperations.ZeroMemory(number);
             CryptographicOperations.ZeroMemory(digest);
+        }
+    }
+
+    /// <summary>The digest that a region's number is read from.</summary>
+    internal static void Digest(ReadOnlySpan<byte> key, Region region, Span<byte> digest)
+    {
+        Span<byte> number = stackalloc byte[TenantKey.MaximumLength];
+        try
+        {
+            number = number[..key.Length];
+            key.CopyTo(number);
+
+            // A key's last byte is at most 0x7e, so adding 5 never carries.
+            number[^1] += PlaceInChain(region);
+            HashAsThePaperDoes(number, digest);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(number);
         }
     }
 

@@ -10,9 +10,10 @@ public sealed record KsmMeasurement
     // More than any processor looks at; the naps between batches leave the machine usable.
     private const long FullSpeed = 4L << 30;
 
-    // Settled: less than a thousandth more saved, twice in a row.
+    // Settled: less than a thousandth more merged, twice in a row.
     private const double Change = 0.001;
     private const int QuietScans = 2;
+    private const int FirstScans = 2;
 
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
 
@@ -48,14 +49,23 @@ public sealed record KsmMeasurement
     /// <param name="loan">Its settings; they stay changed until the loan ends.</param>
     /// <param name="processes">The guests' QEMUs.</param>
     /// <param name="limit">The longest time.</param>
-    /// <param name="progress">Takes the pages saved so far and the scans done.</param>
+    /// <param name="progress">Takes the guests' merged pages so far and the scans done.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="KaslrMtException">KMT6012, KMT6013.</exception>
-    public static async Task<KsmMeasurement> RunAsync(
+    public static Task<KsmMeasurement> RunAsync(
         KsmFolder ksm, KsmLoan loan, IReadOnlyCollection<int> processes, TimeSpan limit, Action<long, long>? progress, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(ksm);
         ArgumentNullException.ThrowIfNull(loan);
+
+        // What others merge meanwhile must not keep the guests from settling.
+        return RunAsync(ksm, loan, processes, counters => KsmProcess.MergingPagesOf(processes) ?? counters.Sharing, limit, progress, cancellation);
+    }
+
+    /// <inheritdoc cref="RunAsync(KsmFolder, KsmLoan, IReadOnlyCollection{int}, TimeSpan, Action{long, long}?, CancellationToken)"/>
+    internal static async Task<KsmMeasurement> RunAsync(
+        KsmFolder ksm, KsmLoan loan, IReadOnlyCollection<int> processes, Func<KsmCounters, long> count, TimeSpan limit, Action<long, long>? progress, CancellationToken cancellation)
+    {
         await Task.Run(loan.Unmerge, cancellation).ConfigureAwait(false);
         MergeableMemory before = MergeableMemory.Read(processes), others = MergeableMemory.ReadAllBut(processes);
         KsmCounters start = KsmCounters.Read(ksm);
@@ -66,7 +76,7 @@ public sealed record KsmMeasurement
         KsmSettings fast = KsmSettings.AtRate(FullSpeed);
         loan.Set(fast with { Values = fast.Values.Insert(0, new(KsmSettings.SmartScan, "0")) });
         KsmCounters now = start;
-        long saved = 0, scans = start.FullScans;
+        long last = 0, scans = start.FullScans;
         int quiet = 0;
         while (quiet < QuietScans && clock.Elapsed < limit)
         {
@@ -78,10 +88,10 @@ public sealed record KsmMeasurement
             }
 
             // The first scan only notes checksums: nothing merged by then says nothing.
-            long merged = now.Sharing + (now.ZeroPages ?? 0);
-            quiet = merged > 0 && Math.Abs(merged - saved) <= Change * merged ? quiet + 1 : 0;
-            (saved, scans) = (merged, now.FullScans);
-            progress?.Invoke(saved, scans - start.FullScans);
+            long merged = count(now);
+            quiet = (merged > 0 || now.FullScans - start.FullScans > FirstScans) && Math.Abs(merged - last) <= Change * merged ? quiet + 1 : 0;
+            (last, scans) = (merged, now.FullScans);
+            progress?.Invoke(last, scans - start.FullScans);
         }
 
         TimeSpan time = clock.Elapsed;

@@ -47,6 +47,22 @@ public sealed record KsmProcess
         }
     }
 
+    /// <summary>Pages of some processes that are merged (<c>/proc/PID/ksm_merging_pages</c>, 5.19 on).</summary>
+    /// <returns>Null when the kernel does not say, or one of them is gone.</returns>
+    public static long? MergingPagesOf(IEnumerable<int> processIds)
+    {
+        ArgumentNullException.ThrowIfNull(processIds);
+        try
+        {
+            return processIds.Sum(id => long.Parse(
+                File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{id}/ksm_merging_pages")).Trim(), NumberStyles.None, CultureInfo.InvariantCulture));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Why little or nothing of a VM can be merged; null when all is well.</summary>
     /// <param name="memory">The guest's RAM in bytes.</param>
     public string? Advice(ulong memory)

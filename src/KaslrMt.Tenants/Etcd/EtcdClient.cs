@@ -80,7 +80,9 @@ internal sealed class EtcdClient : IDisposable
             Interlocked.CompareExchange(ref _current, (index + 1) % _endpoints.Length, index);
         }
 
-        throw EtcdFault.Unreachable(_endpoints, cause);
+        throw cause is HttpRequestException or IOException && await EtcdTls.ExplainAsync(_endpoints[Volatile.Read(ref _current)], _access, cancel).ConfigureAwait(false) is { } tls
+            ? EtcdFault.NoTls(tls, cause)
+            : EtcdFault.Unreachable(_endpoints, cause);
     }
 
     /// <summary>Calls the API at one endpoint.</summary>

@@ -12,16 +12,18 @@ internal sealed class EtcdFault(int status, string message) : Exception(message)
 
     internal static KaslrMtException Unreachable(IEnumerable<Uri> endpoints, Exception? cause) =>
         Tls(cause) is { } tls
-            ? new KaslrMtException(
-                TenantErrors.EtcdTls,
-                $"TLS to etcd failed ({tls.Message})",
-                "check the authority, this host's certificate and key, and the names in the servers' certificates",
-                cause)
+            ? NoTls(tls.Message, cause)
             : new KaslrMtException(
                 TenantErrors.EtcdUnreachable,
                 $"no etcd endpoint of {string.Join(", ", endpoints.Select(endpoint => endpoint.Authority))} could answer ({Innermost(cause)})",
                 "check the network and that most members are up; running VMs run on, and nothing was lost",
                 cause);
+
+    internal static KaslrMtException NoTls(string problem, Exception? cause) => new(
+        TenantErrors.EtcdTls,
+        $"TLS to etcd failed ({problem})",
+        "check the authority, this host's certificate and key, and the names in the servers' certificates",
+        cause);
 
     internal KaslrMtException ToException() => status switch
     {

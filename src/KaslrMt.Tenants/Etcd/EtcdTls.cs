@@ -1,4 +1,6 @@
 using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
@@ -7,6 +9,8 @@ namespace KaslrMt.Tenants.Etcd;
 /// <summary>TLS as the configuration wants it.</summary>
 internal static class EtcdTls
 {
+    private static readonly TimeSpan ProbePatience = TimeSpan.FromSeconds(1);
+
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.EtcdTls"/> when a file cannot be read or is none.</exception>
     internal static SslClientAuthenticationOptions Options(EtcdAccess access)
     {
@@ -34,4 +38,47 @@ internal static class EtcdTls
             throw new KaslrMtException(TenantErrors.EtcdTls, $"a TLS file for etcd cannot be read ({e.Message})", "check the configured PEM files", e);
         }
     }
+
+    /// <summary>Why TLS may be what keeps an endpoint from answering: it takes TLS only, or hangs up after the handshake. Null where it is not.</summary>
+    /// <remarks>A server that misses a client certificate says so behind the handshake, and plain HTTP is not answered at all: both look like a broken connection.</remarks>
+    internal static async Task<string?> ExplainAsync(Uri endpoint, EtcdAccess access, CancellationToken cancel)
+    {
+        using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        limited.CancelAfter(ProbePatience);
+        bool speaks = false;
+        try
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(endpoint.Host, endpoint.Port, limited.Token).ConfigureAwait(false);
+            using var tls = new SslStream(client.GetStream());
+            SslClientAuthenticationOptions options = Options(access);
+            options.TargetHost = endpoint.Host;
+
+            // Only asked whether it speaks TLS; nothing is told to it.
+            options.RemoteCertificateValidationCallback = (_, _, _, _) => speaks = true;
+            await tls.AuthenticateAsClientAsync(options, limited.Token).ConfigureAwait(false);
+            if (endpoint.Scheme == Uri.UriSchemeHttps)
+            {
+                _ = await tls.ReadAsync(new byte[1], limited.Token).ConfigureAwait(false);
+                return Refused(endpoint, access);
+            }
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            // It waits for a request, as it should.
+            return speaks && endpoint.Scheme == Uri.UriSchemeHttp ? NotPlain(endpoint) : null;
+        }
+        catch (Exception e) when (e is IOException or SocketException or AuthenticationException)
+        {
+            return !speaks ? null : endpoint.Scheme == Uri.UriSchemeHttps ? Refused(endpoint, access) : NotPlain(endpoint);
+        }
+
+        return NotPlain(endpoint);
+    }
+
+    private static string NotPlain(Uri endpoint) => $"{endpoint.Authority} speaks TLS only, and the location says etcd://, not etcds://";
+
+    private static string Refused(Uri endpoint, EtcdAccess access) => access.CertificateFile is null
+        ? $"{endpoint.Authority} hangs up: it wants a client certificate, and none is configured"
+        : $"{endpoint.Authority} hangs up: it does not take this host's certificate";
 }

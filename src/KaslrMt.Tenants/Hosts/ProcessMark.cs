@@ -55,6 +55,9 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
         return PidNamespace == CurrentNamespace && StartOf(Id) != StartTime;
     }
 
+    /// <summary>Whether the process is proven to live. Asked on the host it ran on; false where nothing can be proven.</summary>
+    public bool IsAlive() => BootId == CurrentBootId && PidNamespace == CurrentNamespace && StartOf(Id) == StartTime;
+
     // Null for none, and for one that has ended and waits for its parent to notice.
     private static ulong? StartOf(int process)
     {

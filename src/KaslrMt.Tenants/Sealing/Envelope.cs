@@ -38,24 +38,33 @@ internal sealed class Envelope(KeyRing ring) : IDisposable
     /// <returns>The secret in a pinned array, which the caller zeroes; null when the key, the bytes or what they are bound to is another.</returns>
     internal byte[]? Open(int version, ReadOnlySpan<byte> sealedBytes, ReadOnlySpan<byte> bound)
     {
-        int length = sealedBytes.Length - SaltSize - NonceSize - TagSize;
-        if (length < 0)
+        byte[] secret = GC.AllocateUninitializedArray<byte>(Math.Max(0, LengthOf(sealedBytes)), pinned: true);
+        return Open(version, sealedBytes, bound, secret) < 0 ? null : secret;
+    }
+
+    /// <summary>Opens what <see cref="Seal"/> made into the caller's memory, which the caller zeroes.</summary>
+    /// <returns>The secret's length; -1 when the key, the bytes or what they are bound to is another, or the memory is too short.</returns>
+    internal int Open(int version, ReadOnlySpan<byte> sealedBytes, ReadOnlySpan<byte> bound, Span<byte> secret)
+    {
+        int length = LengthOf(sealedBytes);
+        if (length < 0 || length > secret.Length)
         {
-            return null;
+            return -1;
         }
 
-        byte[] secret = GC.AllocateUninitializedArray<byte>(length, pinned: true);
         try
         {
-            CipherOf(version, sealedBytes[..SaltSize])
-                .Decrypt(sealedBytes.Slice(SaltSize, NonceSize), sealedBytes.Slice(SaltSize + NonceSize, length), sealedBytes[^TagSize..], secret, bound);
-            return secret;
+            CipherOf(version, sealedBytes[..SaltSize]).Decrypt(
+                sealedBytes.Slice(SaltSize, NonceSize), sealedBytes.Slice(SaltSize + NonceSize, length), sealedBytes[^TagSize..], secret[..length], bound);
+            return length;
         }
         catch (AuthenticationTagMismatchException)
         {
-            return null;
+            return -1;
         }
     }
+
+    private static int LengthOf(ReadOnlySpan<byte> sealedBytes) => sealedBytes.Length - SaltSize - NonceSize - TagSize;
 
     /// <summary>Clears the ciphers.</summary>
     public void Dispose() => Forget();

@@ -80,6 +80,15 @@ public sealed class KeyRing : IDisposable
         string.Create(CultureInfo.InvariantCulture, $"the store is sealed with key-encryption key {version}, this host has {string.Join(", ", _keys.Keys)}"),
         "copy the missing line into this host's file of key-encryption keys");
 
+    /// <summary>Derives a key for another purpose than sealing: HKDF-SHA256 (RFC 5869) of the key-encryption key of a version.</summary>
+    /// <param name="version">The version.</param>
+    /// <param name="salt">Random bytes, new for each use.</param>
+    /// <param name="purpose">What it is for; no two uses share one.</param>
+    /// <param name="key">Takes the key.</param>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyVersionMissing"/>.</exception>
+    public void Derive(int version, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> purpose, Span<byte> key) =>
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, this[version], key, salt, purpose);
+
     /// <summary>The ring's text, for its file. The caller zeroes it.</summary>
     internal byte[] Write()
     {

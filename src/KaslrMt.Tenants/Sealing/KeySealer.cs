@@ -12,10 +12,15 @@ namespace KaslrMt.Tenants;
 /// </remarks>
 internal sealed class KeySealer : IDisposable
 {
+    private const int Kept = 64;
+
     private readonly KeyRing _ring;
     private readonly Envelope _envelope;
     private readonly byte[] _fingerprintKey;
     private readonly IncrementalHash _fingerprints;
+
+    // Sealed keys, by tenant, whose fingerprint was found to be their own. Nothing of it is secret.
+    private readonly Dictionary<string, SealedKey> _known = [];
 
     /// <summary>Opens a store's seal.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyWrong"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
@@ -65,11 +70,13 @@ internal sealed class KeySealer : IDisposable
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.SealBroken"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
     internal TenantKey OpenKey(string tenant, SealedKey key)
     {
-        byte[]? secret = _envelope.Open(key.KekVersion, key.Bytes, Bound(Seal.StoreId, tenant, key.Generation, key.KekVersion));
+        // On the stack: nothing moves it, and pinned memory of the heap costs more than the cipher.
+        Span<byte> secret = stackalloc byte[TenantKey.MaximumLength];
+        int length = _envelope.Open(key.KekVersion, key.Bytes, Bound(Seal.StoreId, tenant, key.Generation, key.KekVersion), secret);
         try
         {
-            return secret is not null && CryptographicOperations.FixedTimeEquals(Fingerprint(secret), key.Fingerprint)
-                ? TenantKey.Parse(secret)
+            return length >= 0 && IsItsOwn(tenant, key, secret[..length])
+                ? TenantKey.Parse(secret[..length])
                 : throw new KaslrMtException(
                     TenantErrors.SealBroken,
                     $"the sealed key of tenant '{tenant}' was altered, or is another row's",
@@ -94,6 +101,29 @@ internal sealed class KeySealer : IDisposable
         CryptographicOperations.ZeroMemory(_fingerprintKey);
         _fingerprints.Dispose();
         _envelope.Dispose();
+    }
+
+    // The envelope has opened, so these bytes hold what they held when they were compared.
+    private bool IsItsOwn(string tenant, SealedKey key, ReadOnlySpan<byte> secret)
+    {
+        if (_known.TryGetValue(tenant, out SealedKey? known)
+            && known.Bytes.AsSpan().SequenceEqual(key.Bytes) && known.Fingerprint.AsSpan().SequenceEqual(key.Fingerprint))
+        {
+            return true;
+        }
+
+        if (!CryptographicOperations.FixedTimeEquals(Fingerprint(secret), key.Fingerprint))
+        {
+            return false;
+        }
+
+        if (_known.Count == Kept)
+        {
+            _known.Clear();
+        }
+
+        _known[tenant] = key;
+        return true;
     }
 
     private byte[] Fingerprint(ReadOnlySpan<byte> key)

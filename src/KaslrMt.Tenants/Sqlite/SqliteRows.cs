@@ -7,10 +7,10 @@ namespace KaslrMt.Tenants.Sqlite;
 internal static class SqliteRows
 {
     internal const string TenantColumns =
-        "t.name, t.generation, t.vms, t.rotation, t.created, k.created, k.fingerprint, k.generation, k.kek, k.sealed";
+        "t.tenant, t.generation, t.vms, t.rotation, t.created, k.created, k.fingerprint, k.generation, k.kek, k.sealed";
 
     internal const string VmColumns =
-        "v.name, v.tenant, v.host, v.target, v.generation, v.policy, v.release, v.status, v.incarnation, v.processes, v.started, v.since";
+        "v.name, v.tenant, v.host, v.target, v.generation, v.policy, v.release, v.status, v.incarnation, v.processes, v.created, v.since";
 
     internal const string AuditColumns =
         "sequence, at, uid, user, process, actor_host, action, tenant, vm, host, generation, key, key_id, detail";

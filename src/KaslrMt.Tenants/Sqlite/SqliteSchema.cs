@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -48,6 +49,33 @@ internal static class SqliteSchema
         DROP TABLE audit;
         ALTER TABLE log RENAME TO audit;
         """,
+
+        // A commit writes every page it touches, so what changes together stands together. One tree holds a tenant ('acme', ''), next to it its VMs
+        // ('acme', 'v'), and for each VM's name whose it is ('~', 'v'): '~' comes after every legal name. In a small table all that is one page.
+        // Where a tenant has VMs changes seldom: its other VMs on a host make no write, as an index over VMs' hosts would. The index's condition
+        // compares with no value: SQLite would prepare statements again for each value bound, to see whether it is that one.
+        """
+        CREATE TABLE record (
+          tenant TEXT NOT NULL, name TEXT NOT NULL, generation INTEGER, created INTEGER, vms INTEGER CHECK (vms >= 0), rotation INTEGER,
+          host TEXT, target TEXT, policy TEXT, release TEXT, status INTEGER, incarnation BLOB, processes TEXT, since INTEGER, owner TEXT,
+          PRIMARY KEY (tenant, name),
+          CHECK (CASE WHEN tenant = '~' THEN owner IS NOT NULL
+            WHEN name = '' THEN generation + created + vms + rotation IS NOT NULL
+            ELSE generation + created + status + since IS NOT NULL AND host IS NOT NULL AND policy IS NOT NULL AND incarnation IS NOT NULL
+              AND processes IS NOT NULL END)) STRICT, WITHOUT ROWID;
+        CREATE TABLE placement (host TEXT NOT NULL, tenant TEXT NOT NULL, PRIMARY KEY (host, tenant)) STRICT, WITHOUT ROWID;
+        INSERT INTO record (tenant, name, generation, created, vms, rotation) SELECT name, '', generation, created, vms, rotation FROM tenant;
+        INSERT INTO record (tenant, name, generation, created, host, target, policy, release, status, incarnation, processes, since)
+          SELECT tenant, name, generation, started, host, target, policy, release, status, incarnation, processes, since FROM vm;
+        INSERT INTO record (tenant, name, owner) SELECT '~', name, tenant FROM vm ORDER BY name;
+        INSERT INTO placement SELECT host, tenant FROM vm UNION SELECT target, tenant FROM vm WHERE target IS NOT NULL;
+        DROP TABLE vm;
+        DROP TABLE tenant;
+        CREATE INDEX tenant_name ON record (tenant) WHERE host IS NULL AND owner IS NULL;
+        CREATE VIEW tenant AS SELECT tenant AS name, generation, vms, rotation, created FROM record WHERE host IS NULL AND owner IS NULL;
+        CREATE VIEW vm AS SELECT tenant, name, host, target, generation, policy, release, status, incarnation, processes, created AS started, since
+          FROM record WHERE name > '' AND tenant < '~';
+        """,
     ];
 
     /// <summary>The version this program writes.</summary>
@@ -55,55 +83,45 @@ internal static class SqliteSchema
 
     /// <summary>Brings a database to the newest version; a new one from nothing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.StoreNewer"/>, <see cref="TenantErrors.StoreCorrupt"/> for another program's.</exception>
-    internal static void Ensure(SqliteConnection connection, string path)
+    internal static void Ensure(sqlite3 database, string path)
     {
-        if (Version(connection, path) == Newest)
+        if (Version(database, path) == Newest)
         {
             return;
         }
 
-        Execute(connection, "BEGIN IMMEDIATE");
+        Execute(database, "BEGIN IMMEDIATE");
         try
         {
             // Asked again: another process may have done it while this one waited.
-            for (long version = Version(connection, path); version < Newest; version++)
+            for (long version = Version(database, path); version < Newest; version++)
             {
-                Execute(connection, Migrations[version]);
-                Execute(connection, string.Create(CultureInfo.InvariantCulture, $"PRAGMA user_version = {version + 1}; PRAGMA application_id = {ApplicationId}"));
+                Execute(database, Migrations[version]);
+                Execute(database, string.Create(CultureInfo.InvariantCulture, $"PRAGMA user_version = {version + 1}; PRAGMA application_id = {ApplicationId}"));
             }
 
-            Execute(connection, "COMMIT");
+            Execute(database, "COMMIT");
         }
         catch
         {
-            SqliteTransactions.RollBack(connection);
+            SqliteTransactions.RollBack(database);
             throw;
         }
     }
 
-    internal static void Execute(SqliteConnection connection, string text)
+    internal static void Execute(sqlite3 database, string text) => SqliteException.ThrowExceptionForRC(raw.sqlite3_exec(database, text), database);
+
+    internal static long Number(sqlite3 database, string text)
     {
-        using SqliteCommand command = connection.CreateCommand();
-#pragma warning disable CA2100 // All of this program's own text.
-        command.CommandText = text;
-#pragma warning restore CA2100
-        command.ExecuteNonQuery();
+        using var statement = new SqliteStatement(database, text, 0);
+        return statement.First(row => row.Long(0));
     }
 
-    internal static long Number(SqliteConnection connection, string text)
+    private static long Version(sqlite3 database, string path)
     {
-        using SqliteCommand command = connection.CreateCommand();
-#pragma warning disable CA2100 // All of this program's own text.
-        command.CommandText = text;
-#pragma warning restore CA2100
-        return (long)command.ExecuteScalar()!;
-    }
-
-    private static long Version(SqliteConnection connection, string path)
-    {
-        long version = Number(connection, "PRAGMA user_version");
-        long application = Number(connection, "PRAGMA application_id");
-        bool empty = Number(connection, "SELECT count(*) FROM sqlite_schema") == 0;
+        long version = Number(database, "PRAGMA user_version");
+        long application = Number(database, "PRAGMA application_id");
+        bool empty = Number(database, "SELECT count(*) FROM sqlite_schema") == 0;
         if (application != ApplicationId && !(empty && version == 0))
         {
             throw SqliteFault.Damaged(path, "another program's database");

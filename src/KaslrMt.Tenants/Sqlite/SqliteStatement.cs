@@ -9,25 +9,27 @@ namespace KaslrMt.Tenants.Sqlite;
 /// SQLite's own interface, not ADO's: there a statement costs as much managed work as SQLite's. Parameters stay bound, and only those that differ
 /// are bound again (https://sqlite.org/c3ref/bind_blob.html). Waiting for others is <c>PRAGMA busy_timeout</c>'s.
 /// </remarks>
-internal sealed class SqliteStatement : IDisposable
+internal sealed unsafe class SqliteStatement : IDisposable
 {
     private const int ShortText = 256;
 
     private readonly sqlite3 _database;
     private readonly sqlite3_stmt _statement;
+    private readonly nint _handle;
     private readonly SqliteValue[] _bound;
 
-    internal SqliteStatement(SqliteConnection connection, string text, int parameters)
+    internal SqliteStatement(sqlite3 database, string text, int parameters)
     {
-        _database = connection.Handle!;
+        _database = database;
         Require(raw.sqlite3_prepare_v3(_database, text, raw.SQLITE_PREPARE_PERSISTENT, out _statement));
+        _handle = _statement.DangerousGetHandle();
         _bound = new SqliteValue[parameters];
     }
 
     public void Dispose() => _statement.Dispose();
 
-    /// <summary>Runs it and returns the number of rows it changed, where it is one that changes rows.</summary>
-    internal int Run(params ReadOnlySpan<SqliteValue> values)
+    /// <summary>Runs it to its end.</summary>
+    internal void Run(params ReadOnlySpan<SqliteValue> values)
     {
         Bind(values);
         try
@@ -36,12 +38,10 @@ internal sealed class SqliteStatement : IDisposable
             {
                 // A pragma answers with a row.
             }
-
-            return raw.sqlite3_changes(_database);
         }
         finally
         {
-            raw.sqlite3_reset(_statement);
+            Rewind();
         }
     }
 
@@ -51,11 +51,11 @@ internal sealed class SqliteStatement : IDisposable
         Bind(values);
         try
         {
-            return Step() ? map(new SqliteRow(_statement)) : default;
+            return Step() ? map(new SqliteRow(_handle)) : default;
         }
         finally
         {
-            raw.sqlite3_reset(_statement);
+            Rewind();
         }
     }
 
@@ -68,20 +68,23 @@ internal sealed class SqliteStatement : IDisposable
             var rows = new List<T>();
             while (Step())
             {
-                rows.Add(map(new SqliteRow(_statement)));
+                rows.Add(map(new SqliteRow(_handle)));
             }
 
             return rows;
         }
         finally
         {
-            raw.sqlite3_reset(_statement);
+            Rewind();
         }
     }
 
+    // Its result is the last step's error once more.
+    private void Rewind() => _ = SqliteNative.Reset(_handle);
+
     private bool Step()
     {
-        int result = raw.sqlite3_step(_statement);
+        int result = SqliteNative.Step(_handle);
         if (result == raw.SQLITE_ROW)
         {
             return true;
@@ -109,10 +112,10 @@ internal sealed class SqliteStatement : IDisposable
 
     private void Bind(int index, SqliteValue value) => Require(value switch
     {
-        { IsNumber: true } => raw.sqlite3_bind_int64(_statement, index, value.Number),
+        { IsNumber: true } => SqliteNative.BindNumber(_handle, index, value.Number),
         { Reference: string text } => BindText(index, text),
-        { Reference: byte[] bytes } => raw.sqlite3_bind_blob(_statement, index, bytes),
-        _ => raw.sqlite3_bind_null(_statement, index),
+        { Reference: byte[] bytes } => BindBytes(index, bytes),
+        _ => SqliteNative.BindNull(_handle, index),
     });
 
     private int BindText(int index, string text)
@@ -123,9 +126,23 @@ internal sealed class SqliteStatement : IDisposable
             return raw.sqlite3_bind_text(_statement, index, text);
         }
 
-        Span<byte> utf8 = stackalloc byte[ShortText * 3];
-        return raw.sqlite3_bind_text(_statement, index, utf8[..Encoding.UTF8.GetBytes(text, utf8)]);
+        byte* utf8 = stackalloc byte[ShortText * 3];
+        return SqliteNative.BindText(_handle, index, utf8, Encoding.UTF8.GetBytes(text, new Span<byte>(utf8, ShortText * 3)), SqliteNative.Transient);
     }
 
-    private void Require(int result) => SqliteException.ThrowExceptionForRC(result, _database);
+    private int BindBytes(int index, byte[] bytes)
+    {
+        fixed (byte* first = bytes)
+        {
+            return SqliteNative.BindBlob(_handle, index, first, bytes.Length, SqliteNative.Transient);
+        }
+    }
+
+    private void Require(int result)
+    {
+        if (result != raw.SQLITE_OK)
+        {
+            SqliteException.ThrowExceptionForRC(result, _database);
+        }
+    }
 }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Data.Sqlite;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -11,7 +10,7 @@ public sealed partial class SqliteTenantStore
     public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
     {
         // One read transaction: what is compared belongs to one moment.
-        SqliteSchema.Execute(_connection, "BEGIN");
+        SqliteSchema.Execute(_database, "BEGIN");
         try
         {
             List<string> faults = [];
@@ -32,6 +31,16 @@ public sealed partial class SqliteTenantStore
                 row => $"VM '{row.Text(0)}': its tenant '{row.Text(1)}' is missing",
                 faults);
             Query(
+                """
+                SELECT v.name, v.tenant FROM vm v LEFT JOIN record n ON n.tenant = '~' AND n.name = v.name WHERE n.owner IS NOT v.tenant
+                UNION ALL
+                SELECT n.name, n.owner FROM record n LEFT JOIN record v ON v.tenant = n.owner AND v.name = n.name WHERE n.tenant = '~' AND v.name IS NULL
+                LIMIT 1000
+                """,
+                row => $"VM '{row.Text(0)}': its name is not its own, or nobody's (tenant '{row.Text(1)}')",
+                faults);
+            Query(SqlitePlacement.Faults, row => $"host '{row.Text(0)}': tenant '{row.Text(1)}' has VMs there and is not listed, or the reverse", faults);
+            Query(
                 "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant) LIMIT 1000",
                 row => $"a key is left behind: its tenant '{row.Text(0)}' is missing",
                 faults);
@@ -40,7 +49,7 @@ public sealed partial class SqliteTenantStore
         }
         finally
         {
-            SqliteTransactions.RollBack(_connection);
+            SqliteTransactions.RollBack(_database);
         }
     }));
 
@@ -66,10 +75,9 @@ public sealed partial class SqliteTenantStore
         return Task.FromResult(Guarded(() =>
         {
             // VACUUM INTO copies live rows only: nothing of purged keys is in a backup.
-            using SqliteCommand command = _connection.CreateCommand();
-            command.CommandText = "VACUUM INTO $1";
-            command.Parameters.AddWithValue("$1", path);
-            return command.ExecuteNonQuery();
+            using var copy = new SqliteStatement(_database, "VACUUM INTO ?1", 1);
+            copy.Run(path);
+            return true;
         }));
     }
 
@@ -97,7 +105,7 @@ public sealed partial class SqliteTenantStore
 
     private void Query(string text, Func<SqliteRow, string?> map, List<string> faults)
     {
-        using var statement = new SqliteStatement(_connection, text, 0);
+        using var statement = new SqliteStatement(_database, text, 0);
         faults.AddRange(statement.All(map).OfType<string>().Take(MaximumFaults - faults.Count));
     }
 }

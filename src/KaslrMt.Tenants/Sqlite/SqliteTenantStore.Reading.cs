@@ -90,7 +90,7 @@ public sealed partial class SqliteTenantStore
         while (true)
         {
             (long, long) now = Guarded(() => (
-                _sql.DataVersion.First(row => row.Long(0)), (long)SQLitePCL.raw.sqlite3_total_changes(_connection.Handle!)));
+                _sql.DataVersion.First(row => row.Long(0)), (long)SQLitePCL.raw.sqlite3_total_changes(_database)));
             if (now != seen)
             {
                 seen = now;

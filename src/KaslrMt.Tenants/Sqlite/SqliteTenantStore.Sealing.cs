@@ -67,10 +67,9 @@ public sealed partial class SqliteTenantStore
     /// <returns>Whether it was done.</returns>
     private bool Scrub()
     {
-        SQLitePCL.sqlite3 handle = _connection.Handle!;
-        SQLitePCL.raw.sqlite3_busy_timeout(handle, ScrubMilliseconds);
-        int result = SQLitePCL.raw.sqlite3_wal_checkpoint_v2(handle, null, SQLitePCL.raw.SQLITE_CHECKPOINT_TRUNCATE, out _, out _);
-        SQLitePCL.raw.sqlite3_busy_timeout(handle, BusyMilliseconds);
+        SQLitePCL.raw.sqlite3_busy_timeout(_database, ScrubMilliseconds);
+        int result = SQLitePCL.raw.sqlite3_wal_checkpoint_v2(_database, null, SQLitePCL.raw.SQLITE_CHECKPOINT_TRUNCATE, out _, out _);
+        SQLitePCL.raw.sqlite3_busy_timeout(_database, BusyMilliseconds);
         _scrubPending = result != SQLitePCL.raw.SQLITE_OK;
         return !_scrubPending;
     }

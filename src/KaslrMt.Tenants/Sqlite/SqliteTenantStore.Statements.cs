@@ -1,12 +1,12 @@
-using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
 public sealed partial class SqliteTenantStore
 {
-    private sealed class Statements(SqliteConnection connection) : IDisposable
+    private sealed class Statements(sqlite3 database) : IDisposable
     {
-        private const string TenantSource = "FROM tenant t LEFT JOIN tenant_key k ON k.tenant = t.name";
+        private const string Key = "LEFT JOIN tenant_key k ON k.tenant = t.tenant";
 
         private readonly List<SqliteStatement> _all = [];
 
@@ -14,38 +14,46 @@ public sealed partial class SqliteTenantStore
 
         internal SqliteStatement Commit => field ??= Prepare("COMMIT", 0);
 
-        // All that a command reads, in one round: its VM, its tenant (the command's, else the VM's) with the key, and its host's lease.
+        // All that a command reads, in one round: its VM, its tenant (the command's, else the VM's) with the key, its host's lease; and whether the
+        // tenant's placement stays as it is when the VM comes to the host, or (where ?4 says so) goes from its own.
         internal SqliteStatement FindSlice => field ??= Prepare(
             $"""
-            SELECT {SqliteRows.VmColumns}, {SqliteRows.TenantColumns}, h.lease_until
-            FROM (SELECT 1) LEFT JOIN vm v ON v.name = ?1
-              LEFT JOIN tenant t ON t.name = coalesce(?2, v.tenant) LEFT JOIN tenant_key k ON k.tenant = t.name
-              LEFT JOIN host h ON h.id = ?3
+            SELECT {SqliteRows.VmColumns}, {SqliteRows.TenantColumns}, h.lease_until,
+              CASE WHEN v.name IS NULL THEN EXISTS (SELECT 1 FROM placement p WHERE p.host = ?3 AND p.tenant = ?2)
+                WHEN ?4 THEN EXISTS (
+                  SELECT 1 FROM record o WHERE o.tenant = v.tenant AND o.name > '' AND o.name <> v.name AND (o.host = v.host OR o.target = v.host)) END
+            FROM (SELECT 1) LEFT JOIN record n ON n.tenant = '~' AND n.name = ?1 LEFT JOIN record v ON v.tenant = n.owner AND v.name = n.name
+              LEFT JOIN record t ON t.tenant = coalesce(?2, n.owner) AND t.name = '' {Key} LEFT JOIN host h ON h.id = ?3
+            """,
+            4);
+
+        internal SqliteStatement FindTenant => field ??= Prepare($"SELECT {SqliteRows.TenantColumns} FROM record t {Key} WHERE t.tenant = ?1 AND t.name = ''", 1);
+
+        // The index has the tenants only: their VMs are not read past.
+        internal SqliteStatement TenantPage => field ??= Prepare(
+            $"""
+            SELECT {SqliteRows.TenantColumns} FROM record t INDEXED BY tenant_name {Key}
+            WHERE t.host IS NULL AND t.owner IS NULL AND t.tenant > ?1 ORDER BY t.tenant LIMIT ?2
+            """,
+            2);
+
+        internal SqliteStatement FindVm => field ??= Prepare(
+            $"""
+            SELECT {SqliteRows.VmColumns} FROM record n CROSS JOIN record v ON v.tenant = n.owner AND v.name = n.name WHERE n.tenant = '~' AND n.name = ?1
+            """,
+            1);
+
+        internal SqliteStatement VmPage => field ??= Prepare(
+            $"""
+            SELECT {SqliteRows.VmColumns} FROM record v WHERE (v.tenant, v.name) > (?1, ?2) AND v.tenant < '~' AND v.name > ''
+            ORDER BY v.tenant, v.name LIMIT ?3
             """,
             3);
 
-        internal SqliteStatement FindTenant => field ??= Prepare($"SELECT {SqliteRows.TenantColumns} {TenantSource} WHERE t.name = ?1", 1);
-
-        internal SqliteStatement TenantPage =>
-            field ??= Prepare($"SELECT {SqliteRows.TenantColumns} {TenantSource} WHERE t.name > ?1 ORDER BY t.name LIMIT ?2", 2);
-
-        internal SqliteStatement FindVm => field ??= Prepare($"SELECT {SqliteRows.VmColumns} FROM vm v WHERE name = ?1", 1);
-
-        internal SqliteStatement VmPage =>
-            field ??= Prepare($"SELECT {SqliteRows.VmColumns} FROM vm v WHERE (tenant, name) > (?1, ?2) ORDER BY tenant, name LIMIT ?3", 3);
-
         internal SqliteStatement VmPageOfTenant =>
-            field ??= Prepare($"SELECT {SqliteRows.VmColumns} FROM vm v WHERE tenant = ?1 AND name > ?2 ORDER BY name LIMIT ?3", 3);
+            field ??= Prepare($"SELECT {SqliteRows.VmColumns} FROM record v WHERE v.tenant = ?1 AND v.name > ?2 ORDER BY v.name LIMIT ?3", 3);
 
-        // Two index walks that SQLite merges: no page of it sorts, or reads another host's VMs.
-        internal SqliteStatement VmPageOfHost => field ??= Prepare(
-            $"""
-            SELECT {SqliteRows.VmColumns} FROM vm v WHERE host = ?1 AND (tenant, name) > (?2, ?3)
-            UNION ALL
-            SELECT {SqliteRows.VmColumns} FROM vm v WHERE target = ?1 AND host <> ?1 AND (tenant, name) > (?2, ?3)
-            ORDER BY tenant, name LIMIT ?4
-            """,
-            4);
+        internal SqliteStatement VmPageOfHost => field ??= Prepare(SqlitePlacement.PageOfHost, 4);
 
         internal SqliteStatement FindLease => field ??= Prepare("SELECT lease_until FROM host WHERE id = ?1", 1);
 
@@ -60,14 +68,15 @@ public sealed partial class SqliteTenantStore
 
         internal SqliteStatement DeleteHost => field ??= Prepare("DELETE FROM host WHERE id = ?1", 1);
 
-        internal SqliteStatement VmOfHost => field ??= Prepare("SELECT name FROM vm WHERE host = ?1 OR target = ?1 LIMIT 1", 1);
+        internal SqliteStatement VmOfHost => field ??= Prepare(SqlitePlacement.AnyOfHost, 1);
 
         internal SqliteStatement AddTenant =>
-            field ??= Prepare("INSERT INTO tenant (name, generation, vms, rotation, created) VALUES (?1, ?2, ?3, ?4, ?5)", 5);
+            field ??= Prepare("INSERT INTO record (tenant, name, generation, vms, rotation, created) VALUES (?1, '', ?2, ?3, ?4, ?5)", 5);
 
-        internal SqliteStatement UpdateTenant => field ??= Prepare("UPDATE tenant SET generation = ?2, vms = ?3, rotation = ?4 WHERE name = ?1", 4);
+        internal SqliteStatement UpdateTenant =>
+            field ??= Prepare("UPDATE record SET generation = ?2, vms = ?3, rotation = ?4 WHERE tenant = ?1 AND name = ''", 4);
 
-        internal SqliteStatement DeleteTenant => field ??= Prepare("DELETE FROM tenant WHERE name = ?1", 1);
+        internal SqliteStatement DeleteTenant => field ??= Prepare("DELETE FROM record WHERE tenant = ?1 AND name = ''", 1);
 
         internal SqliteStatement PutKey => field ??= Prepare(
             "INSERT INTO tenant_key (tenant, generation, kek, sealed, fingerprint, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", 6);
@@ -81,19 +90,27 @@ public sealed partial class SqliteTenantStore
 
         internal SqliteStatement AddVm => field ??= Prepare(
             """
-            INSERT INTO vm (name, tenant, host, target, generation, policy, release, status, incarnation, processes, started, since)
+            INSERT INTO record (name, tenant, host, target, generation, policy, release, status, incarnation, processes, created, since)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
             """,
             12);
 
         internal SqliteStatement UpdateVm => field ??= Prepare(
             """
-            UPDATE vm SET host = ?3, target = ?4, release = ?5, status = ?6, incarnation = ?7, processes = ?8, since = ?9
+            UPDATE record SET host = ?3, target = ?4, release = ?5, status = ?6, incarnation = ?7, processes = ?8, since = ?9
             WHERE tenant = ?2 AND name = ?1
             """,
             9);
 
-        internal SqliteStatement DeleteVm => field ??= Prepare("DELETE FROM vm WHERE tenant = ?1 AND name = ?2", 2);
+        internal SqliteStatement DeleteVm => field ??= Prepare("DELETE FROM record WHERE tenant = ?1 AND name = ?2", 2);
+
+        internal SqliteStatement AddName => field ??= Prepare("INSERT INTO record (tenant, name, owner) VALUES ('~', ?1, ?2)", 2);
+
+        internal SqliteStatement DeleteName => field ??= Prepare("DELETE FROM record WHERE tenant = '~' AND name = ?1", 1);
+
+        internal SqliteStatement AddPlacement => field ??= Prepare(SqlitePlacement.Add, 2);
+
+        internal SqliteStatement DeletePlacement => field ??= Prepare(SqlitePlacement.Delete, 2);
 
         internal SqliteStatement PutAudit => field ??= Prepare(
             """
@@ -122,7 +139,7 @@ public sealed partial class SqliteTenantStore
 
         private SqliteStatement Prepare(string text, int parameters)
         {
-            var statement = new SqliteStatement(connection, text, parameters);
+            var statement = new SqliteStatement(database, text, parameters);
             _all.Add(statement);
             return statement;
         }

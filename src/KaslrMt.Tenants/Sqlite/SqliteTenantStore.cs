@@ -1,5 +1,6 @@
 using KaslrMt.Layout;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -17,7 +18,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
     private const UnixFileMode OpenToOthers = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
 
     private readonly Lock _lock = new();
-    private readonly SqliteConnection _connection;
+    private readonly sqlite3 _database;
     private readonly KeyRingFile _keys;
     private readonly StoreHooks _hooks;
     private readonly string _path;
@@ -26,10 +27,10 @@ public sealed partial class SqliteTenantStore : ITenantStore
     private KeySealer _sealer;
     private bool _scrubPending;
 
-    private SqliteTenantStore(string path, SqliteConnection connection, KeyRingFile keys, StoreHooks hooks)
+    private SqliteTenantStore(string path, sqlite3 database, KeyRingFile keys, StoreHooks hooks)
     {
-        (_path, _connection, _keys, _hooks) = (path, connection, keys, hooks);
-        _sql = new Statements(connection);
+        (_path, _database, _keys, _hooks) = (path, database, keys, hooks);
+        _sql = new Statements(database);
         (_ring, _sealer) = OpenSeal();
     }
 
@@ -49,45 +50,67 @@ public sealed partial class SqliteTenantStore : ITenantStore
     {
         get
         {
-            using var journal = new SqliteStatement(_connection, "PRAGMA journal_mode", 0);
+            using var journal = new SqliteStatement(_database, "PRAGMA journal_mode", 0);
             return (
                 journal.First(row => row.Text(0))!,
-                SqliteSchema.Number(_connection, "PRAGMA synchronous"),
-                SqliteSchema.Number(_connection, "PRAGMA secure_delete"));
+                SqliteSchema.Number(_database, "PRAGMA synchronous"),
+                SqliteSchema.Number(_database, "PRAGMA secure_delete"));
         }
     }
 
     /// <summary>Keeps the database from growing, as a full disk does.</summary>
-    internal void LimitPages(int pages) => SqliteSchema.Number(_connection, $"PRAGMA max_page_count = {pages}");
+    internal void LimitPages(int pages) => SqliteSchema.Number(_database, $"PRAGMA max_page_count = {pages}");
 
     internal static SqliteTenantStore Open(string path, KeyRingFile keys, StoreHooks hooks)
     {
         path = Path.GetFullPath(path);
         StateDirectory.Ensure(Path.GetDirectoryName(path)!);
         EnsurePrivate(path);
-        var connection = new SqliteConnection(new SqliteConnectionStringBuilder
-        {
-            DataSource = path,
-            Mode = SqliteOpenMode.ReadWrite,
-            Pooling = false,
-            DefaultTimeout = BusyMilliseconds / 1000,
-        }.ToString());
+        Batteries_V2.Init();
+
+        // Our own lock serves for SQLite's, which it takes in every call, fifty in a change.
+        int opened = raw.sqlite3_open_v2(path, out sqlite3 database, raw.SQLITE_OPEN_READWRITE | raw.SQLITE_OPEN_NOMUTEX, null);
         try
         {
-            connection.Open();
-            SqliteSchema.Execute(connection, "PRAGMA page_size = 2048; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-            SqliteSchema.Ensure(connection, path);
-            return new SqliteTenantStore(path, connection, keys, hooks);
+            SqliteException.ThrowExceptionForRC(opened, database);
+            raw.sqlite3_extended_result_codes(database, 1);
+            raw.sqlite3_busy_timeout(database, BusyMilliseconds);
+            EnterLogMode(database);
+            SqliteSchema.Ensure(database, path);
+            return new SqliteTenantStore(path, database, keys, hooks);
         }
         catch (SqliteException error)
         {
-            connection.Dispose();
+            database.Dispose();
             throw SqliteFault.Of(error, path);
         }
         catch
         {
-            connection.Dispose();
+            database.Dispose();
             throw;
+        }
+    }
+
+    // Pages of half the usual size: a commit writes whole pages to the log, and our rows are small. Existing databases keep theirs, and the log its size.
+    // Of many who create a database at once SQLite tells some that it is busy without waiting, so that they do not wait for each other.
+    private static void EnterLogMode(sqlite3 database)
+    {
+        const string settings =
+            """
+            PRAGMA page_size = 2048; PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000
+            """;
+        long begun = Environment.TickCount64;
+        while (true)
+        {
+            try
+            {
+                SqliteSchema.Execute(database, settings);
+                return;
+            }
+            catch (SqliteException error) when (error.SqliteErrorCode == raw.SQLITE_BUSY && Environment.TickCount64 - begun < BusyMilliseconds)
+            {
+                Thread.Sleep(ScrubMilliseconds);
+            }
         }
     }
 
@@ -109,7 +132,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
             }
 
             _sql.Dispose();
-            _connection.Dispose();
+            _database.Dispose();
             _sealer.Dispose();
             _ring.Dispose();
         }
@@ -142,7 +165,8 @@ public sealed partial class SqliteTenantStore : ITenantStore
     {
         _hooks.Step("begun");
         DateTimeOffset now = DateTimeOffset.FromUnixTimeMilliseconds(Now);
-        (VmRecord? vm, TenantRecord? tenant, SealedKey? key, long lease) = _sql.FindSlice.First(Slice, command.VmName, command.TenantName, command.HostId);
+        (VmRecord? vm, TenantRecord? tenant, SealedKey? key, long lease, bool placed) = _sql.FindSlice.First(
+            Slice, command.VmName, command.TenantName, command.HostId, command is StopVm or EvictVm ? 1 : 0);
         var before = new TableSlice(tenant, vm, HostAlive: command.HostId is null || lease > now.ToUnixTimeMilliseconds());
         Decision after = TenantRules.Decide(before, command, now);
         if (after.Changes)
@@ -153,7 +177,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
                 after = after with { Tenant = after.Tenant! with { KeyId = key.KeyId } };
             }
 
-            Write(before, after);
+            Write(before, after, placed);
             Log(AuditEntry.Of(before, after, actor, now));
         }
 
@@ -163,13 +187,14 @@ public sealed partial class SqliteTenantStore : ITenantStore
         return new Outcome(after.Tenant, after.Vm, after.Key, after.Changes, opened);
     }
 
-    private static (VmRecord? Vm, TenantRecord? Tenant, SealedKey? Key, long Lease) Slice(SqliteRow row)
+    private static (VmRecord? Vm, TenantRecord? Tenant, SealedKey? Key, long Lease, bool Placed) Slice(SqliteRow row)
     {
         (TenantRecord? tenant, SealedKey? key) = row.IsNull(SqliteRows.VmWidth) ? default : SqliteRows.Tenant(row, SqliteRows.VmWidth);
-        return (row.IsNull(0) ? null : SqliteRows.Vm(row), tenant, key, row.Long(SqliteRows.VmWidth + SqliteRows.TenantWidth));
+        const int rest = SqliteRows.VmWidth + SqliteRows.TenantWidth;
+        return (row.IsNull(0) ? null : SqliteRows.Vm(row), tenant, key, row.Long(rest), row.Long(rest + 1) != 0);
     }
 
-    private void Write(TableSlice before, Decision after)
+    private void Write(TableSlice before, Decision after, bool placed)
     {
         if (after.Key == KeyEffect.Purged)
         {
@@ -212,6 +237,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         }
         else if (after.Vm is { } vm)
         {
+            _sql.AddName.Run(vm.Name, vm.Tenant);
             _sql.AddVm.Run(
                 vm.Name,
                 vm.Tenant,
@@ -229,7 +255,31 @@ public sealed partial class SqliteTenantStore : ITenantStore
         else if (after.Vm is null && before.Vm is { } gone)
         {
             _sql.DeleteVm.Run(gone.Tenant, gone.Name);
+            _sql.DeleteName.Run(gone.Name);
         }
+
+        Place(before.Vm, after.Vm, placed);
+    }
+
+    private void Place(VmRecord? before, VmRecord? after, bool placed)
+    {
+        // What was read with the slice spares the usual change both statements; they look again by themselves.
+        if (placed && (before ?? after) is { Target: null } && (before is null || after is null))
+        {
+            return;
+        }
+
+        foreach (string host in Hosts(after).Except(Hosts(before)))
+        {
+            _sql.AddPlacement.Run(host, after!.Tenant);
+        }
+
+        foreach (string host in Hosts(before).Except(Hosts(after)))
+        {
+            _sql.DeletePlacement.Run(host, before!.Tenant);
+        }
+
+        static IEnumerable<string> Hosts(VmRecord? vm) => vm is null ? [] : vm.Target is { } target ? [vm.Host, target] : [vm.Host];
     }
 
     /// <summary>Draws a key until it is nobody else's, which is to say once; the unique index is what proves it.</summary>
@@ -278,7 +328,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         }
         catch
         {
-            SqliteTransactions.RollBack(_connection);
+            SqliteTransactions.RollBack(_database);
             throw;
         }
     }

@@ -1,4 +1,4 @@
-using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace KaslrMt.Tenants.Sqlite;
 
@@ -6,11 +6,11 @@ namespace KaslrMt.Tenants.Sqlite;
 internal static class SqliteTransactions
 {
     /// <summary>Rolls back, where SQLite has not done so by itself already (https://sqlite.org/lang_transaction.html, section 3).</summary>
-    internal static void RollBack(SqliteConnection connection)
+    internal static void RollBack(sqlite3 database)
     {
-        if (connection.Handle is { IsInvalid: false } handle && SQLitePCL.raw.sqlite3_get_autocommit(handle) == 0)
+        if (raw.sqlite3_get_autocommit(database) == 0)
         {
-            SqliteSchema.Execute(connection, "ROLLBACK");
+            SqliteSchema.Execute(database, "ROLLBACK");
         }
     }
 }

@@ -69,9 +69,12 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
         store.ApplyAsync(new SaveVm(name, incarnation), _actor, cancel);
 
     /// <summary>A saved VM starts on this host from its memory.</summary>
+    /// <param name="name">The VM.</param>
+    /// <param name="processes">All processes whose end means the VM's end; this one where none are given.</param>
+    /// <param name="cancel">Gives up.</param>
     /// <returns>The record with a new incarnation, and the tenant's key if it is the one the VM was started with.</returns>
-    public Task<Outcome> RestoreAsync(string name, CancellationToken cancel = default) =>
-        WithLeaseAsync(new RestoreVm(name, host.Id, Guid.NewGuid(), [ProcessMark.Current]), cancel);
+    public Task<Outcome> RestoreAsync(string name, ImmutableArray<ProcessMark> processes = default, CancellationToken cancel = default) =>
+        WithLeaseAsync(new RestoreVm(name, host.Id, Guid.NewGuid(), processes.IsDefaultOrEmpty ? [ProcessMark.Current] : processes), cancel);
 
     /// <summary>A running VM begins to migrate to another host, which must be alive.</summary>
     public Task<Outcome> BeginMigrationAsync(string name, string target, Guid? incarnation = null, CancellationToken cancel = default) =>
@@ -97,7 +100,9 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
     /// <summary>Takes a VM that nobody saw end out of the table, on an operator's word.</summary>
     /// <param name="name">The VM: one of this host, one in doubt, or a saved one.</param>
     /// <param name="cancel">Gives up.</param>
-    /// <exception cref="KaslrMtException"><see cref="TenantErrors.VmUnknown"/>, <see cref="TenantErrors.HostAlive"/>.</exception>
+    /// <exception cref="KaslrMtException">
+    /// <see cref="TenantErrors.VmUnknown"/>, <see cref="TenantErrors.HostAlive"/>; <see cref="TenantErrors.VmStatusConflict"/>: its process lives on this host.
+    /// </exception>
     public async Task<Outcome> ForgetAsync(string name, CancellationToken cancel = default)
     {
         VmRecord? vm = await store.FindVmAsync(name, cancel).ConfigureAwait(false);
@@ -109,6 +114,14 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
                 throw new KaslrMtException(
                     TenantErrors.HostAlive, $"VM '{name}' is not in doubt: its host {vm.Host} is alive", $"on that host: kaslrmt stop {name}");
             }
+        }
+
+        if (vm is { Status: not VmStatus.Saved } && vm.Host == host.Id && vm.Processes.FirstOrDefault(process => process.IsAlive()) is { Id: > 0 } alive)
+        {
+            throw new KaslrMtException(
+                TenantErrors.VmStatusConflict,
+                $"VM '{name}' is not in doubt: its process {alive.Id} lives on this host",
+                "stop it where it was started (another KASLRMT_RUNTIME_DIR, or as another command's VM), or end that process");
         }
 
         return await StopAsync(name, vm?.Incarnation, "forgotten on an operator's word", cancel).ConfigureAwait(false);
@@ -140,6 +153,45 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
             bool older = owner is not { HasKey: true } || owner.Generation != vm.Generation;
             yield return new VmView(vm, Doubt(vm, hosts), older);
         }
+    }
+
+    /// <summary>The VMs that are on this host or migrate to it, with what is in doubt about them. Whether a key is older is not looked at.</summary>
+    public async IAsyncEnumerable<VmView> VmsHereAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        var hosts = (await store.HostsAsync(cancel).ConfigureAwait(false)).ToDictionary(known => known.Id);
+        await foreach (VmRecord vm in store.VmsOfHostAsync(host.Id, cancel).ConfigureAwait(false))
+        {
+            yield return new VmView(vm, Doubt(vm, hosts), OlderKey: false);
+        }
+    }
+
+    /// <summary>The key of a VM that this host runs, once more: for its guest's reboot under a supervisor that does not have it.</summary>
+    /// <param name="vm">The record its owner keeps.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <returns>The key; null where the table has another one by now, or does not know the VM. The caller disposes of it.</returns>
+    /// <exception cref="KaslrMtException">40xx: the store failed.</exception>
+    public async Task<TenantKey?> KeyOfAsync(VmRecord vm, CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(vm);
+        VmRecord? known = await store.FindVmAsync(vm.Name, cancel).ConfigureAwait(false);
+        TenantRecord? tenant = known?.Incarnation == vm.Incarnation ? await store.FindTenantAsync(known.Tenant, cancel).ConfigureAwait(false) : null;
+        if (known is null || tenant is not { HasKey: true } || tenant.Generation != known.Generation)
+        {
+            return null;
+        }
+
+        // A start with the incarnation that is there changes nothing and is answered with the key.
+        Outcome outcome = await store.ApplyAsync(
+            new StartVm(known.Tenant, known.Name, known.Host, known.Policy, known.Incarnation, known.Processes, known.Release), _actor, cancel).ConfigureAwait(false);
+        if (!outcome.Changed && outcome.Tenant?.Generation == known.Generation)
+        {
+            return outcome.TenantKey;
+        }
+
+        outcome.Dispose();
+        return outcome.Changed
+            ? throw new KaslrMtException(TenantErrors.VmReplaced, $"VM '{vm.Name}' left the tenant table while its key was asked for", "stop it and run it anew")
+            : null;
     }
 
     /// <summary>Stops, in the table, the VMs of this host whose processes are proven gone.</summary>

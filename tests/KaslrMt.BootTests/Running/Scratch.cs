@@ -25,8 +25,8 @@ internal sealed class Scratch : IDisposable
         System.IO.File.WriteAllLines(System.IO.Path.Combine(folder, "config"), lines);
     }
 
-    /// <summary>What VMs have left in the runtime directory, prepared kernels aside.</summary>
-    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => System.IO.Path.GetFileName(path) != ".prepared");
+    /// <summary>What VMs have left in the runtime directory, prepared kernels and initramfs aside.</summary>
+    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => System.IO.Path.GetFileName(path) is not (".prepared" or ".initramfs"));
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 

@@ -1,5 +1,7 @@
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
+using KaslrMt.Hypervisors;
+using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests.Tables;
 
@@ -57,7 +59,7 @@ public sealed class OneHostTests : IDisposable
         await _host.DoAsync("stop", "mate", "--grace", "0");
 
         // Of the new one and QEMU.
-        KaslrMt.Hypervisors.VmState both = _host.State("kept");
+        VmState both = _host.State("kept");
         TableHost.Kill(both.OwnerProcess);
         TableHost.Kill(both.QemuProcess);
         await TableHost.EventuallyAsync(() => Task.FromResult(!both.OwnerLives), "the supervisor's end");
@@ -73,6 +75,34 @@ public sealed class OneHostTests : IDisposable
         }
 
         await TableHost.EventuallyAsync(async () => (long)(await _host.TenantAsync())["vms"]! == 0, "the key's end");
+        await _host.NoKeyIsLeftAsync();
+    }
+
+    [Fact]
+    public async Task A_guest_that_reboots_with_another_kernel_under_a_supervisor_without_the_key_has_the_tenants_bases()
+    {
+        string kernel = _host.Scratch.File("vmlinuz");
+        string[] words = TableHost.Run("old", "--detach");
+        words[Array.IndexOf(words, "--kernel") + 1] = kernel;
+        File.Copy(TestKernels.Image(TableHost.Kernel), kernel);
+        await _host.DoAsync(words);
+        TableHost.Kill(_host.State("old").OwnerProcess);
+        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("old").OwnerLives), "the supervisor's end");
+        File.Delete(kernel);
+        File.Copy(TestKernels.Image("6.1-cloud"), kernel);
+        await _host.DoAsync("ps");
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_host.Scratch.Runtime.Path, "old", "qmp.sock"), TableHost.Patience))
+        {
+            await monitor.ExecuteAsync("system_reset");
+        }
+
+        await TableHost.EventuallyAsync(() => Task.FromResult(_host.State("old") is { Reboots: 1, QemuProcess: not null }), "the reboot");
+        await _host.DoAsync("verify", "old");
+        words[Array.IndexOf(words, "--name") + 1] = "new";
+        await _host.DoAsync(words);
+        Assert.Equal(_host.SharedBases("new"), _host.SharedBases("old"));
+        await _host.DoAsync("stop", "old", "--grace", "0");
+        await _host.DoAsync("stop", "new", "--grace", "0");
         await _host.NoKeyIsLeftAsync();
     }
 

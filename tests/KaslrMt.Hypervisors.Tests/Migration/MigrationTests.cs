@@ -80,7 +80,7 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
         await destination.ListenAsync(address);
         using CancellationTokenSource cancel = new();
         TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task<MigrationProgress> moving = source.MigrateAsync(address, new Watcher(begun), Slow, cancel.Token);
+        Task<MigrationProgress> moving = source.MigrateAsync(address, new Watcher(begun), Slow, cancellation: cancel.Token);
         await begun.Task.WaitAsync(TestVm.BootLimit);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => moving);
@@ -88,7 +88,7 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
 
         using CancellationTokenSource late = new();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
-            () => source.SaveAsync(guest.Scratch("unfinished"), here, new Canceller(late), late.Token));
+            () => source.SaveAsync(guest.Scratch("unfinished"), here, new Canceller(late), cancellation: late.Token));
         Assert.False(File.Exists(guest.Scratch("unfinished")));
         KaslrMtException error = await Assert.ThrowsAsync<KaslrMtException>(() => source.SaveAsync("/no/such/folder/state", here));
         Assert.Equal(2601, error.Code.Number);

@@ -35,9 +35,12 @@ public sealed class EtcdAccessTests : IDisposable
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { AuthorityFile = theirs.Authority }));
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { AuthorityFile = null }));
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = _scratch.File("missing") }));
-        await Table.RefusedAnyAsync(
-            [TenantErrors.EtcdTls, TenantErrors.EtcdUnreachable],
-            () => OpenAsync(cluster, impatient with { CertificateFile = null, CertificateKeyFile = null }));
+        await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = null, CertificateKeyFile = null }));
+        await Table.RefusedAsync(
+            TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = theirs.Certificate, CertificateKeyFile = theirs.Key }));
+        string plain = cluster.Location("plain").Replace("etcds://", "etcd://", StringComparison.Ordinal);
+        KeyRingFile keys = new(_scratch.File("kek-plain"), MayCreate: true);
+        await Table.RefusedAsync(TenantErrors.EtcdTls, async () => await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(plain), impatient, keys));
 
         File.SetUnixFileMode(ours.Key, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead);
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, good));

@@ -203,7 +203,7 @@ public sealed class SqliteFileTests : IDisposable
     private void Execute(string text)
     {
         using SqliteConnection connection = Raw();
-        SqliteSchema.Execute(connection, text);
+        SqliteSchema.Execute(connection.Handle!, text);
     }
 
     private T Scalar<T>(string text)

@@ -39,6 +39,18 @@ public sealed class SqliteMigrationTests : IDisposable
         PRAGMA user_version = 2;
         """;
 
+    // What version 3 made of it.
+    private const string Version3 =
+        """
+        CREATE TABLE log (
+          sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, uid INTEGER NOT NULL, user TEXT NOT NULL, process INTEGER NOT NULL,
+          actor_host TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT, vm TEXT, host TEXT, generation INTEGER NOT NULL, key INTEGER NOT NULL,
+          key_id TEXT, detail TEXT) STRICT;
+        DROP TABLE audit;
+        ALTER TABLE log RENAME TO audit;
+        PRAGMA user_version = 3;
+        """;
+
     private static readonly string[] Tables = ["seal", "tenant", "tenant_key", "vm", "host", "audit"];
 
     private readonly Scratch _scratch = new();
@@ -50,19 +62,23 @@ public sealed class SqliteMigrationTests : IDisposable
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
-    public async Task A_database_of_each_earlier_version_keeps_everything_and_finds_a_hosts_vms_by_an_index(int version)
+    [InlineData(3)]
+    public async Task A_database_of_each_earlier_version_keeps_everything_and_finds_a_hosts_vms(int version)
     {
         string key = await MakeOldAsync(version);
         await using (var store = SqliteTenantStore.Open(Old, _scratch.Keys))
         {
             Assert.Equal(["v1", "v2"], (await store.VmsOfHostAsync("h-a").AllAsync()).Select(vm => vm.Name));
             Assert.Equal(["v2"], (await store.VmsOfHostAsync("h-b").AllAsync()).Select(vm => vm.Name));
+            await using var written = SqliteTenantStore.Open(_scratch.File("state/new.db"), _scratch.Keys);
+            Assert.Equal((await written.VmsAsync().AllAsync()).Select(Text), (await store.VmsAsync().AllAsync()).Select(Text));
+            Assert.Equal(await written.TenantsAsync().AllAsync(), await store.TenantsAsync().AllAsync());
             Assert.Equal(key, await store.StartAsync("acme", "v3"));
             await Table.SoundAsync(store);
         }
 
         using SqliteConnection raw = Raw(Old);
-        Assert.Equal(3, SqliteSchema.Number(raw, "PRAGMA user_version"));
+        Assert.Equal(4, SqliteSchema.Number(raw.Handle!, "PRAGMA user_version"));
         Assert.Equal(Schema(Raw(_scratch.File("state/new.db"))), Schema(Raw(Old)));
     }
 
@@ -81,23 +97,77 @@ public sealed class SqliteMigrationTests : IDisposable
         await Task.WhenAll(stores.Select(store => store.DisposeAsync().AsTask()));
     }
 
-    [Theory]
-    [InlineData("SELECT name FROM vm WHERE host = 'h' AND (tenant, name) > ('', '') ORDER BY tenant, name LIMIT 9", "vm_host")]
-    [InlineData("SELECT name FROM vm WHERE target = 'h' AND host <> 'h' AND (tenant, name) > ('', '') ORDER BY tenant, name LIMIT 9", "vm_target")]
-    public async Task A_hosts_vms_are_searched_in_an_index_and_not_sorted(string query, string index)
+    [Fact]
+    public async Task A_hosts_vms_are_searched_among_its_tenants_and_not_sorted()
     {
         await MakeOldAsync();
         await SqliteTenantStore.Open(Old, _scratch.Keys).DisposeAsync();
         using SqliteConnection raw = Raw(Old);
         using SqliteCommand explain = raw.CreateCommand();
-#pragma warning disable CA2100 // This test's own text.
-        explain.CommandText = $"EXPLAIN QUERY PLAN {query}";
-#pragma warning restore CA2100
+        explain.CommandText = $"EXPLAIN QUERY PLAN {SqlitePlacement.PageOfHost}";
+        Array.ForEach([1, 2, 3, 4], i => explain.Parameters.AddWithValue($"?{i}", i));
         using SqliteDataReader plan = explain.ExecuteReader();
         Assert.True(plan.Read());
-        Assert.StartsWith("SEARCH vm USING", plan.GetString(3), StringComparison.Ordinal);
-        Assert.Contains(index, plan.GetString(3), StringComparison.Ordinal);
+        Assert.StartsWith("SEARCH p USING PRIMARY KEY (host=?", plan.GetString(3), StringComparison.Ordinal);
+        Assert.True(plan.Read());
+        Assert.StartsWith("SEARCH v USING PRIMARY KEY (tenant=?", plan.GetString(3), StringComparison.Ordinal);
         Assert.False(plan.Read());
+    }
+
+    [Fact]
+    public async Task No_statement_is_prepared_again_for_another_value()
+    {
+        await SqliteTenantStore.Open(Old, _scratch.Keys).DisposeAsync();
+        using SqliteConnection connection = Raw(Old);
+        SQLitePCL.raw.sqlite3_prepare_v2(connection.Handle, "DELETE FROM record WHERE tenant = ?1 AND name = ?2", out SQLitePCL.sqlite3_stmt statement);
+        using (statement)
+        {
+            foreach (string name in (string[])["v1", "", "v2"])
+            {
+                SQLitePCL.raw.sqlite3_bind_text(statement, 1, "acme");
+                SQLitePCL.raw.sqlite3_bind_text(statement, 2, name);
+                Assert.Equal(SQLitePCL.raw.SQLITE_DONE, SQLitePCL.raw.sqlite3_step(statement));
+                SQLitePCL.raw.sqlite3_reset(statement);
+            }
+
+            const int reprepared = 5;
+            Assert.Equal(0, SQLitePCL.raw.sqlite3_stmt_status(statement, reprepared, 0));
+        }
+    }
+
+    [Theory]
+    [InlineData("DELETE FROM record WHERE tenant = '~' AND name = 'v1'", "VM 'v1'")]
+    [InlineData("UPDATE record SET owner = 'beta' WHERE tenant = '~' AND name = 'v1'", "VM 'v1'")]
+    [InlineData("INSERT INTO record (tenant, name, owner) VALUES ('~', 'v9', 'acme')", "VM 'v9'")]
+    [InlineData("DELETE FROM placement WHERE host = 'h-b'", "host 'h-b'")]
+    [InlineData("INSERT INTO placement VALUES ('h-b', 'acme')", "host 'h-b'")]
+    public async Task A_name_or_placement_that_does_not_fit_its_vm_is_told(string change, string told)
+    {
+        await MakeOldAsync(3);
+        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys);
+        using (SqliteConnection raw = Raw(Old))
+        {
+            SqliteSchema.Execute(raw.Handle!, change);
+        }
+
+        Assert.Contains(await store.CheckAsync(), fault => fault.StartsWith(told, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_tenant_is_placed_on_a_host_from_its_first_vm_there_to_its_last()
+    {
+        await MakeOldAsync(3);
+        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys);
+        await store.StartAsync("acme", "v3");
+        await store.StartAsync("acme", "v4", "h-b");
+        Assert.Equal(["h-a acme", "h-a beta", "h-b acme", "h-b beta"], Placements());
+        await store.DoAsync(new StopVm("v1"));
+        await store.DoAsync(new FinishMigration("v2", [ProcessMark.Current]));
+        Assert.Equal(["h-a acme", "h-b acme", "h-b beta"], Placements());
+        await store.DoAsync(new StopVm("v3"));
+        await store.DoAsync(new StopVm("v2"));
+        Assert.Equal(["h-b acme"], Placements());
+        await Table.SoundAsync(store);
     }
 
     [Fact]
@@ -131,19 +201,28 @@ public sealed class SqliteMigrationTests : IDisposable
         File.WriteAllBytes(Old, []);
         File.SetUnixFileMode(Old, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         using SqliteConnection old = Raw(Old);
-        SqliteSchema.Execute(old, Version1);
-        if (version > 1)
+        SqliteSchema.Execute(old.Handle!, Version1);
+        foreach (string script in ((string[])[Version2, Version3]).Take(version - 1))
         {
-            SqliteSchema.Execute(old, Version2);
+            SqliteSchema.Execute(old.Handle!, script);
         }
 
-        SqliteSchema.Execute(old, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
+        SqliteSchema.Execute(old.Handle!, string.Create(CultureInfo.InvariantCulture, $"ATTACH '{path}' AS newer"));
         foreach (string table in Tables)
         {
-            SqliteSchema.Execute(old, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
+            SqliteSchema.Execute(old.Handle!, $"INSERT INTO main.{table} SELECT * FROM newer.{table}");
         }
 
         return key;
+    }
+
+    private static string Text(VmRecord vm) => $"{vm with { Processes = [] }} {string.Join(' ', vm.Processes)}";
+
+    private List<string> Placements()
+    {
+        using SqliteConnection connection = Raw(Old);
+        using var read = new SqliteStatement(connection.Handle!, "SELECT host || ' ' || tenant FROM placement ORDER BY 1", 0);
+        return read.All(row => row.Text(0));
     }
 
     private static SqliteConnection Raw(string path)

@@ -219,6 +219,11 @@ public abstract class TenantStoreTests
         await store.StartAsync("acme", "here", "h-a");
         await Table.RefusedAsync(TenantErrors.HostAlive, () => table.ForgetAsync("there"));
         await Table.RefusedAsync(TenantErrors.VmUnknown, () => table.ForgetAsync("v9"));
+
+        // A process of this host that lives is proof; one in another PID namespace proves nothing.
+        await Table.RefusedAsync(TenantErrors.VmStatusConflict, () => table.ForgetAsync("here"));
+        VmRecord here = (await store.FindVmAsync("here"))!;
+        await store.DoAsync(new ReportRunning("here", here.Incarnation, [ProcessMark.Current with { PidNamespace = "pid:[1]" }]));
         (await table.ForgetAsync("here")).Dispose();
         Assert.Equal((1L, 1L, true), await SummaryAsync(store, "acme"));
 
@@ -232,6 +237,30 @@ public abstract class TenantStoreTests
         await store.DoAsync(new SaveVm("saved"));
         (await table.ForgetAsync("saved")).Dispose();
         Assert.Empty(await store.VmsAsync().AllAsync());
+        await Table.SoundAsync(store);
+    }
+
+    [Fact]
+    public async Task The_key_of_a_running_vm_is_told_again_and_no_other()
+    {
+        await using ITenantStore store = await OpenAsync();
+        await using var table = new TenantTable(await OpenAsync(), Table.HostA, Table.Lease);
+        await table.RenewAsync();
+        using Outcome started = await table.StartAsync("acme", "v1", Policy.Default);
+        using (TenantKey? again = await table.KeyOfAsync(started.Vm!))
+        {
+            Assert.Equal(started.TenantKey!.Reveal(), again!.Reveal());
+        }
+
+        // Of an earlier start of the name, of a VM that is gone, or under a generation that is not the tenant's: none, and nothing is made.
+        Assert.Null(await table.KeyOfAsync(started.Vm! with { Incarnation = Guid.NewGuid() }));
+        (await table.StopAsync("v1")).Dispose();
+        Assert.Null(await table.KeyOfAsync(started.Vm!));
+        Assert.False((await store.FindTenantAsync("acme"))!.HasKey);
+        (await table.ReattachAsync(started.Vm!)).Dispose();
+        Assert.Null(await table.KeyOfAsync(started.Vm!));
+        (await table.StartAsync("acme", "v2", Policy.Default)).Dispose();
+        Assert.Null(await table.KeyOfAsync(started.Vm!));
         await Table.SoundAsync(store);
     }
 

@@ -6,7 +6,7 @@ namespace KaslrMt.Cli.Experiments.Modules;
 /// <summary>What one boot left in memory: its modules in the order in which they were loaded, and what their pages hold.</summary>
 internal sealed record ModuleBoot
 {
-    private ModuleBoot(TimeSpan bootTime, IReadOnlyList<ModuleReport.LoadedModule> modules, PageFingerprint[] code, PageFingerprint[] data, int pageTables)
+    private ModuleBoot(TimeSpan bootTime, IReadOnlyList<ModuleReport.BootedModule> modules, PageFingerprint[] code, PageFingerprint[] data, int pageTables)
     {
         BootTime = bootTime;
         Modules = modules;
@@ -19,7 +19,7 @@ internal sealed record ModuleBoot
     public TimeSpan BootTime { get; }
 
     /// <summary>The modules in load order, each with its text's address.</summary>
-    public IReadOnlyList<ModuleReport.LoadedModule> Modules { get; }
+    public IReadOnlyList<ModuleReport.BootedModule> Modules { get; }
 
     /// <summary>Each page of module code.</summary>
     public PageFingerprint[] Code { get; }
@@ -40,7 +40,7 @@ internal sealed record ModuleBoot
         GuestPages pages = GuestPages.Read(guest.Name, null, kernel);
         return new ModuleBoot(
             guest.BootTime,
-            [.. modules.InLoadOrder.Where(module => module.Address is not null).Select(module => new ModuleReport.LoadedModule(module.Name, module.Address!.Value.ToString()))],
+            [.. modules.InLoadOrder.Where(module => module.Address is not null).Select(module => new ModuleReport.BootedModule(module.Name, module.Address!.Value.ToString()))],
             Of(pages, PageClass.ModuleCode),
             Of(pages, PageClass.ModuleData),
             pages.Classes.Count(PageClass.PageTable));

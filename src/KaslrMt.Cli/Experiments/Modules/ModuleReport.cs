@@ -11,7 +11,7 @@ namespace KaslrMt.Cli.Experiments.Modules;
 internal sealed record ModuleReport(string Guest, string Kernel, string Accelerator, int Cpus, IReadOnlyList<ModuleReport.Outcome> Options)
 {
     /// <summary>A module and where its text lies.</summary>
-    internal sealed record LoadedModule(string Name, string Address);
+    internal sealed record BootedModule(string Name, string Address);
 
     /// <summary>What one option came to.</summary>
     internal sealed record Outcome
@@ -56,7 +56,7 @@ internal sealed record ModuleReport(string Guest, string Kernel, string Accelera
         public required double PageTables { get; init; }
 
         /// <summary>The modules of each boot in load order.</summary>
-        public required IReadOnlyList<IReadOnlyList<LoadedModule>> Boots { get; init; }
+        public required IReadOnlyList<IReadOnlyList<BootedModule>> Boots { get; init; }
 
         /// <summary>Compares an option's boots.</summary>
         /// <param name="option">The option.</param>

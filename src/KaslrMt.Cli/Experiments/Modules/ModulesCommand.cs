@@ -97,12 +97,12 @@ internal static class ModulesCommand
     }
 
     // Figure 6: two boots beside each other, in load order.
-    private static void Figure(TextWriter output, IReadOnlyList<ModuleReport.LoadedModule> first, IReadOnlyList<ModuleReport.LoadedModule> last)
+    private static void Figure(TextWriter output, IReadOnlyList<ModuleReport.BootedModule> first, IReadOnlyList<ModuleReport.BootedModule> last)
     {
         Table table = Report.Table("first boot", "address", "last boot", "address");
         for (int i = 0; i < Math.Max(first.Count, last.Count); i++)
         {
-            (ModuleReport.LoadedModule? left, ModuleReport.LoadedModule? right) = (first.ElementAtOrDefault(i), last.ElementAtOrDefault(i));
+            (ModuleReport.BootedModule? left, ModuleReport.BootedModule? right) = (first.ElementAtOrDefault(i), last.ElementAtOrDefault(i));
             table.Row(left?.Name ?? "", left?.Address ?? "", right?.Name ?? "", right?.Address ?? "");
         }
 

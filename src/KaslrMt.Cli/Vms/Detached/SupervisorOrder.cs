@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using System.Text.Json;
 using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Vms.Detached;
@@ -67,6 +69,24 @@ internal static class SupervisorOrder
             digits.Clear();
             CryptographicOperations.ZeroMemory(key);
             CryptographicOperations.ZeroMemory(seed);
+        }
+    }
+
+    /// <summary>Sends the order of a VM that comes from elsewhere.</summary>
+    /// <exception cref="IOException">The supervisor ended; its own words say why.</exception>
+    public static void Send(Stream pipe, ArrivalOrder order) => SendPart(pipe, JsonSerializer.SerializeToUtf8Bytes(order, MovingVmJson.Default.ArrivalOrder));
+
+    /// <summary>Takes that order.</summary>
+    /// <exception cref="KaslrMtException">KMT9013: it is none.</exception>
+    public static ArrivalOrder TakeArrival(Stream pipe)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(TakePart(pipe, DetachedPlan.LargestSize), MovingVmJson.Default.ArrivalOrder) ?? throw new JsonException();
+        }
+        catch (JsonException error)
+        {
+            throw new KaslrMtException(CommandErrors.Supervisor, "standard input holds no order", inner: error);
         }
     }
 

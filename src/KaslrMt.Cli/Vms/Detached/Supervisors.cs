@@ -1,5 +1,6 @@
 using System.Reflection;
 using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli.Vms.Detached;
@@ -13,6 +14,9 @@ internal static class Supervisors
     /// <summary>Its option for a VM that runs already.</summary>
     public const string AdoptOption = "--adopt";
 
+    /// <summary>Its option for a VM that comes from a file or another host.</summary>
+    public const string ArriveOption = "--arrive";
+
     // An adopter answers within a second; one that does not is not waited for.
     private static readonly TimeSpan AdoptionPatience = TimeSpan.FromSeconds(10);
 
@@ -23,25 +27,41 @@ internal static class Supervisors
     /// <param name="stop">Ends the VM instead, while it starts.</param>
     /// <returns>The command's exit code.</returns>
     /// <exception cref="KaslrMtException">KMT9013: the supervisor ended without a word.</exception>
-    public static async Task<int> StartAsync(DetachedPlan plan, LayoutRequest request, TextWriter error, CancellationToken stop)
+    public static Task<int> StartAsync(DetachedPlan plan, LayoutRequest request, TextWriter error, CancellationToken stop) =>
+        StartAsync(plan.Name, pipe => SupervisorOrder.Send(pipe, plan, request), arrives: false, error, stop, plan.Name);
+
+    /// <summary>Starts the supervisor of a VM that comes from a file or another host; returns once it runs here.</summary>
+    /// <param name="order">What is to come.</param>
+    /// <param name="error">Takes the supervisor's lines.</param>
+    /// <param name="stop">Gives up. Too late once the VM is here: it runs on.</param>
+    /// <returns>The command's exit code.</returns>
+    /// <exception cref="KaslrMtException">KMT9013: the supervisor ended without a word.</exception>
+    public static Task<int> StartAsync(ArrivalOrder order, TextWriter error, CancellationToken stop) =>
+        StartAsync(order.Name, pipe => SupervisorOrder.Send(pipe, order), arrives: true, error, stop, order.Name, ArriveOption);
+
+    private static async Task<int> StartAsync(string name, Action<Stream> give, bool arrives, TextWriter error, CancellationToken stop, params string[] words)
     {
-        using DetachedProcess supervisor = Spawn(plan.Name);
+        using DetachedProcess supervisor = Spawn(words);
         try
         {
-            SupervisorOrder.Send(supervisor.Input, plan, request);
-            await supervisor.Input.DisposeAsync().ConfigureAwait(false);
+            give(supervisor.Input);
+            if (!arrives)
+            {
+                await supervisor.Input.DisposeAsync().ConfigureAwait(false);
+            }
         }
         catch (IOException)
         {
             // It ended at once; what it said follows.
         }
 
-        using CancellationTokenRegistration registration = stop.Register(supervisor.Terminate);
+        // A signal would end a VM that has just arrived; the end of its input is heeded only before.
+        using CancellationTokenRegistration registration = stop.Register(arrives ? supervisor.Input.Dispose : supervisor.Terminate);
         int? code = await SupervisorReport.ReadAsync(supervisor.Output, error).ConfigureAwait(false);
-        return stop.IsCancellationRequested
+        return stop.IsCancellationRequested && !(arrives && code is (ExitCode.Success or ExitCode.CheckFailed))
             ? ExitCode.Interrupted
             : code ?? throw new KaslrMtException(
-                CommandErrors.Supervisor, $"the supervisor of '{plan.Name}', process {supervisor.Id}, ended without a word", "see 'kaslrmt ps' for what is left, and run again");
+                CommandErrors.Supervisor, $"the supervisor of '{name}', process {supervisor.Id}, ended without a word", "see 'kaslrmt ps' for what is left, and run again");
     }
 
     /// <summary>Sweeps, and gives every detached VM whose supervisor died a new one.</summary>

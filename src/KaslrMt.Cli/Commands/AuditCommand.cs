@@ -1,0 +1,152 @@
+using System.CommandLine;
+using System.Globalization;
+using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Guests;
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Cli.Commands;
+
+/// <summary><c>kaslrmt audit</c>: is anything wrong in a guest's memory.</summary>
+internal static class AuditCommand
+{
+    public static Command Create()
+    {
+        var guests = new Argument<string[]>("GUEST")
+        {
+            Description = "VMs, as 'kaslrmt ps' lists them, or pid:N, ram:FILE, core:FILE; default: all VMs",
+            Arity = ArgumentArity.ZeroOrMore,
+        }.NotEmpty();
+        Option<string?> kernel = new Option<string?>("--kernel", "-k") { Description = "The guests' kernel file; default: the one that each VM was started with", HelpName = "FILE" }.NotEmpty();
+        Option<string[]> only = Checks("--only", "Run only this check; may be repeated"), skip = Checks("--skip", "Leave this check out; may be repeated");
+        Option<string?> keyFile = new Option<string?>("--tenant-key-file") { Description = "The tenant key's file (mode 0600), or - for standard input: for the check 'key'", HelpName = "FILE" }.NotEmpty();
+        var addresses = new Option<bool>("--show-addresses") { Description = "Show the addresses that a guest's log leaks; else they are masked" };
+        var pause = new Option<bool>("--pause") { Description = "Stop each guest meanwhile, for a view of one moment" };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("audit", "Look for what is wrong in guests' memory: hooks in kernel code, unsafe mappings, leaks")
+        {
+            guests, kernel, only, skip, keyFile, addresses, pause, json,
+        };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            IReadOnlyList<AuditCheck> checks = [.. AuditCheck.All.Where(check =>
+                (parsed.GetValue(only) is not { Length: > 0 } wanted || wanted.Contains(check.Name)) && parsed.GetValue(skip)?.Contains(check.Name) != true)];
+            TextWriter error = parsed.InvocationConfiguration.Error;
+            using TenantKey? key = parsed.GetValue(keyFile) is string path ? KeySource.Read(path) : null;
+            using SecretTraces secrets = SecretTraces.Of(key);
+            List<AuditReport> reports = [];
+            List<CodeSnapshot> code = [];
+            List<GuestSource> open = [];
+            try
+            {
+                IReadOnlyList<GuestReference> all = await GuestsAsync(parsed.GetValue(guests) ?? [], error).ConfigureAwait(false);
+                bool compares = all.Count > 1 && checks.Any(check => check.NeedsImage);
+                foreach (GuestReference guest in all)
+                {
+                    bool running = guest.Name is not null || guest.Process is not null;
+                    GuestSource source = await GuestSource.OpenAsync(guest with { Pause = running && parsed.GetValue(pause) }, error, cancellation).ConfigureAwait(false);
+                    open.Add(source);
+                    reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), compares ? code : null, cancellation).ConfigureAwait(false));
+                }
+
+                reports = compares ? [.. reports.Zip(code, CodeConsensus.Compare(code)).Select(guest => Add(guest.First, guest.Second, guest.Third))] : reports;
+            }
+            finally
+            {
+                foreach (GuestSource source in open)
+                {
+                    await source.DisposeAsync().ConfigureAwait(false);
+                }
+            }
+
+            Report.Show<IReadOnlyList<AuditReport>>(parsed.InvocationConfiguration.Output, parsed.GetValue(json), reports, ReportJson.Default.IReadOnlyListAuditReport, Print);
+            return reports.All(report => report.Clean) ? ExitCode.Success : ExitCode.CheckFailed;
+        });
+        return command.WithExamples("kaslrmt audit", "kaslrmt audit web1 --tenant-key-file acme.key", "kaslrmt audit pid:4711 --kernel vmlinuz --only consensus --json");
+    }
+
+    private static Option<string[]> Checks(string name, string description)
+    {
+        var option = new Option<string[]>(name) { Description = $"{description}: {string.Join(", ", AuditCheck.All.Select(check => check.Name))}", HelpName = "CHECK" };
+        option.AcceptOnlyFromAmong([.. AuditCheck.All.Select(check => check.Name)]);
+        return option;
+    }
+
+    private static async Task<IReadOnlyList<GuestReference>> GuestsAsync(string[] given, TextWriter error) => given.Length > 0
+        ? [.. given.Select(GuestReference.Parse)]
+        : [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Where(vm => vm.State?.QemuProcess is not null).Select(vm => new GuestReference { Name = vm.Name })];
+
+    private static async Task<AuditReport> AuditAsync(
+        GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, List<CodeSnapshot>? code, CancellationToken cancellation)
+    {
+        // Unpacking the kernel file takes as long as all that is read of the guest: both at once.
+        string? file = kernelFile ?? source.Vm?.State?.Kernel;
+        Task<KernelImage?> opening = checks.Any(check => check.NeedsImage) && file is not null
+            ? Task.Run(() => (KernelImage?)KernelImage.Open(file), cancellation)
+            : Task.FromResult<KernelImage?>(null);
+        try
+        {
+            GuestKernel kernel = source.Kernel;
+            var subject = new AuditSubject(kernel) { Image = await opening.ConfigureAwait(false), Secrets = secrets, ShowAddresses = addresses };
+            IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, checks);
+            code?.Add(CodeSnapshot.Take(source.Label, subject));
+            return new AuditReport(source.Label, kernel.Release, outcomes.All(outcome => outcome.Findings.Count == 0), [.. outcomes.Select(Result)]);
+        }
+        finally
+        {
+            // The guest's own error comes first; what became of the file is then of no interest.
+            await opening.ContinueWith(
+                opened => (opened.IsCompletedSuccessfully ? opened.Result : null)?.Dispose(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Adds what comparing the guests found to the check of that name, which alone may not have been done for want of a kernel file.</summary>
+    private static AuditReport Add(AuditReport report, CodeSnapshot code, IReadOnlyList<AuditFinding> findings) => report with
+    {
+        Clean = report.Clean && findings.Count == 0,
+        Checks =
+        [
+            .. report.Checks.Select(check => check.Name != CodeConsensus.CheckName ? check : check with
+            {
+                Findings = [.. check.Findings, .. findings.Select(Result)],
+                Result = check.Findings.Count + findings.Count > 0 ? string.Create(CultureInfo.InvariantCulture, $"{check.Findings.Count + findings.Count} found") : "clean",
+                NotDone = null,
+                Looked = string.Join("; ", new[] { check.Looked, $"compared with the other guests: {code}" }.Where(text => text.Length > 0)),
+            }),
+        ],
+    };
+
+    private static AuditReport.FindingResult Result(AuditFinding finding) =>
+        new(finding.Severity.ToString().ToLowerInvariant(), finding.Where, finding.What, finding.Address?.ToString());
+
+    private static AuditReport.CheckResult Result(AuditOutcome outcome) => new(
+        outcome.Check.Name,
+        outcome.Check.Subject,
+        outcome.NotDone is not null ? "not done" : outcome.IsClean ? "clean" : string.Create(CultureInfo.InvariantCulture, $"{outcome.Findings.Count} found"),
+        outcome.Looked,
+        outcome.NotDone,
+        [.. outcome.Findings.Select(Result)]);
+
+    private static void Print(TextWriter output, IReadOnlyList<AuditReport> reports)
+    {
+        foreach (AuditReport report in reports)
+        {
+            Table table = Report.Table("check", "result", "~looked for");
+            foreach (AuditReport.CheckResult check in report.Checks)
+            {
+                table.Row(check.Name, check.Result, check.NotDone ?? $"{check.Subject} ({check.Looked})");
+            }
+
+            output.WriteLine($"{report.Name}: {Printable.Of(report.Release)}");
+            Report.Print(output, table);
+            foreach ((AuditReport.CheckResult check, AuditReport.FindingResult finding) in report.Checks.SelectMany(check => check.Findings.Select(finding => (check, finding))))
+            {
+                Paragraph.Print(output, $"{check.Name}: {finding.Severity}: ", Printable.Of($"{finding.Where}: {finding.What}"), ReportWriter.ColumnsOf(output));
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+using System.CommandLine;
+using System.Globalization;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Vms.Moving;
+using KaslrMt.Hypervisors;
+
+namespace KaslrMt.Cli.Commands;
+
+/// <summary><c>kaslrmt migrate</c>: moves a running VM to another host.</summary>
+internal static class MigrateCommand
+{
+    public static Command Create()
+    {
+        Argument<string> name = CommonOptions.VmName();
+        var to = new Option<string>("--to") { Description = "Where 'kaslrmt receive' awaits it: HOST:PORT, or unix:PATH", HelpName = "WHERE", Required = true };
+        to.NotEmpty();
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("migrate", "Move a running, detached VM to another host of its tenant table in etcd, without stopping its guest") { name, to, json };
+        command.SetAction(async (parsed, _) =>
+        {
+            TextWriter error = parsed.InvocationConfiguration.Error;
+            var address = LinkAddress.Parse(parsed.GetRequiredValue(to), "--to");
+            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), error).ConfigureAwait(false);
+            using var signals = new OwnerSignals();
+            (int code, MoveReport? report) = await ControlClient
+                .GiveAsync(vm, new ControlOrder { MigrateTo = address.ToString() }, error, signals.StopRequested).ConfigureAwait(false);
+            if (report is not null)
+            {
+                Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.MoveReport, Print);
+            }
+
+            return code;
+        });
+        return command.WithExamples("kaslrmt receive web1 --listen 10.0.0.2:7000   # on the other host, first", "kaslrmt migrate web1 --to 10.0.0.2:7000");
+    }
+
+    private static void Print(TextWriter output, MoveReport report) => output.WriteLine(string.Create(
+        CultureInfo.InvariantCulture,
+        $"{report.Name}: runs on host {report.Host} now ({report.Bytes / 1048576.0:0.0} MiB sent, stood still for {report.DowntimeMilliseconds} ms)"));
+}

@@ -1,0 +1,201 @@
+using System.Text.Json.Nodes;
+using KaslrMt.BootTests.Running;
+using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
+using KaslrMt.Tenants.Tests.Etcd;
+
+namespace KaslrMt.BootTests.Tables;
+
+/// <summary><c>receive</c> and <c>migrate</c> between two hosts of one etcd.</summary>
+public sealed class MovingTests : IDisposable
+{
+    private readonly EtcdCluster _etcd = new();
+    private readonly TableHost _here = new(), _there = new();
+
+    public MovingTests()
+    {
+        KeyRingFile keys = new(_here.Scratch.File("kek"), MayCreate: true);
+        keys.LoadOrCreate().Dispose();
+        File.Copy(keys.Path, _there.Scratch.File("kek"));
+        foreach (TableHost host in (TableHost[])[_here, _there])
+        {
+            host.Scratch.Configure($"store = {_etcd.Location("kaslrmt")}", $"key-encryption-key-file = {host.Scratch.File("kek")}");
+        }
+    }
+
+    public void Dispose()
+    {
+        _here.Dispose();
+        _there.Dispose();
+        _etcd.Dispose();
+    }
+
+    [Fact]
+    public async Task A_VM_moves_by_two_commands_with_its_layout_and_back_again()
+    {
+        await _here.DoAsync(TableHost.Run("mover", "--detach"));
+        ulong[] bases = _here.SharedBases("mover");
+        string host = (string)(await _here.TenantAsync())["running"]![0]!["host"]!;
+        JsonNode done = await MoveAsync(_here, _there);
+        Assert.NotEqual(host, (string)done["host"]!);
+        Assert.Empty(_here.Scratch.Leftovers);
+        Assert.Equal(bases, _there.SharedBases("mover"));
+        await _there.DoAsync("verify", "mover");
+        JsonNode tenant = await _here.TenantAsync();
+        Assert.Equal((1, 1, "running"), ((long)tenant["vms"]!, (long)tenant["generation"]!, (string)tenant["running"]![0]!["state"]!));
+        Assert.Equal((string)done["host"]!, (string)tenant["running"]![0]!["host"]!);
+
+        // Where it was, commands say where it is.
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "stop", "mover");
+        Assert.True(code == 2 && error.Contains("KMT9006", StringComparison.Ordinal) && error.Contains((string)done["host"]!, StringComparison.Ordinal), error);
+        string shown = await _there.DoAsync("show", "mover");
+        Assert.Contains(_etcd.Location("kaslrmt"), shown.ReplaceLineEndings("").Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
+
+        // Without the store, what runs here is listed all the same.
+        _etcd.Nodes[0].Freeze();
+        (code, string listed, error) = await KaslrmtProcess.RunAsync(_there.Scratch, "ps");
+        Assert.True(code == 0 && listed.Contains("mover", StringComparison.Ordinal) && error.Contains("KMT4040", StringComparison.Ordinal), error);
+        (code, _, error) = await KaslrmtProcess.RunAsync(_there.Scratch, "ps", "--all");
+        Assert.True(code == 4 && error.Contains("KMT4040", StringComparison.Ordinal) && error.Contains("endpoint of 127.", StringComparison.Ordinal), error);
+        _etcd.Nodes[0].Thaw();
+
+        // A mate where it was has its bases: it is one tenant still.
+        await _here.DoAsync(TableHost.Run("mate", "--detach"));
+        Assert.Equal(bases, _here.SharedBases("mate"));
+        Assert.Equal(host, (string)(await MoveAsync(_there, _here))["host"]!);
+        Assert.Equal(bases, _here.SharedBases("mover"));
+        await _here.DoAsync("stop", "mate", "--grace", "0");
+        await _here.DoAsync("stop", "mover", "--grace", "0");
+        await _here.NoKeyIsLeftAsync();
+        await _there.NoKeyIsLeftAsync();
+    }
+
+    [Fact]
+    public async Task A_move_that_fails_leaves_the_VM_where_it_was()
+    {
+        await _here.DoAsync(TableHost.Run("mover", "--detach"));
+        VmState before = _here.State("mover");
+        string meeting = $"unix:{_there.Scratch.File("meet")}";
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+        Assert.True(code == 4 && error.Contains("KMT9018", StringComparison.Ordinal), error);
+
+        // Somebody else's key-encryption key: sent away, and the right one is still awaited.
+        await _there.DoAsync("ps", "--all");
+        string kek = File.ReadAllText(_there.Scratch.File("kek"));
+        using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
+        {
+            File.WriteAllText(_here.Scratch.File("kek"), $"1 {new string('7', 64)}\n");
+            (code, _, error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+            Assert.True(code == 4 && error.Contains("KMT9018", StringComparison.Ordinal), error);
+            File.WriteAllText(_here.Scratch.File("kek"), kek);
+
+            // The destination is killed in the middle: before it has the guest, the source goes on.
+            Task<(int Code, string Output, string Error)> moving = KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+            await TableHost.EventuallyAsync(() => Task.FromResult(_here.State("mover").Moving || moving.IsCompleted), "the move's beginning");
+            TableHost.Kill(_there.Scratch.Runtime.List().Single().State!.OwnerProcess);
+            (code, _, error) = await moving;
+            Assert.True(code == 4, error);
+            await receiver.EndAsync();
+        }
+
+        Assert.Equal((before.QemuProcess, false), (_here.State("mover").QemuProcess, _here.State("mover").Moving));
+        await TableHost.EventuallyAsync(async () => (string)(await _here.TenantAsync())["running"]![0]!["state"]! == "running", "the table's knowing it");
+        await _here.DoAsync("verify", "mover");
+        Assert.Contains("no VM runs", await _there.DoAsync("ps"), StringComparison.Ordinal);
+        Assert.Empty(_there.Scratch.Leftovers);
+
+        // Ctrl-C gives up waiting, and leaves nothing.
+        using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
+        {
+            await receiver.SignalAsync("INT");
+            Assert.Equal(130, (await receiver.EndAsync()).ExitCode);
+        }
+
+        await TableHost.EventuallyAsync(() => Task.FromResult(!_there.Scratch.Leftovers.Any()), "the end of the one who waited");
+        await _here.DoAsync("stop", "mover", "--grace", "0");
+        await _here.NoKeyIsLeftAsync();
+    }
+
+    [Theory]
+    [InlineData("source", 0)]
+    [InlineData("source", 60)]
+    [InlineData("source", 120)]
+    [InlineData("source", 200)]
+    [InlineData("destination", 0)]
+    [InlineData("destination", 60)]
+    [InlineData("destination", 120)]
+    [InlineData("destination", 200)]
+    [InlineData("store", 0)]
+    [InlineData("store", 100)]
+    [InlineData("store", 200)]
+    public async Task Whatever_fails_in_the_middle_the_VM_runs_on_one_host(string victim, int milliseconds)
+    {
+        await _here.DoAsync(TableHost.Run("mover", "--detach"));
+        ulong[] bases = _here.SharedBases("mover");
+        string meeting = $"unix:{_there.Scratch.File("meet")}";
+        using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
+        {
+            int[] supervisors = [_here.State("mover").OwnerProcess, _there.State("mover").OwnerProcess];
+            Task moving = KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+            await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Scratch.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
+            await Task.Delay(milliseconds);
+            if (victim == "store")
+            {
+                _etcd.Nodes[0].Freeze();
+                await Task.Delay(2000);
+                _etcd.Nodes[0].Thaw();
+            }
+            else
+            {
+                TableHost.Kill(supervisors[victim == "source" ? 0 : 1]);
+            }
+
+            await moving;
+            await receiver.SignalAsync("INT");
+            await receiver.EndAsync();
+        }
+
+        // The next commands settle it, on both hosts.
+        TableHost? home = null;
+        await TableHost.EventuallyAsync(
+            async () =>
+            {
+                await _here.DoAsync("ps");
+                await _there.DoAsync("ps");
+                TableHost[] homes = [.. new[] { _here, _there }.Where(host => host.Scratch.Runtime.List().Any())];
+                home = homes is [var only] ? only : null;
+                return home is not null && (string)(await _here.TenantAsync())["running"]![0]!["state"]! == "running";
+            },
+            "one host that has it");
+        Assert.Equal(bases, home!.SharedBases("mover"));
+        await home.DoAsync("verify", "mover");
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(home.Scratch.Runtime.Path, "mover", "qmp.sock"), TableHost.Patience))
+        {
+            Assert.Equal("running", (await monitor.ExecuteAsync("query-status")).GetProperty("status").GetString());
+        }
+
+        await home.DoAsync("stop", "mover", "--grace", "0");
+        await _here.NoKeyIsLeftAsync();
+        await _there.NoKeyIsLeftAsync();
+    }
+
+    private static async Task<KaslrmtProcess> AwaitingAsync(TableHost host, string meeting)
+    {
+        KaslrmtProcess receiver = new(host.Scratch, "receive", "mover", "--listen", meeting);
+        await TableHost.EventuallyAsync(() => Task.FromResult(File.Exists(meeting["unix:".Length..]) || receiver.HasExited), "the one who waits");
+        return receiver;
+    }
+
+    private static async Task<JsonNode> MoveAsync(TableHost from, TableHost to)
+    {
+        string meeting = $"unix:{to.Scratch.File("meet")}";
+        using KaslrmtProcess receiver = await AwaitingAsync(to, meeting);
+        (int code, string output, string error) = await KaslrmtProcess.RunAsync(from.Scratch, "migrate", "mover", "--to", meeting, "--json");
+        Assert.True(code == 0, error);
+        (int received, string name, string words) = await receiver.EndAsync();
+        Assert.True(received == 0, words);
+        Assert.Equal("mover\n", name);
+        Assert.Contains("layout verified", words, StringComparison.Ordinal);
+        return JsonNode.Parse(output)!;
+    }
+}
