@@ -64,11 +64,13 @@ public sealed class ModuleAddressTests : IDisposable
         return [.. seen];
     }
 
-    // Each guest begins with another module, loads several at a time, and each twice at once, as udev does for two processors.
+    // Each guest begins with another module and loads several at a time. From 6.5 on also each twice at once, as udev does for two processors:
+    // earlier kernels place both copies before they see that one is too many, and on a busy host the one placed second may win.
     private Task<TestGuest> StartAsync(string kernel, ModuleAddresses modules, int number)
     {
         IEnumerable<string> order = Files.Skip(2 * number).Concat(Files.Take(2 * number));
-        string load = string.Concat(order.Select(file => $"insmod /m/{file}.ko & insmod /m/{file}.ko 2>/dev/null &\n"));
+        string twice = kernel == "6.1-cloud" ? "" : "insmod /m/{0}.ko &";
+        string load = string.Concat(order.Select(file => $"insmod /m/{file}.ko & {twice.Replace("{0}", file, StringComparison.Ordinal)}\n"));
         return StartAsync(new GuestPlan
         {
             Kernel = kernel,
