@@ -6,10 +6,14 @@ namespace KaslrMt.Cli.Experiments.Modules;
 /// <summary>What one boot left in memory: its modules in the order in which they were loaded, and what their pages hold.</summary>
 internal sealed record ModuleBoot
 {
-    private ModuleBoot(TimeSpan bootTime, IReadOnlyList<ModuleReport.BootedModule> modules, PageFingerprint[] code, PageFingerprint[] data, int pageTables)
+    // What a damaged guest may claim; the largest of Debian's modules has 3 MiB.
+    private const ulong MostText = 64 << 20;
+
+    private ModuleBoot(TimeSpan bootTime, IReadOnlyList<ModuleReport.BootedModule> modules, IReadOnlyDictionary<string, PageFingerprint[]> text, PageFingerprint[] code, PageFingerprint[] data, int pageTables)
     {
         BootTime = bootTime;
         Modules = modules;
+        Text = text;
         Code = code;
         Data = data;
         PageTables = pageTables;
@@ -21,7 +25,10 @@ internal sealed record ModuleBoot
     /// <summary>The modules in load order, each with its text's address.</summary>
     public IReadOnlyList<ModuleReport.BootedModule> Modules { get; }
 
-    /// <summary>Each page of module code.</summary>
+    /// <summary>The pages of each module's own text, by its name.</summary>
+    public IReadOnlyDictionary<string, PageFingerprint[]> Text { get; }
+
+    /// <summary>Each page of module code: modules' text, and what else is executable there (BPF programs and the room kept for them).</summary>
     public PageFingerprint[] Code { get; }
 
     /// <summary>Each page of module data.</summary>
@@ -41,9 +48,28 @@ internal sealed record ModuleBoot
         return new ModuleBoot(
             guest.BootTime,
             [.. modules.InLoadOrder.Where(module => module.Address is not null).Select(module => new ModuleReport.BootedModule(module.Name, module.Address!.Value.ToString()))],
+            modules.InLoadOrder.GroupBy(module => module.Name).ToDictionary(same => same.Key, same => TextOf(kernel, same.First())),
             Of(pages, PageClass.ModuleCode),
             Of(pages, PageClass.ModuleData),
             pages.Classes.Count(PageClass.PageTable));
+    }
+
+    private static PageFingerprint[] TextOf(GuestKernel kernel, GuestModule module)
+    {
+        var page = new byte[PageCensus.PageSize];
+        List<PageFingerprint> found = [];
+        foreach (ModuleArea area in module.Areas.Where(area => area.Section == ModuleSection.Text && area.Size <= MostText))
+        {
+            for (ulong at = 0; at < area.Size; at += PageCensus.PageSize)
+            {
+                if (kernel.TryRead(area.Address + at, page))
+                {
+                    found.Add(PageFingerprint.Of(page));
+                }
+            }
+        }
+
+        return [.. found];
     }
 
     private static PageFingerprint[] Of(GuestPages pages, PageClass wanted)

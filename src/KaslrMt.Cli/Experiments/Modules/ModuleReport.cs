@@ -40,7 +40,16 @@ internal sealed record ModuleReport(string Guest, string Kernel, string Accelera
         /// <summary>How many orders there were.</summary>
         public required int Orders { get; init; }
 
-        /// <summary>Pages of module code of one boot, on average.</summary>
+        /// <summary>Pages of the modules' own text of one boot, on average.</summary>
+        public required double TextPages { get; init; }
+
+        /// <summary>The share of them whose content is in every boot's, 0 to 1.</summary>
+        public required double EqualText { get; init; }
+
+        /// <summary>Modules with text pages whose content is not in every boot, and how many of one boot's pages, on average.</summary>
+        public required IReadOnlyDictionary<string, double> UnequalText { get; init; }
+
+        /// <summary>Pages of module code of one boot, on average: the text, and what else is executable there.</summary>
         public required double CodePages { get; init; }
 
         /// <summary>The share of them whose content is in every boot, 0 to 1.</summary>
@@ -79,6 +88,9 @@ internal sealed record ModuleReport(string Guest, string Kernel, string Accelera
                 ModulesNotEverywhere = addresses.Count - everywhere.Length,
                 SameAddress = everywhere.Count(name => addresses[name].Distinct().Count() == 1),
                 Orders = boots.Select(boot => string.Join(' ', boot.Modules.Select(module => module.Name))).Distinct().Count(),
+                TextPages = boots.Average(boot => boot.Text.Values.Sum(pages => pages.Length)),
+                EqualText = EqualShare([.. boots.Select(boot => boot.Text.Values.SelectMany(pages => pages).ToArray())]),
+                UnequalText = Unequal(boots),
                 CodePages = boots.Average(boot => boot.Code.Length),
                 EqualCode = EqualShare([.. boots.Select(boot => boot.Code)]),
                 DataPages = boots.Average(boot => boot.Data.Length),
@@ -99,6 +111,26 @@ internal sealed record ModuleReport(string Guest, string Kernel, string Accelera
 
             int all = boots.Sum(boot => boot.Length);
             return all == 0 ? 0 : Math.Round((double)boots.Sum(boot => boot.Count(common.Contains)) / all, 4);
+        }
+
+        private static SortedDictionary<string, double> Unequal(IReadOnlyList<ModuleBoot> boots)
+        {
+            HashSet<PageFingerprint> common = [.. boots[0].Text.Values.SelectMany(pages => pages)];
+            foreach (ModuleBoot boot in boots)
+            {
+                common.IntersectWith(boot.Text.Values.SelectMany(pages => pages));
+            }
+
+            var unequal = new SortedDictionary<string, double>(StringComparer.Ordinal);
+            foreach ((string name, PageFingerprint[] pages) in boots.SelectMany(boot => boot.Text))
+            {
+                if (pages.Count(page => !common.Contains(page)) is > 0 and int count)
+                {
+                    unequal[name] = unequal.GetValueOrDefault(name) + ((double)count / boots.Count);
+                }
+            }
+
+            return unequal;
         }
 
         private static double Median(double[] values)

@@ -53,7 +53,7 @@ internal static class ModulesCommand
             }
 
             using var signals = new OwnerSignals();
-            using var scratch = new ExperimentOptions.ScratchFolder("kaslrmt-modules-");
+            using var scratch = new ScratchFolder();
             GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(kind), parsed.GetRequiredValue(kernel), ram, scratch.Path) with { Cpus = parsed.GetValue(cpus) };
             string[] names = parsed.GetValue(chosen) ?? [];
             ModuleOption[] options = [.. ModuleOption.All.Where(option => names.Length == 0 || names.Contains(option.Name))];
@@ -70,7 +70,7 @@ internal static class ModulesCommand
 
     private static void Print(TextWriter output, ModuleReport report)
     {
-        Table table = Report.Table("option", ">boots", ">modules", ">same address", ">orders", ">code pages", ">equal %", ">data pages", ">equal %", ">page tables", ">boot s");
+        Table table = Report.Table("option", ">boots", ">modules", ">same address", ">orders", ">text pages", ">equal %", ">code pages", ">equal %", ">data pages", ">equal %", ">page tables", ">boot s");
         foreach (ModuleReport.Outcome row in report.Options)
         {
             table.Row(
@@ -79,6 +79,8 @@ internal static class ModulesCommand
                 Text(row.Modules),
                 Text(row.SameAddress),
                 Text(row.Orders),
+                Text(row.TextPages),
+                Text(row.EqualText * 100),
                 Text(row.CodePages),
                 Text(row.EqualCode * 100),
                 Text(row.DataPages),
@@ -110,4 +112,12 @@ internal static class ModulesCommand
     }
 
     private static string Text(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
+
+    /// <summary>A folder for a run's own initrds, gone after it.</summary>
+    private sealed class ScratchFolder : IDisposable
+    {
+        public string Path { get; } = Directory.CreateTempSubdirectory("kaslrmt-modules-").FullName;
+
+        public void Dispose() => Directory.Delete(Path, recursive: true);
+    }
 }
