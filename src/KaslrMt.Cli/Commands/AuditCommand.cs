@@ -3,6 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
@@ -14,6 +15,9 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt audit</c>: is anything wrong in a guest's memory.</summary>
 internal static class AuditCommand
 {
+    private static readonly TimeSpan BootPatience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan BootInterval = TimeSpan.FromMilliseconds(100);
+
     public static Command Create()
     {
         var guests = new Argument<string[]>("GUEST")
@@ -23,7 +27,7 @@ internal static class AuditCommand
         }.NotEmpty();
         Option<string?> kernel = new Option<string?>("--kernel", "-k") { Description = "The guests' kernel file; default: the one that each VM was started with", HelpName = "FILE" }.NotEmpty();
         Option<string[]> only = Checks("--only", "Run only this check; may be repeated"), skip = Checks("--skip", "Leave this check out; may be repeated");
-        Option<string?> keyFile = new Option<string?>("--tenant-key-file") { Description = "The tenant key's file (mode 0600), or - for standard input: for the check 'key'", HelpName = "FILE" }.NotEmpty();
+        Option<string?> keyFile = new Option<string?>("--tenant-key-file") { Description = "The tenant key's file (mode 0600), or - for standard input, for the check 'key'; default: the tenant table's, for VMs that are in it", HelpName = "FILE" }.NotEmpty();
         var addresses = new Option<bool>("--show-addresses") { Description = "Show the addresses that a guest's log leaks; else they are masked" };
         var pause = new Option<bool>("--pause") { Description = "Stop each guest meanwhile, for a view of one moment" };
         Option<bool> json = CommonOptions.Json();
@@ -37,7 +41,7 @@ internal static class AuditCommand
                 (parsed.GetValue(only) is not { Length: > 0 } wanted || wanted.Contains(check.Name)) && parsed.GetValue(skip)?.Contains(check.Name) != true)];
             TextWriter error = parsed.InvocationConfiguration.Error;
             using TenantKey? key = parsed.GetValue(keyFile) is string path ? KeySource.Read(path) : null;
-            using SecretTraces secrets = SecretTraces.Of(key);
+            bool needsKey = checks.Any(check => check.NeedsSecrets);
             List<AuditReport> reports = [];
             List<CodeSnapshot> code = [];
             List<GuestSource> open = [];
@@ -50,6 +54,8 @@ internal static class AuditCommand
                     bool running = guest.Name is not null || guest.Process is not null;
                     GuestSource source = await GuestSource.OpenAsync(guest with { Pause = running && parsed.GetValue(pause) }, error, cancellation).ConfigureAwait(false);
                     open.Add(source);
+                    using TenantKey? own = key is null && needsKey && source.Vm is { } vm ? await VmKey.OfAsync(vm, error, cancellation).ConfigureAwait(false) : null;
+                    using SecretTraces secrets = SecretTraces.Of(key ?? own);
                     reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), compares ? code : null, cancellation).ConfigureAwait(false));
                 }
 
@@ -91,6 +97,7 @@ internal static class AuditCommand
         try
         {
             GuestKernel kernel = source.Kernel;
+            await WaitForBootAsync(kernel, cancellation).ConfigureAwait(false);
             var subject = new AuditSubject(kernel) { Image = await opening.ConfigureAwait(false), Secrets = secrets, ShowAddresses = addresses };
             IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, checks);
             code?.Add(CodeSnapshot.Take(source.Label, subject));
@@ -101,6 +108,15 @@ internal static class AuditCommand
             // The guest's own error comes first; what became of the file is then of no interest.
             await opening.ContinueWith(
                 opened => (opened.IsCompletedSuccessfully ? opened.Result : null)?.Dispose(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
+        }
+    }
+
+    // A kernel that boots patches its own code and may write all of it. The wait has an end, because a rootkit may claim to be booting.
+    private static async Task WaitForBootAsync(GuestKernel kernel, CancellationToken cancellation)
+    {
+        for (long start = Environment.TickCount64; kernel.IsBooting() && Environment.TickCount64 - start < BootPatience.TotalMilliseconds;)
+        {
+            await Task.Delay(BootInterval, cancellation).ConfigureAwait(false);
         }
     }
 

@@ -15,6 +15,9 @@ public abstract class AuditCheck
     /// <summary>Whether it compares the guest with its kernel file.</summary>
     public virtual bool NeedsImage => false;
 
+    /// <summary>Whether it looks for the secrets that the guest must not hold.</summary>
+    public virtual bool NeedsSecrets => false;
+
     /// <summary>All checks, in the order they run.</summary>
     public static IReadOnlyList<AuditCheck> All { get; } =
     [

@@ -117,6 +117,17 @@ public sealed class GuestKernel
         return read;
     }
 
+    /// <summary>Whether the kernel says that it is still booting (<c>system_state</c>, include/linux/kernel.h): its code is writable until it is done.</summary>
+    /// <remarks>The guest's own word, which a hostile one may change. False where it does not say.</remarks>
+    /// <exception cref="KaslrMtException">KMT27xx when its types are damaged; KMT50xx when the guest goes away.</exception>
+    public bool IsBooting()
+    {
+        Span<byte> state = stackalloc byte[sizeof(int)];
+        return Symbol("system_state") is VirtualAddress address && TryRead(address, state)
+            && Types.EnumValue("system_states", "SYSTEM_RUNNING") is long running
+            && BinaryPrimitives.ReadInt32LittleEndian(state) < running;
+    }
+
     /// <summary>Shows nothing: the bases are secrets of a running VM.</summary>
     public override string ToString() => nameof(GuestKernel);
 

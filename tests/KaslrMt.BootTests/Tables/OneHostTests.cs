@@ -15,12 +15,18 @@ public sealed class OneHostTests : IDisposable
     [Fact]
     public async Task VMs_of_a_tenant_share_its_bases_and_its_key_goes_with_the_last()
     {
-        await _host.DoAsync(TableHost.Run("a", "--detach"));
-        await _host.DoAsync(TableHost.Run("b", "--detach"));
+        string initrd = Initramfs.BuildTo(_host.Scratch.File("initrd"), "sleep 100000");
+        await _host.DoAsync(TableHost.Run("a", "--detach", "--initrd", initrd));
+        await _host.DoAsync(TableHost.Run("b", "--detach", "--initrd", initrd));
         ulong[] bases = _host.SharedBases("a");
         Assert.Equal(bases, _host.SharedBases("b"));
         JsonNode tenant = await _host.TenantAsync();
         Assert.Equal((2, 1), ((long)tenant["vms"]!, (long)tenant["generation"]!));
+
+        // With the key from the table, which stays out of the guests.
+        JsonArray audited = JsonNode.Parse(await _host.DoAsync("audit", "a", "b", "--json"))!.AsArray();
+        Assert.Equal(12, audited.Sum(guest => guest!["checks"]!.AsArray().Count(check => (string)check!["result"]! == "clean")));
+
         Assert.All(tenant["running"]!.AsArray(), vm => Assert.StartsWith("6.12", (string)vm!["release"]!, StringComparison.Ordinal));
 
         // The first ends: the second keeps the key, which a third gets, whatever was asked for meanwhile.

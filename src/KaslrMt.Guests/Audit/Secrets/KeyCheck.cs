@@ -13,6 +13,9 @@ internal sealed class KeyCheck : AuditCheck
 
     public override string Subject => "the tenant key or anything derived from it in the guest's memory";
 
+    /// <inheritdoc/>
+    public override bool NeedsSecrets => true;
+
     internal override AuditOutcome Run(AuditSubject subject)
     {
         if (subject.Secrets is not { Count: > 0 } secrets)
