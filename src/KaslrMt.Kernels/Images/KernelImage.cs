@@ -67,7 +67,7 @@ public sealed class KernelImage : IDisposable
         output.Commit();
     }
 
-    /// <summary>The one place in its text that the host may have changed: where the module offset is drawn; null where the kernel has none.</summary>
+    /// <summary>Where its text has what the host always changes: the draw of the module offset; null where the kernel has none.</summary>
     public ModuleOffsetSite? ModuleOffset => _inspection.Patch!.ModuleOffset;
 
     /// <summary>Moves the unpacked kernel, in place, to where its <c>_text</c> is <paramref name="kernelVirtual"/>: <see cref="Bytes"/> are then a running kernel's.</summary>
@@ -85,6 +85,23 @@ public sealed class KernelImage : IDisposable
     /// <returns>Empty when not all of them lie in one segment's bytes.</returns>
     public ReadOnlySpan<byte> Bytes(VirtualAddress linkAddress, int length) =>
         Elf.TryGetFileOffset(linkAddress, length, out int offset) ? _inspection.File.Slice(offset, length) : default;
+
+    /// <summary>The link address of a byte of the boot image, as the offsets in <see cref="Facts"/> count them.</summary>
+    /// <returns>Null when it lies in no segment of the kernel's.</returns>
+    public VirtualAddress? LinkAddressOf(long offsetInImage)
+    {
+        Func<int, long> inImage = BootImageFile.OffsetInImage(Elf);
+        foreach (ElfSegment load in Elf.Loads)
+        {
+            long skipped = load.FileEnd > load.FileOffset ? offsetInImage - inImage((int)load.FileOffset) : -1;
+            if (skipped >= 0 && skipped < load.FileEnd - load.FileOffset)
+            {
+                return new VirtualAddress(load.PhysicalAddress.Value + ElfImage.StartKernelMap + (ulong)skipped);
+            }
+        }
+
+        return null;
+    }
 
     /// <inheritdoc/>
     public void Dispose() => _inspection.Dispose();

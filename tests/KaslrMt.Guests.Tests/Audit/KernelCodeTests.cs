@@ -92,6 +92,59 @@ public sealed class KernelCodeTests
         }
     }
 
+    [Theory]
+    [InlineData("6.1-cloud")]
+    [InlineData("6.12-cloud")]
+    public void Modules_by_name_are_no_difference_and_a_hook_in_their_code_or_calls_is_one(string kernel)
+    {
+        using KernelImage image = KernelImage.Open(TestKernels.Image(kernel));
+        ModuleNamePatch patch = image.Facts.ModuleNames!;
+        VirtualAddress placer = image.LinkAddressOf(patch.CodeOffset)!.Value;
+        byte[] behind = image.Bytes(placer, patch.Code.Length + 16).ToArray();
+        ulong? ReadBehind(ulong address) => address - Base.Value - (placer - image.Geometry.LinkBase) is var at && at < (ulong)behind.Length - 8
+            ? BinaryPrimitives.ReadUInt64LittleEndian(behind.AsSpan((int)at))
+            : null;
+        KernelCode code = KernelCode.Of(image, Base, ReadBehind)!;
+        byte[] text = Text(image, code);
+        byte[] placed = [.. patch.Code];
+        BinaryPrimitives.WriteUInt32LittleEndian(placed.AsSpan(patch.SaltOffset), 0x12345678);
+        Plant(placer, placed);
+        foreach (ModuleNamePatch.Jump jump in patch.Jumps)
+        {
+            Plant(image.LinkAddressOf(jump.Offset)!.Value, jump.Bytes);
+        }
+
+        Assert.Empty(CodeDifference.In(code.Compare([.. text]), 8));
+        for (int i = 0; i < placed.Length; i += 7)
+        {
+            if (i < patch.SaltOffset || i >= patch.SaltOffset + sizeof(uint))
+            {
+                placed[i] ^= 0x41;
+                Plant(placer, placed);
+                Assert.NotEmpty(CodeDifference.In(code.Compare([.. text]), 8));
+                placed[i] ^= 0x41;
+            }
+        }
+
+        Plant(placer, placed);
+        VirtualAddress call = image.LinkAddressOf(patch.Jumps[^1].Offset)!.Value;
+        Plant(call, Branch(0xe9, call.Value, placer.Value + 1));
+        Assert.NotEmpty(CodeDifference.In(code.Compare([.. text]), 8));
+
+        void Plant(VirtualAddress link, byte[] bytes)
+        {
+            ulong at = link - image.Geometry.LinkBase;
+            if (at + (ulong)bytes.Length <= (ulong)text.Length)
+            {
+                bytes.CopyTo(text, (int)at);
+            }
+            else
+            {
+                bytes.CopyTo(behind, 0);
+            }
+        }
+    }
+
     private static byte[] Text(KernelImage image, KernelCode code) => image.Bytes(image.Geometry.LinkBase, code.Length).ToArray();
 
     private static int Length(KernelImage image, KernelCode code, ulong address) =>

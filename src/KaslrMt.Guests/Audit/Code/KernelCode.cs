@@ -77,6 +77,7 @@ internal sealed class KernelCode
         var branches = new BranchRules(code, Symbols);
         var switches = new SwitchRules(code, Symbols, branches, _readWord);
         HostPatch(code);
+        ModuleNames(code);
         switches.ParavirtCalls(Tables.ParavirtCalls);
         branches.Retpolines(Tables.RetpolineSites);
         branches.Returns(Tables.ReturnSites);
@@ -114,6 +115,64 @@ internal sealed class KernelCode
                     code.Accept(at, Size);
                 }
             }
+        }
+    }
+
+    /// <summary>Where modules are placed by name, the host's calls lead to the host's code: all of both, or none of it (<see cref="ModuleNamePatch"/>).</summary>
+    private void ModuleNames(CodePair code)
+    {
+        if (_image.Facts.ModuleNames is not { } patch || _image.LinkAddressOf(patch.CodeOffset) is not VirtualAddress place)
+        {
+            return;
+        }
+
+        // The code may lie behind the end of what is compared, in its last page. The salt only says where modules go.
+        byte[] placer = Read(unchecked(place.Value + _slide), patch.Code.Length);
+        int behindSalt = patch.SaltOffset + sizeof(uint);
+        if (placer.Length == 0 || !placer.AsSpan(0, patch.SaltOffset).SequenceEqual(patch.Code.AsSpan(0, patch.SaltOffset))
+            || !placer.AsSpan(behindSalt).SequenceEqual(patch.Code.AsSpan(behindSalt)))
+        {
+            return;
+        }
+
+        List<(int At, int Length)> changed = [];
+        foreach (ModuleNamePatch.Jump jump in patch.Jumps)
+        {
+            if (_image.LinkAddressOf(jump.Offset) is not VirtualAddress site || !code.TryOffset(unchecked(site.Value + _slide), jump.Bytes.Length, out int at)
+                || !code.Found.Slice(at, jump.Bytes.Length).SequenceEqual(jump.Bytes))
+            {
+                return;
+            }
+
+            changed.Add((at, jump.Bytes.Length));
+        }
+
+        if (code.TryOffset(unchecked(place.Value + _slide), placer.Length, out int inText))
+        {
+            changed.Add((inText, placer.Length));
+        }
+
+        changed.ForEach(change => code.Accept(change.At, change.Length));
+
+        byte[] Read(ulong address, int length)
+        {
+            if (code.TryOffset(address, length, out int at))
+            {
+                return code.Found.Slice(at, length).ToArray();
+            }
+
+            var bytes = new byte[length];
+            for (int i = 0; i < length; i += sizeof(ulong))
+            {
+                if (_readWord(address + (ulong)i) is not ulong word)
+                {
+                    return [];
+                }
+
+                BitConverter.GetBytes(word).AsSpan(0, Math.Min(sizeof(ulong), length - i)).CopyTo(bytes.AsSpan(i));
+            }
+
+            return bytes;
         }
     }
 
