@@ -59,7 +59,7 @@ internal static class AuditCommand
                     reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), compares ? code : null, cancellation).ConfigureAwait(false));
                 }
 
-                reports = compares ? [.. reports.Zip(code, CodeConsensus.Compare(code)).Select(guest => Add(guest.First, guest.Second, guest.Third))] : reports;
+                reports = compares ? [.. reports.Zip(code, CodeConsensus.Compare(code)).Select(guest => guest.Second.ComparedWith(code) is { } compared ? Add(guest.First, compared, guest.Third) : guest.First)] : reports;
             }
             finally
             {
@@ -121,7 +121,7 @@ internal static class AuditCommand
     }
 
     /// <summary>Adds what comparing the guests found to the check of that name, which alone may not have been done for want of a kernel file.</summary>
-    private static AuditReport Add(AuditReport report, CodeSnapshot code, IReadOnlyList<AuditFinding> findings) => report with
+    private static AuditReport Add(AuditReport report, string compared, IReadOnlyList<AuditFinding> findings) => report with
     {
         Clean = report.Clean && findings.Count == 0,
         Checks =
@@ -131,7 +131,7 @@ internal static class AuditCommand
                 Findings = [.. check.Findings, .. findings.Select(Result)],
                 Result = check.Findings.Count + findings.Count > 0 ? string.Create(CultureInfo.InvariantCulture, $"{check.Findings.Count + findings.Count} found") : "clean",
                 NotDone = null,
-                Looked = string.Join("; ", new[] { check.Looked, $"compared with the other guests: {code}" }.Where(text => text.Length > 0)),
+                Looked = string.Join("; ", new[] { check.Looked, $"compared with the other guests: {compared}" }.Where(text => text.Length > 0)),
             }),
         ],
     };

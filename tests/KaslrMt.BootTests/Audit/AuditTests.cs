@@ -101,6 +101,9 @@ public sealed class AuditTests : IDisposable
         Assert.Equal(["dummy", "the kernel"], clean.Texts.Keys.Select(text => text.Name).Order(StringComparer.Ordinal));
         Assert.All(CodeConsensus.Compare([CodeSnapshot.Take("first", new AuditSubject(kernel)), clean]), Assert.Empty);
 
+        Assert.Equal("the kernel's text and 1 modules", clean.ComparedWith([clean, CodeSnapshot.Take("first", new AuditSubject(kernel))]));
+        Assert.Null(clean.ComparedWith([clean]));
+
         VirtualAddress module = Assert.Single(GuestModules.Read(kernel).InLoadOrder).Address!.Value;
         Check(module + 0x43, "[dummy]");
         Check(kernel.Symbol("vfs_fsync_range")!.Value + 0x21, "vfs_fsync_range+0x");

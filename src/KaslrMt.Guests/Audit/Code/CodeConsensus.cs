@@ -19,7 +19,7 @@ public static class CodeConsensus
         ArgumentNullException.ThrowIfNull(guests);
         List<AuditFinding>[] findings = [.. guests.Select(_ => new List<AuditFinding>())];
         var texts = Enumerable.Range(0, guests.Count)
-            .SelectMany(guest => guests[guest].Texts.Select(text => (Key: (guests[guest].Banner, text.Key), guest, text.Value)))
+            .SelectMany(guest => guests[guest].Texts.Select(text => (Key: (guests[guest].Build, text.Key), guest, text.Value)))
             .GroupBy(text => text.Key);
         foreach (var text in texts)
         {

@@ -31,8 +31,8 @@ public sealed class CodeSnapshot
     /// <summary>What a person calls the guest.</summary>
     public string Label { get; }
 
-    /// <summary>Which build runs there: only guests of one are compared.</summary>
-    internal string Banner => _subject.Kernel.Banner;
+    /// <summary>Which build runs there, and on how many levels of page tables, by which the kernel patches its modules too: only guests of one are compared.</summary>
+    internal (string Banner, int Levels) Build => (_subject.Kernel.Banner, _subject.Kernel.Tables.Levels);
 
     /// <summary>Its code, by what must be the same to compare it: name, length and, for the kernel's, the address.</summary>
     /// <remarks>
@@ -68,12 +68,18 @@ public sealed class CodeSnapshot
     /// <summary>Names a place in one of the texts.</summary>
     internal string Describe(VirtualAddress address) => _modules?.Find(address)?.ToString() ?? _subject.Describe(address);
 
-    /// <summary>How much was read: <c>12 modules</c>.</summary>
-    public override string ToString()
+    /// <summary>How much of it others have too, so that it was compared: <c>the kernel's text and 12 modules</c>; null for nothing.</summary>
+    /// <param name="others">Other guests, this one among them or not.</param>
+    public string? ComparedWith(IEnumerable<CodeSnapshot> others)
     {
-        int modules = Texts.Keys.Count(text => text.Name != KernelName);
-        return string.Create(CultureInfo.InvariantCulture, $"{(modules < Texts.Count ? "the kernel's text and " : "")}{modules} modules");
+        CodeSnapshot[] same = [.. others.Where(other => other != this && other.Build == Build)];
+        var shared = Texts.Keys.Where(text => same.Any(other => other.Texts.ContainsKey(text))).ToList();
+        int modules = shared.Count(text => text.Name != KernelName);
+        return shared.Count == 0 ? null : string.Create(CultureInfo.InvariantCulture, $"{(modules < shared.Count ? "the kernel's text and " : "")}{modules} modules");
     }
+
+    /// <summary>The guest's name.</summary>
+    public override string ToString() => Label;
 
     private void Add(string name, VirtualAddress start, ulong length, GuestModule? owner)
     {
