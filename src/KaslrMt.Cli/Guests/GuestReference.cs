@@ -37,5 +37,5 @@ internal sealed record GuestReference
         : new GuestReference { Name = text };
 
     /// <summary>What a person calls it.</summary>
-    public override string ToString() => Name ?? (Process is int pid ? $"QEMU process {pid}" : Path.GetFileName(Ram ?? Core ?? ""));
+    public override string ToString() => Name ?? (Process is int pid ? $"QEMU process {pid}" : Hypervisors.Printable.Of(Path.GetFileName(Ram ?? Core ?? "")));
 }

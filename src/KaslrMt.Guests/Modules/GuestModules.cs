@@ -92,15 +92,20 @@ public sealed class GuestModules
         }
 
         (ModuleArea area, GuestModule module) = _areas[found];
-        (string Name, VirtualAddress Address)? symbol = _symbols.GetValue(module, owner => new ModuleSymbols(_read, owner.Symbols)).Find(area, address);
+        (string Name, VirtualAddress Address)? symbol = SymbolsOf(module).Find(area, address);
         return new ModulePlace(module, area.Section, address - area.Address, symbol?.Name, symbol is null ? 0 : address - symbol.Value.Address);
     }
 
     /// <summary>The group of sections that an address belongs to; null for an address in no module.</summary>
     public ModuleSection? SectionAt(VirtualAddress address) => AreaAt(address) is int found ? _areas[found].Area.Section : null;
 
+    /// <summary>Where the module's functions and data begin, by its own symbols: ascending, some twice.</summary>
+    internal IEnumerable<ulong> SymbolAddresses(GuestModule module) => SymbolsOf(module).Addresses;
+
     /// <summary>Shows no address.</summary>
     public override string ToString() => $"{InLoadOrder.Length} modules";
+
+    private ModuleSymbols SymbolsOf(GuestModule module) => _symbols.GetValue(module, owner => new ModuleSymbols(_read, owner.Symbols));
 
     private int? AreaAt(VirtualAddress address)
     {

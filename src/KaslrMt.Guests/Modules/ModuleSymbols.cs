@@ -42,6 +42,9 @@ internal sealed class ModuleSymbols
         }
     }
 
+    /// <summary>The addresses of all of them, ascending.</summary>
+    internal IEnumerable<ulong> Addresses => _symbols.Select(symbol => symbol.Address);
+
     /// <summary>The last symbol at or below an address in the same area; of several with one address the first in the table, as the kernel has it.</summary>
     internal (string Name, VirtualAddress Address)? Find(ModuleArea area, VirtualAddress address)
     {

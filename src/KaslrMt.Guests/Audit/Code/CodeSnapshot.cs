@@ -91,7 +91,7 @@ public sealed class CodeSnapshot
         var code = new byte[length];
         if (_subject.Kernel.TryRead(start, code))
         {
-            Texts.TryAdd((name, length, owner is null ? start.Value : 0), (start, NormalizedCode.Of(code, start.Value, address => Resolve(address, owner))));
+            Texts.TryAdd((name, length, owner is null ? start.Value : 0), (start, NormalizedCode.Of(code, start.Value, address => Resolve(address, owner), owner is null ? [] : _modules!.SymbolAddresses(owner))));
         }
     }
 

@@ -28,9 +28,12 @@ internal sealed class NormalizedCode
     /// <param name="code">The bytes.</param>
     /// <param name="address">The first one's address.</param>
     /// <param name="resolve">What an address stands for in every guest alike; null for one that only this guest has.</param>
-    public static NormalizedCode Of(byte[] code, ulong address, Func<ulong, ulong?> resolve)
+    /// <param name="starts">Where functions begin, ascending: the decoder, which data between them may lead astray, begins anew there.</param>
+    public static NormalizedCode Of(byte[] code, ulong address, Func<ulong, ulong?> resolve, IEnumerable<ulong>? starts = null)
     {
-        var decoder = Decoder.Create(64, new ByteArrayCodeReader(code), address);
+        var reader = new ByteArrayCodeReader(code);
+        var decoder = Decoder.Create(64, reader, address);
+        Queue<ulong> ahead = new(starts ?? []);
         List<(int, ulong)> instructions = new(code.Length / 4);
         ulong sum = 0;
         ulong end = address + (ulong)code.Length;
@@ -38,6 +41,22 @@ internal sealed class NormalizedCode
         {
             decoder.Decode(out Instruction instruction);
             int offset = (int)(instruction.IP - address);
+            while (ahead.TryPeek(out ulong start) && start <= instruction.IP)
+            {
+                ahead.Dequeue();
+            }
+
+            if (ahead.TryPeek(out ulong next) && next < instruction.NextIP && next < end)
+            {
+                // No instruction: the next function begins inside of it.
+                ulong data = code.AsSpan(offset, (int)(next - instruction.IP)).ToArray().Aggregate(next - instruction.IP, Mix8);
+                instructions.Add((offset, data));
+                sum = Mix(sum, data);
+                decoder.IP = next;
+                reader.Position = (int)(next - address);
+                continue;
+            }
+
             ulong number = Number(code.AsSpan(offset, Math.Min(instruction.Length, code.Length - offset)), decoder, instruction, address, end, resolve);
             instructions.Add((offset, number));
             sum = Mix(sum, number);
@@ -128,6 +147,8 @@ internal sealed class NormalizedCode
     }
 
     private static bool IsNearBranch(in Instruction instruction) => instruction.Op0Kind is OpKind.NearBranch64 or OpKind.NearBranch32 or OpKind.NearBranch16;
+
+    private static ulong Mix8(ulong sum, byte value) => Mix(sum, value);
 
     private static ulong Mix(ulong sum, ulong value) => System.Numerics.BitOperations.RotateLeft((sum ^ value) * Prime, 29);
 }
