@@ -56,7 +56,7 @@ internal static class AuditCommand
                     open.Add(source);
                     using TenantKey? own = key is null && needsKey && source.Vm is { } vm ? await VmKey.OfAsync(vm, error, cancellation).ConfigureAwait(false) : null;
                     using SecretTraces secrets = SecretTraces.Of(key ?? own);
-                    reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), compares ? code : null, cancellation).ConfigureAwait(false));
+                    reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), running && !parsed.GetValue(pause), compares ? code : null, cancellation).ConfigureAwait(false));
                 }
 
                 reports = compares ? [.. reports.Zip(code, CodeConsensus.Compare(code)).Select(guest => guest.Second.ComparedWith(code) is { } compared ? Add(guest.First, compared, guest.Third) : guest.First)] : reports;
@@ -87,7 +87,7 @@ internal static class AuditCommand
         : [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Where(vm => vm.State?.QemuProcess is not null).Select(vm => new GuestReference { Name = vm.Name })];
 
     private static async Task<AuditReport> AuditAsync(
-        GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, List<CodeSnapshot>? code, CancellationToken cancellation)
+        GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, bool waits, List<CodeSnapshot>? code, CancellationToken cancellation)
     {
         // Unpacking the kernel file takes as long as all that is read of the guest: both at once.
         string? file = kernelFile ?? source.Vm?.State?.Kernel;
@@ -97,7 +97,11 @@ internal static class AuditCommand
         try
         {
             GuestKernel kernel = source.Kernel;
-            await WaitForBootAsync(kernel, cancellation).ConfigureAwait(false);
+            if (waits)
+            {
+                await WaitForBootAsync(kernel, cancellation).ConfigureAwait(false);
+            }
+
             var subject = new AuditSubject(kernel) { Image = await opening.ConfigureAwait(false), Secrets = secrets, ShowAddresses = addresses };
             IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, checks);
             code?.Add(CodeSnapshot.Take(source.Label, subject));
@@ -111,7 +115,7 @@ internal static class AuditCommand
         }
     }
 
-    // A kernel that boots patches its own code and may write all of it. The wait has an end, because a rootkit may claim to be booting.
+    // A kernel that boots patches its own code and may write all of it; what stands still (a file, --pause) will not get done. The wait has an end, because a rootkit may claim to be booting.
     private static async Task WaitForBootAsync(GuestKernel kernel, CancellationToken cancellation)
     {
         for (long start = Environment.TickCount64; kernel.IsBooting() && Environment.TickCount64 - start < BootPatience.TotalMilliseconds;)
