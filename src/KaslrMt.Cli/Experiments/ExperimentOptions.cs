@@ -90,4 +90,14 @@ internal sealed class ExperimentOptions
         _ = GuestRam.Of(recipe.Machine, memory, (ulong)new FileInfo(recipe.Initrd).Length);
         return recipe;
     }
+
+    /// <summary>A temporary folder for a run's own files, gone after it.</summary>
+    internal sealed class ScratchFolder(string prefix) : IDisposable
+    {
+        /// <summary>Where it is, mode 0700.</summary>
+        public string Path { get; } = Directory.CreateTempSubdirectory(prefix).FullName;
+
+        /// <inheritdoc/>
+        public void Dispose() => Directory.Delete(Path, recursive: true);
+    }
 }

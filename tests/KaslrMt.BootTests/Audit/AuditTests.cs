@@ -92,7 +92,7 @@ public sealed class AuditTests : IDisposable
     {
         GuestPlan plan = new() { Seed = TestSecrets.Seed("consensus 1") };
         await using TestGuest first = await TestGuest.StartAsync(_scratch, plan);
-        await using TestGuest second = await TestGuest.StartAsync(_scratch, plan with { Policy = "000000", Seed = TestSecrets.Seed("consensus 2") });
+        await using TestGuest second = await TestGuest.StartAsync(_scratch, plan with { Policy = "000010", Seed = TestSecrets.Seed("consensus 2") });
         using QemuMemory memory = await first.OpenMemoryAsync();
         using QemuMemory other = await second.OpenMemoryAsync();
         using GuestWriter writer = await GuestWriter.OpenAsync(first.State.QemuProcess!.Value, Path.Combine(first.Folder, "qmp.sock"), memory);

@@ -34,8 +34,12 @@ public sealed class CodeSnapshot
     /// <summary>Which build runs there: only guests of one are compared.</summary>
     internal string Banner => _subject.Kernel.Banner;
 
-    /// <summary>Its code, by name and length.</summary>
-    internal Dictionary<(string Name, ulong Length), (VirtualAddress Start, NormalizedCode Code)> Texts { get; } = [];
+    /// <summary>Its code, by what must be the same to compare it: name, length and, for the kernel's, the address.</summary>
+    /// <remarks>
+    /// A kernel that was moved elsewhere has addresses cut to 32 bits in its code, which without its relocation table cannot be told from numbers; modules
+    /// have none (<c>arch/x86/kernel/module.c</c>).
+    /// </remarks>
+    internal Dictionary<(string Name, ulong Length, ulong Address), (VirtualAddress Start, NormalizedCode Code)> Texts { get; } = [];
 
     /// <summary>Reads a guest's code.</summary>
     /// <param name="label">What a person calls it.</param>
@@ -81,7 +85,7 @@ public sealed class CodeSnapshot
         var code = new byte[length];
         if (_subject.Kernel.TryRead(start, code))
         {
-            Texts.TryAdd((name, length), (start, NormalizedCode.Of(code, start.Value, address => Resolve(address, owner))));
+            Texts.TryAdd((name, length, owner is null ? start.Value : 0), (start, NormalizedCode.Of(code, start.Value, address => Resolve(address, owner))));
         }
     }
 
