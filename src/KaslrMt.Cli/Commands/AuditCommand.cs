@@ -69,6 +69,7 @@ internal static class AuditCommand
                 }
             }
 
+            reports = [.. reports.Select(report => Demand(report, parsed.GetValue(only) ?? []))];
             Report.Show<IReadOnlyList<AuditReport>>(parsed.InvocationConfiguration.Output, parsed.GetValue(json), reports, ReportJson.Default.IReadOnlyListAuditReport, Print);
             return reports.All(report => report.Clean) ? ExitCode.Success : ExitCode.CheckFailed;
         });
@@ -105,7 +106,7 @@ internal static class AuditCommand
             var subject = new AuditSubject(kernel) { Image = await opening.ConfigureAwait(false), Secrets = secrets, ShowAddresses = addresses };
             IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, checks);
             code?.Add(CodeSnapshot.Take(source.Label, subject));
-            return new AuditReport(source.Label, kernel.Release, outcomes.All(outcome => outcome.Findings.Count == 0), [.. outcomes.Select(Result)]);
+            return new AuditReport(source.Label, kernel.Release, [.. outcomes.Select(Result)]);
         }
         finally
         {
@@ -124,10 +125,15 @@ internal static class AuditCommand
         }
     }
 
+    /// <summary>A check that was asked for by name and could not be done has failed.</summary>
+    private static AuditReport Demand(AuditReport report, string[] named) => report with
+    {
+        Checks = [.. report.Checks.Select(check => check.NotDone is null || !named.Contains(check.Name) ? check : check with { Failed = true, Result = "failed" })],
+    };
+
     /// <summary>Adds what comparing the guests found to the check of that name, which alone may not have been done for want of a kernel file.</summary>
     private static AuditReport Add(AuditReport report, string compared, IReadOnlyList<AuditFinding> findings) => report with
     {
-        Clean = report.Clean && findings.Count == 0,
         Checks =
         [
             .. report.Checks.Select(check => check.Name != CodeConsensus.CheckName ? check : check with
@@ -146,9 +152,10 @@ internal static class AuditCommand
     private static AuditReport.CheckResult Result(AuditOutcome outcome) => new(
         outcome.Check.Name,
         outcome.Check.Subject,
-        outcome.NotDone is not null ? "not done" : outcome.IsClean ? "clean" : string.Create(CultureInfo.InvariantCulture, $"{outcome.Findings.Count} found"),
+        outcome.Failed ? "failed" : outcome.NotDone is not null ? "not done" : outcome.IsClean ? "clean" : string.Create(CultureInfo.InvariantCulture, $"{outcome.Findings.Count} found"),
         outcome.Looked,
         outcome.NotDone,
+        outcome.Failed,
         [.. outcome.Findings.Select(Result)]);
 
     private static void Print(TextWriter output, IReadOnlyList<AuditReport> reports)

@@ -35,6 +35,9 @@ public abstract class AuditCheck
     /// <summary>The outcome of a check that could not run.</summary>
     private protected AuditOutcome NotDone(string reason) => new(this, reason, [], "");
 
+    /// <summary>The outcome of a check that the guest, or a kernel file that is not its own, made fail.</summary>
+    private protected AuditOutcome Failed(string reason) => NotDone(reason) with { Failed = true };
+
     /// <summary>A finding of this check.</summary>
     private protected AuditFinding Finding(AuditSeverity severity, string where, string what, VirtualAddress? address = null) => new(Name, severity, where, what, address);
 }

@@ -7,6 +7,12 @@ namespace KaslrMt.Guests;
 /// <param name="Looked">How much it looked at: <c>14.0 MiB of kernel text</c>.</param>
 public sealed record AuditOutcome(AuditCheck Check, string? NotDone, IReadOnlyList<AuditFinding> Findings, string Looked)
 {
+    /// <summary>
+    /// Whether it could not run because of what the guest holds, or of a kernel file that is not the guest's, rather than for want of a key or file: a guest
+    /// that makes a check fail is not clean.
+    /// </summary>
+    public bool Failed { get; init; }
+
     /// <summary>Whether it ran and found nothing.</summary>
     public bool IsClean => NotDone is null && Findings.Count == 0;
 

@@ -24,7 +24,7 @@ public static class GuestAudit
         }
         catch (KaslrMtException error) when (error.Category is ErrorCategory.Image or ErrorCategory.Memory or ErrorCategory.Guest)
         {
-            return new AuditOutcome(check, error.Problem, [], "");
+            return new AuditOutcome(check, error.Problem, [], "") { Failed = true };
         }
     }
 

@@ -27,12 +27,12 @@ internal sealed class CodeCheck : AuditCheck
 
         if (!KernelCode.IsSameBuild(image, subject.Kernel))
         {
-            return NotDone("the guest runs another kernel than the file holds");
+            return Failed("the guest runs another kernel than the file holds");
         }
 
         if (KernelCode.Of(image, subject.Kernel.VirtualBase, address => ReadWord(subject.Kernel, address)) is not { } kernel)
         {
-            return NotDone("the kernel file has no text that can be compared");
+            return Failed("the kernel file has no text that can be compared");
         }
 
         IReadOnlyList<CodeDifference>? differences = null;
