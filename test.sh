@@ -8,7 +8,7 @@ say() { printf '\n==> %s\n' "$*"; }
 
 started=$SECONDS
 bash eng/setup.sh test || exit 4
-bash eng/kernels.sh 6.1-cloud 6.12-cloud 5.10-cloud 7-cloud || exit 4
+bash eng/kernels.sh 6.1-cloud 6.12-cloud 6.1-generic 6.1-rt 6.12-generic 6.12-rt 5.10-cloud 7-cloud || exit 4
 
 say "Building (Release, warnings are errors)"
 dotnet build kaslrmt.slnx -c Release --nologo -v quiet || { echo "the build failed" >&2; echo "0 passed, 1 failed"; exit 1; }

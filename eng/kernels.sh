@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Downloads Debian kernels and unpacks them into a cache. Nothing is installed, the machine's apt configuration is not touched:
 # apt runs with a root of its own inside the cache, on the mirror this machine uses, and checks the archive's signatures.
-# Usage: eng/kernels.sh NAME...        NAME: 6.1-cloud, 6.12-cloud (always), 5.10-cloud, 7-cloud (a warning when not to be had)
+# Usage: eng/kernels.sh NAME...        NAME: 6.1-cloud, 6.12-cloud, and of both -generic and -rt (must be had); 5.10-cloud, 7-cloud (else a warning)
 # Result: $KASLRMT_KERNELS (default ${XDG_CACHE_HOME:-~/.cache}/kaslrmt/kernels)/NAME/{vmlinuz,modules/RELEASE/}
 set -euo pipefail
 
@@ -14,9 +14,9 @@ say() { printf '==> %s\n' "$*"; }
 suites_of() {
   case $1 in
     5.10-cloud) echo "bullseye bullseye-security" ;;
-    6.1-cloud | 6.12-cloud) echo "bookworm bookworm-security" ;;
+    6.1-* | 6.12-*) echo "bookworm bookworm-security" ;;
     7-cloud) echo "trixie trixie-backports" ;;
-    *) echo "kernels: unknown kernel '$1' (known: 5.10-cloud 6.1-cloud 6.12-cloud 7-cloud)" >&2; exit 2 ;;
+    *) echo "kernels: unknown kernel '$1' (known: 5.10-cloud, 6.1 and 6.12 -cloud -generic -rt, 7-cloud)" >&2; exit 2 ;;
   esac
 }
 
@@ -24,7 +24,11 @@ pattern_of() {
   case $1 in
     5.10-cloud) echo '^linux-image-5\.10\.0-[0-9]+-cloud-amd64$' ;;
     6.1-cloud) echo '^linux-image-6\.1\.0-[0-9]+-cloud-amd64$' ;;
+    6.1-generic) echo '^linux-image-6\.1\.0-[0-9]+-amd64$' ;;
+    6.1-rt) echo '^linux-image-6\.1\.0-[0-9]+-rt-amd64$' ;;
     6.12-cloud) echo '^linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64$' ;;
+    6.12-generic) echo '^linux-image-6\.12\.[0-9]+\+deb12-amd64$' ;;
+    6.12-rt) echo '^linux-image-6\.12\.[0-9]+\+deb12-rt-amd64$' ;;
     7-cloud) echo '^linux-image-7\.[0-9]+\.[0-9]+\+deb13-cloud-amd64$' ;;
   esac
 }
@@ -102,7 +106,7 @@ for name in "$@"; do
     say "kernel $name: unpacked into the cache"
   else
     case $name in
-      6.1-cloud | 6.12-cloud) echo "kernels: $name could not be had" >&2; exit 4 ;;
+      6.*) echo "kernels: $name could not be had" >&2; exit 4 ;;
       *) echo "kernels: warning: $name could not be had; going on without it" >&2 ;;
     esac
   fi

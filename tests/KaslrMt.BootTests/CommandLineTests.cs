@@ -46,7 +46,7 @@ public sealed class CommandLineTests : IDisposable
         GuestPlan typed = plan with { Policy = "110010", Tenant = "not used", Append = $"before kaslr_mt={TestSecrets.Key("typed")}-001101 after" };
         await using TestGuest guest = await TestGuest.StartAsync(_scratch, typed);
         IReadOnlyDictionary<Region, ulong> bases = await Agreement.CheckAsync(guest, typed);
-        Assert.Equal("console=ttyS0 quiet before after", guest.View().CommandLine);
+        Assert.Equal("console=ttyS0 quiet no_timer_check before after", guest.View().CommandLine);
         Assert.Contains("before after", guest.QemuCommandLine, StringComparison.Ordinal);
         Assert.DoesNotContain(TestSecrets.Key("typed"), guest.QemuCommandLine, StringComparison.Ordinal);
 

@@ -302,7 +302,7 @@ public sealed class DetachedTests : IDisposable
         return
         [
             "run", "--detach", "--name", "vm", "--tenant", "t", "--kernel", TestKernels.Image(Kernel), "--accel", "tcg", "-m", "256M",
-            "--append", "console=ttyS0 quiet panic=0", "--tenant-key-file", keyFile, "-M", "microvm",
+            "--append", "console=ttyS0 quiet no_timer_check panic=0", "--tenant-key-file", keyFile, "-M", "microvm",
         ];
     }
 

@@ -137,7 +137,7 @@ public sealed class OwnershipTests : IDisposable
         string initrd = GuestInit.WriteTo(_scratch.File("initrd"), Kernel, "sleep 100000");
         return new KaslrmtProcess(
             _scratch, "run", "--name", "vm", "--tenant", "owned", "--kernel", TestKernels.Image(Kernel), "--initrd", initrd, "--accel", "tcg", "--append",
-            "console=ttyS0 quiet", "--console", _scratch.File("console"), "--tenant-key-file", keyFile, "--vm-seed", TestSecrets.Seed("owned"), "-M", "microvm");
+            "console=ttyS0 quiet no_timer_check", "--console", _scratch.File("console"), "--tenant-key-file", keyFile, "--vm-seed", TestSecrets.Seed("owned"), "-M", "microvm");
     }
 
     private async Task<int> BootedAsync(KaslrmtProcess run)

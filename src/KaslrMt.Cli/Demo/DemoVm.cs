@@ -102,7 +102,7 @@ internal sealed class DemoVm : IAsyncDisposable
         Memory = Memory,
         Accelerator = accelerator,
         Initrd = initramfs,
-        CommandLine = "console=ttyS0 quiet loglevel=1 panic=-1",
+        CommandLine = "console=ttyS0 quiet no_timer_check loglevel=1 panic=-1",
         Console = SerialConsole.ToFile(console),
     };
 

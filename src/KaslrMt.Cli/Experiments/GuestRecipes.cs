@@ -53,7 +53,7 @@ internal static class GuestRecipes
                 Kernel = image,
                 Initrd = initrd,
                 Disk = disk,
-                CommandLine = "console=ttyS0 root=/dev/vda ro quiet panic=-1",
+                CommandLine = "console=ttyS0 root=/dev/vda ro quiet no_timer_check panic=-1",
                 Memory = memory,
             }
             : throw new KaslrMtException(ExperimentErrors.GuestMissing, $"the debian guest is not complete: there is no {missing}", "build it: eng/guests.sh debian");
@@ -81,7 +81,7 @@ internal static class GuestRecipes
             Name = Minimal,
             Kernel = image,
             Initrd = Keep(initrd, store),
-            CommandLine = "console=ttyS0 quiet loglevel=1 panic=-1",
+            CommandLine = "console=ttyS0 quiet no_timer_check loglevel=1 panic=-1",
             Memory = memory,
         };
     }

@@ -64,11 +64,13 @@ internal sealed class ModuleNameCode
         Add([0xc1, 0xe0, 0x0c]); // shl eax, 12
         Add([0x48, 0x8d, 0x94, 0x02, 0x00, 0x00, 0x00, 0x04]); // lea rdx, [rdx + rax + 64 MiB]
         // A module that two processes load at once lies there already, and either may win in add_unformed_module. The later one waits, and loses.
+        // From 6.4 on each group of a module's sections is asked for on its own, so that what lies there is mostly the module's own text: no waiting.
+        bool waits = surroundings.FirstReturn != surroundings.LastReturn;
         Add([0x57, 0x56, 0x52, 0x51, 0x41, 0x50, 0x41, 0x51]); // push rdi, rsi, rdx, rcx, r8, r9
         Add([0x48, 0x89, 0xd7]); // mov rdi, rdx
         AddDistance([0xe8], surroundings.FindArea); // call find_vm_area
         Add([0x48, 0x85, 0xc0]); // test rax, rax
-        Add([0x74, 10]); // jz free
+        Add([waits ? (byte)0x74 : (byte)0xeb, 10]); // jz free; or jmp free
         Add([0xbf, MillisecondsToWait, 0, 0, 0]); // mov edi, milliseconds
         AddDistance([0xe8], surroundings.Sleep); // call msleep
         Add([0x41, 0x59, 0x41, 0x58, 0x59, 0x5a, 0x5e, 0x5f]); // free: pop r9, r8, rcx, rdx, rsi, rdi

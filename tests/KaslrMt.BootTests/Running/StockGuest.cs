@@ -22,7 +22,7 @@ internal sealed class StockGuest : IAsyncDisposable
         string[] all =
         [
             "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none", "-serial", $"file:{_console}",
-            "-kernel", TestKernels.Image(kernel), "-initrd", initrd, "-append", $"console=ttyS0 quiet {append}".TrimEnd(),
+            "-kernel", TestKernels.Image(kernel), "-initrd", initrd, "-append", $"console=ttyS0 quiet no_timer_check {append}".TrimEnd(),
             .. monitor ? ["-qmp", $"unix:{MonitorSocket},server=on,wait=off"] : Array.Empty<string>(),
             .. arguments,
         ];
