@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Cli.Tests;
 
@@ -45,6 +47,32 @@ public sealed class MovingTests : IDisposable
         (await Call.Of("save", "nobody")).FailedWith("KMT9006", 2);
         (await Call.Of("migrate", "nobody", "--to", "h:1")).FailedWith("KMT9006", 2);
         (await Call.Of("receive", "web1", "--listen", "h:1", "--store", $"sqlite:{_scratch.At("db")}")).FailedWith("KMT9016", 2);
+    }
+
+    [Fact]
+    public async Task A_file_that_another_user_owns_is_refused_whatever_its_mode()
+    {
+        // What it holds becomes QEMU's arguments. Only root can give a file away, and only root could read one of mode 0600.
+        Assert.All((string[])["/proc/self/status", "/proc/1/status"], path =>
+        {
+            using SafeFileHandle ours = File.OpenHandle(path);
+            Assert.True(FileOwner.IsTrusted(ours));
+        });
+        if (Environment.IsPrivilegedProcess)
+        {
+            string file = _scratch.At("saved"), keys = _scratch.At("kek");
+            Write(file, Sample().ToPreface());
+            new KeyRingFile(keys, MayCreate: true).LoadOrCreate().Dispose();
+            foreach (string path in (string[])[file, keys])
+            {
+                using Process chown = Process.Start("chown", ["65534", path]);
+                await chown.WaitForExitAsync();
+                Assert.Equal(0, chown.ExitCode);
+            }
+
+            (await Call.Of("restore", "web1", "--input", file)).FailedWith("KMT9015", 3);
+            Assert.Equal(TenantErrors.KeyFileExposed, Assert.Throws<KaslrMtException>(() => new KeyRingFile(keys).Load()).Code);
+        }
     }
 
     [Fact]

@@ -35,7 +35,7 @@ internal readonly record struct EtcdPair(string Key, byte[] Value, long Modified
     {
         try
         {
-            return Exists ? JsonSerializer.Deserialize(Value, type) : null;
+            return Exists ? JsonSerializer.Deserialize(Value, type) ?? throw new JsonException("null") : null;
         }
         catch (Exception e) when (e is JsonException or KaslrMtException)
         {

@@ -54,6 +54,12 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
                     "chmod it to 0600, and replace the keys if others may have read them");
             }
 
+            if (!FileOwner.IsTrusted(handle))
+            {
+                throw new KaslrMtException(
+                    TenantErrors.KeyFileExposed, $"the key-encryption keys in {Path} belong to another user", "chown the file to who runs kaslrmt, and replace the keys if others may have read them");
+            }
+
             // One byte more than a ring may have tells a file that is too large.
             text = GC.AllocateUninitializedArray<byte>((int)Math.Min(RandomAccess.GetLength(handle), (64 << 10) + 1), pinned: true);
             int read = RandomAccess.Read(handle, text, 0);

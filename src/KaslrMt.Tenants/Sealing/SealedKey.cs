@@ -7,8 +7,8 @@ namespace KaslrMt.Tenants;
 /// <param name="Fingerprint">HMAC-SHA256 of the key under a secret of the store: equal for equal keys, and telling nothing else.</param>
 internal sealed record SealedKey(long Generation, int KekVersion, byte[] Bytes, byte[] Fingerprint)
 {
-    /// <summary>The fingerprint's first 64 bits, the name of the key in records and the audit log.</summary>
-    internal string KeyId => Convert.ToHexStringLower(Fingerprint.AsSpan(0, 8));
+    /// <summary>The fingerprint's first 64 bits, the name of the key in records and the audit log. Less where somebody cut it short: then the key does not open.</summary>
+    internal string KeyId => Convert.ToHexStringLower(Fingerprint.AsSpan(0, Math.Min(8, Fingerprint.Length)));
 }
 
 /// <summary>What a store keeps about its own sealing.</summary>

@@ -48,9 +48,9 @@ internal static class SqliteRows
         Host = row.Text(2),
         Target = row.TextOrNull(3),
         Generation = row.Long(4),
-        Policy = Policy.Parse(row.Text(5)),
+        Policy = PolicyOf(row.Text(5)) ?? throw Malformed(row.Text(0)),
         Release = row.TextOrNull(6),
-        Status = (VmStatus)row.Int(7),
+        Status = Enum.IsDefined((VmStatus)row.Long(7)) ? (VmStatus)row.Long(7) : throw Malformed(row.Text(0)),
         Incarnation = row.Bytes(8) is { Length: 16 } incarnation ? new Guid(incarnation) : throw Malformed(row.Text(0)),
         Processes = [.. row.Text(9).Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(ProcessMark.Parse)],
         Started = Time(row, 10),
@@ -77,5 +77,22 @@ internal static class SqliteRows
     private static KaslrMtException Malformed(string vm) =>
         new(TenantErrors.StoreCorrupt, $"the record of VM '{vm}' is malformed", "run 'kaslrmt store check'");
 
-    private static DateTimeOffset Time(SqliteRow row, int column) => DateTimeOffset.FromUnixTimeMilliseconds(row.Long(column));
+    private static Policy? PolicyOf(string text)
+    {
+        try
+        {
+            return Policy.Parse(text);
+        }
+        catch (KaslrMtException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A time in a column, in milliseconds since 1970.</summary>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.StoreCorrupt"/>: there is no such day.</exception>
+    internal static DateTimeOffset Time(SqliteRow row, int column) =>
+        row.Long(column) is var time && time >= DateTimeOffset.MinValue.ToUnixTimeMilliseconds() && time <= DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()
+            ? DateTimeOffset.FromUnixTimeMilliseconds(time)
+            : throw new KaslrMtException(TenantErrors.StoreCorrupt, $"a time in the tenant table is malformed ({time})", "restore a backup ('kaslrmt store backup' makes them)");
 }

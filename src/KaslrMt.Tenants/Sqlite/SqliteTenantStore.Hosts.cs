@@ -10,7 +10,7 @@ public sealed partial class SqliteTenantStore
             Name = row.Text(1),
             BootId = row.Text(2),
             Alive = row.Long(3) > Now,
-            Joined = DateTimeOffset.FromUnixTimeMilliseconds(row.Long(4)),
+            Joined = SqliteRows.Time(row, 4),
         })));
 
     /// <inheritdoc/>

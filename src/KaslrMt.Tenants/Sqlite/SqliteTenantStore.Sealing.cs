@@ -147,7 +147,7 @@ public sealed partial class SqliteTenantStore
     }
 
     private StoreSeal? ReadSeal() => _sql.FindSeal.First(
-        row => new StoreSeal(new Guid(row.Bytes(0)), row.Int(1), row.Bytes(2)));
+        row => new StoreSeal(row.Bytes(0) is { Length: 16 } store ? new Guid(store) : throw SqliteFault.Damaged(_path, "its seal is malformed"), row.Int(1), row.Bytes(2)));
 
     private void Put(StoreSeal seal) => _sql.PutSeal.Run(seal.StoreId.ToByteArray(), seal.KekVersion, seal.FingerprintKey);
 }

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Hypervisors;
@@ -113,6 +114,42 @@ public sealed class MovingTests : IDisposable
 
         await TableHost.EventuallyAsync(() => Task.FromResult(!_there.Scratch.Leftovers.Any()), "the end of the one who waited");
         await _here.DoAsync("stop", "mover", "--grace", "0");
+        await _here.NoKeyIsLeftAsync();
+    }
+
+    [Fact]
+    public async Task Callers_who_say_nothing_or_nonsense_keep_the_source_from_nothing()
+    {
+        await _here.DoAsync(TableHost.Run("mover", "--detach"));
+        string meeting = $"unix:{_there.Scratch.File("meet")}";
+        using KaslrmtProcess receiver = await AwaitingAsync(_there, meeting);
+        List<Stream> silent = [];
+        for (int i = 0; i < 40; i++)
+        {
+            // The socket's file is there a moment before it listens.
+            await TableHost.EventuallyAsync(
+                async () =>
+                {
+                    try
+                    {
+                        silent.Add(await LocalSocket.ConnectAsync(meeting["unix:".Length..], default));
+                        await silent[^1].WriteAsync(i % 2 == 0 ? ReadOnlyMemory<byte>.Empty : new byte[100]);
+                        return true;
+                    }
+                    catch (Exception error) when (error is SocketException or IOException)
+                    {
+                        return false;
+                    }
+                },
+                "being heard");
+        }
+
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+        Assert.True(code == 0, error);
+        Assert.Equal(0, (await receiver.EndAsync()).ExitCode);
+        silent.ForEach(stream => stream.Dispose());
+        await _there.DoAsync("verify", "mover");
+        await _there.DoAsync("stop", "mover", "--grace", "0");
         await _here.NoKeyIsLeftAsync();
     }
 

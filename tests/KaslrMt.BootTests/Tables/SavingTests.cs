@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Hypervisors;
+using Microsoft.Data.Sqlite;
 
 namespace KaslrMt.BootTests.Tables;
 
@@ -66,6 +67,32 @@ public sealed class SavingTests : IDisposable
 
         await TableHost.EventuallyAsync(() => Task.FromResult(_host.State("kept") is { Reboots: 1, QemuProcess: not null }), "the reboot");
         Assert.Equal(bases, _host.SharedBases("kept"));
+        await _host.DoAsync("stop", "kept", "--grace", "0");
+        await _host.NoKeyIsLeftAsync();
+    }
+
+    [Fact]
+    public async Task A_file_left_behind_by_a_save_whose_supervisor_died_is_worthless_once_the_VM_has_gone_on()
+    {
+        await _host.DoAsync(TableHost.Run("kept", "--detach"));
+        string left = _host.Scratch.File("left"), file = _host.Scratch.File("file");
+        using (var raw = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = _host.Scratch.File("state/tenants.db"), Pooling = false }.ToString()))
+        {
+            // The table's change waits for the lock, with the file whole.
+            raw.Open();
+            using SqliteTransaction held = raw.BeginTransaction(deferred: false);
+            using KaslrmtProcess saving = new(_host.Scratch, "save", "kept", "--output", left);
+            await TableHost.EventuallyAsync(() => Task.FromResult(File.Exists(left)), "the whole file");
+            TableHost.Kill(_host.State("kept").OwnerProcess);
+            await saving.EndAsync();
+        }
+
+        await _host.DoAsync("ps");
+        await TableHost.EventuallyAsync(async () => (string)(await _host.TenantAsync())["running"]![0]!["state"]! == "running", "its going on");
+        await _host.DoAsync("save", "kept", "--output", file);
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Scratch, "restore", "kept", "--input", left);
+        Assert.True(code == 3 && error.Contains("KMT9015", StringComparison.Ordinal), error);
+        await _host.DoAsync("restore", "kept", "--input", file);
         await _host.DoAsync("stop", "kept", "--grace", "0");
         await _host.NoKeyIsLeftAsync();
     }

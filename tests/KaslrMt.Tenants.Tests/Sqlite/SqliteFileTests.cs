@@ -88,6 +88,47 @@ public sealed class SqliteFileTests : IDisposable
         Assert.Equal(2, (await store.CheckAsync()).Count(fault => fault.Contains("KMT4035", StringComparison.Ordinal)));
     }
 
+    [Theory]
+    [InlineData("UPDATE record SET since = 9000000000000000000 WHERE status IS NOT NULL")]
+    [InlineData("UPDATE record SET created = 9000000000000000000 WHERE name = ''")]
+    [InlineData("UPDATE record SET status = 99 WHERE status IS NOT NULL")]
+    [InlineData("UPDATE record SET policy = 'zz' WHERE status IS NOT NULL")]
+    [InlineData("UPDATE record SET incarnation = x'00' WHERE status IS NOT NULL")]
+    [InlineData("UPDATE record SET processes = 'no' WHERE status IS NOT NULL")]
+    [InlineData("UPDATE tenant_key SET created = 9000000000000000000")]
+    [InlineData("UPDATE host SET joined = 9000000000000000000")]
+    [InlineData("UPDATE audit SET at = 9000000000000000000")]
+    [InlineData("UPDATE seal SET store = x'01'")]
+    public async Task Values_that_none_of_us_writes_are_numbered_errors(string change)
+    {
+        await using (ITenantStore store = await OpenAsync())
+        {
+            await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
+            await store.StartAsync("acme", "v1");
+        }
+
+        Execute(change);
+        await Table.RefusedAsync(TenantErrors.StoreCorrupt, async () =>
+        {
+            await using ITenantStore store = await OpenAsync();
+            await HistoryCheck.RunAsync(store);
+            await store.HostsAsync();
+        });
+    }
+
+    [Theory]
+    [InlineData("UPDATE tenant_key SET fingerprint = x''")]
+    [InlineData("UPDATE tenant_key SET fingerprint = x'00'")]
+    [InlineData("UPDATE tenant_key SET sealed = x''")]
+    public async Task A_key_cut_short_past_us_is_noticed(string change)
+    {
+        await using ITenantStore store = await OpenAsync();
+        await store.StartAsync("acme", "v1");
+        Execute(change);
+        Assert.Contains(await store.CheckAsync(), fault => fault.Contains("KMT4035", StringComparison.Ordinal));
+        await Table.RefusedAsync(TenantErrors.SealBroken, () => store.StartAsync("acme", "v2"));
+    }
+
     [Fact]
     public async Task A_newer_database_and_other_files_are_refused_unchanged()
     {

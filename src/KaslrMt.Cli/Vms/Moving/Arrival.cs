@@ -186,31 +186,28 @@ internal sealed class Arrival : IAsyncDisposable
         await log.WriteLineAsync($"kaslrmt: {name}: awaited at {address}; on its host: kaslrmt migrate {name} --to {address}").ConfigureAwait(false);
         try
         {
-            while (true)
+            var callers = new Callers(listener, keys, SentAwayAsync);
+            await using (callers.ConfigureAwait(false))
             {
-                Socket socket = await listener.AcceptAsync(stop).ConfigureAwait(false);
-                MigrationLink? link = null;
-                try
+                while (true)
                 {
-                    link = await MigrationLink.FromAsync(new NetworkStream(socket, ownsSocket: true), keys, stop).ConfigureAwait(false);
-                    using var patience = CancellationTokenSource.CreateLinkedTokenSource(stop);
-                    patience.CancelAfter(TimeSpan.FromSeconds(10));
-                    (LinkFrame kind, byte[] bytes) = await link.ReceiveAsync(patience.Token).ConfigureAwait(false);
-                    MovingVm moving = kind == LinkFrame.Vm ? MovingVm.Of(bytes) : throw new KaslrMtException(CommandErrors.Link, "the source sends something else than a VM");
-                    if (await RefusalAsync(name, moving, table, stop).ConfigureAwait(false) is { } refusal)
+                    (MigrationLink link, MovingVm moving) = await callers.NextAsync(stop).ConfigureAwait(false);
+                    try
                     {
-                        await link.SendAsync(LinkFrame.Ready, new LinkWords(Problem: refusal), patience.Token).ConfigureAwait(false);
+                        if (await RefusalAsync(name, moving, table, stop).ConfigureAwait(false) is not { } refusal)
+                        {
+                            return (link, moving);
+                        }
+
+                        await link.SendAsync(LinkFrame.Ready, new LinkWords(Problem: refusal), stop).ConfigureAwait(false);
                         throw new KaslrMtException(CommandErrors.Link, refusal);
                     }
-
-                    return (link, moving);
-                }
-                catch (Exception error) when (error is KaslrMtException or IOException or OperationCanceledException)
-                {
-                    link?.Dispose();
-                    stop.ThrowIfCancellationRequested();
-                    string problem = error is KaslrMtException known ? $"{known.Code}: {known.Message}" : "the source hung up, or said nothing";
-                    await log.WriteLineAsync($"kaslrmt: {name}: a caller was sent away: {problem}").ConfigureAwait(false);
+                    catch (Exception error) when (error is KaslrMtException or IOException or OperationCanceledException)
+                    {
+                        link.Dispose();
+                        stop.ThrowIfCancellationRequested();
+                        await SentAwayAsync(error).ConfigureAwait(false);
+                    }
                 }
             }
         }
@@ -221,6 +218,9 @@ internal sealed class Arrival : IAsyncDisposable
                 File.Delete(address.Path);
             }
         }
+
+        Task SentAwayAsync(Exception error) => log.WriteLineAsync(
+            $"kaslrmt: {name}: a caller was sent away: {(error is KaslrMtException known ? $"{known.Code}: {known.Message}" : "the source hung up, or said nothing")}");
     }
 
     private static async Task<string?> RefusalAsync(string name, MovingVm moving, TenantTable table, CancellationToken stop)

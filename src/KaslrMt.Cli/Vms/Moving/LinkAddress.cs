@@ -55,7 +55,7 @@ internal sealed record LinkAddress
                 File.SetUnixFileMode(Path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             }
 
-            socket.Listen(4);
+            socket.Listen(Callers.Most);
             return socket;
         }
         catch (Exception error) when (error is SocketException or IOException or UnauthorizedAccessException)

@@ -67,6 +67,14 @@ internal static class MoveSettlement
                     return outcome.Vm;
                 }
 
+            // It was being saved, and goes on. A file of it may be whole all the same: another incarnation makes it worthless.
+            case { Status: VmStatus.Running } when same && known.Host == host && status == "postmigrate":
+                (await table.SaveAsync(note.Name, note.Incarnation).ConfigureAwait(false)).Dispose();
+                using (Outcome outcome = await table.RestoreAsync(note.Name, processes).ConfigureAwait(false))
+                {
+                    return outcome.Vm;
+                }
+
             case { Status: VmStatus.Running or VmStatus.Starting } when known.Host == host && (same || known.Processes.Contains(processes[1])):
                 return known;
 

@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Vms.Moving;
 
@@ -100,6 +101,11 @@ internal sealed record MovingVm
             if ((File.GetUnixFileMode(file.SafeFileHandle) & Others) != 0)
             {
                 throw new KaslrMtException(CommandErrors.NotSaved, $"the saved VM {path} is open to others", $"chmod 600 {path}, if you know that it is as it was");
+            }
+
+            if (!FileOwner.IsTrusted(file.SafeFileHandle))
+            {
+                throw new KaslrMtException(CommandErrors.NotSaved, $"the saved VM {path} belongs to another user", "chown it, if you know that it is as it was");
             }
 
             Span<byte> head = stackalloc byte[Magic.Length + sizeof(int)];
