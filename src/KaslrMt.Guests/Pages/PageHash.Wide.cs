@@ -9,6 +9,7 @@ namespace KaslrMt.Guests;
 internal static partial class PageHash
 {
     /// <summary>The fingerprint of 4096 bytes, where <see cref="Avx512F"/> is supported.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static PageFingerprint Wide(ReadOnlySpan<byte> page)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(page.Length, PageCensus.PageSize);

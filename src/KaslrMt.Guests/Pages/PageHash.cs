@@ -46,6 +46,7 @@ internal static partial class PageHash
     internal static PageFingerprint Of(ReadOnlySpan<byte> page) => Avx512F.IsSupported && Vector512.IsHardwareAccelerated ? Wide(page) : Narrow(page);
 
     /// <summary>The same, with 256-bit registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static PageFingerprint Narrow(ReadOnlySpan<byte> page)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(page.Length, PageCensus.PageSize);
