@@ -96,7 +96,8 @@ public sealed class KsmTests : IDisposable
         Assert.Equal((512L << 20, 16L << 20, 2L << 20), (process.MergeableBytes, process.SharedBytes, process.HugeBytes));
         Assert.Equal(23 * 4096, process.MergedBytes);
         Assert.Null(process.Advice(512 << 20));
-        Assert.Contains("shared memory", process.Advice(32UL << 20) is null ? KsmProcess.Parse("", new StringReader(Maps.Replace(" mg", "", StringComparison.Ordinal))).Advice(32 << 20) : "", StringComparison.Ordinal);
+        KsmProcess unmarked = KsmProcess.Parse(Stat, new StringReader(Maps.Replace(" mg", "", StringComparison.Ordinal)));
+        Assert.Contains("shared memory", unmarked.Advice(32 << 20), StringComparison.Ordinal);
         KsmProcess old = KsmProcess.Parse("ksm_merging_pages 7\n", new StringReader(""));
         Assert.Equal((7, null, null, 0), (old.MergingPages, old.ZeroPages, old.Profit, old.MergeableBytes));
         Assert.Contains("mem-merge=off", old.Advice(1 << 30), StringComparison.Ordinal);

@@ -221,15 +221,7 @@ internal sealed partial class EqualPages
         Parallel.For(0, _guests.Count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation }, guest =>
             Confirm(guest, first, differs, cancellation));
 
-        for (int i = 0; i < _pages.Length; i++)
-        {
-            if (differs[_pages[i]])
-            {
-                // It leaves its group: to a place behind it would need a new sort, so it is marked as a start, and the rest as another's go on below.
-                Changed++;
-            }
-        }
-
+        Changed = differs.Count(changed => changed);
         if (Changed > 0)
         {
             Separate(differs);
