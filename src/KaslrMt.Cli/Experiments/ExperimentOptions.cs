@@ -31,10 +31,13 @@ internal sealed class ExperimentOptions
     private readonly Option<string> _output;
     private readonly Option<int> _parallel = CommonOptions.Number(["--parallel"], standard: 0, least: 1, most: MostParallel);
     private readonly Option<int> _limit = CommonOptions.Number(["--boot-limit"], standard: 180, least: 1, most: LongestBoot);
+
     /// <summary>The options of an experiment.</summary>
     /// <param name="name">Its name.</param>
     public ExperimentOptions(string name)
     {
+        // What it is follows from the machine; help has no number to show.
+        _parallel.DefaultValueFactory = null;
         _guest.AcceptOnlyFromAmong(GuestRecipes.Minimal, GuestRecipes.Debian);
         _output = new Option<string>("--output", "-o")
         {
