@@ -122,6 +122,15 @@ public sealed class BadInputTests : IDisposable
         Assert.All(Directory.GetDirectories(runtime), folder => Assert.True(Path.GetFileName(folder) is ".prepared" or ".initramfs", folder));
     }
 
+    [Fact]
+    public async Task An_audit_of_nothing_says_so()
+    {
+        (await Call.Of("audit", "--only", "wx", "--skip", "wx")).FailedWith("KMT9001", 2);
+        Call none = await Call.Of("audit");
+        Assert.Equal((0, ""), (none.Code, none.Output));
+        Assert.Equal("kaslrmt: no VM runs here: nothing was audited\n", none.Error);
+    }
+
     [Theory]
     [InlineData("show")]
     [InlineData("verify")]

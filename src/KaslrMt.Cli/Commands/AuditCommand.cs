@@ -39,6 +39,11 @@ internal static class AuditCommand
         {
             IReadOnlyList<AuditCheck> checks = [.. AuditCheck.All.Where(check =>
                 (parsed.GetValue(only) is not { Length: > 0 } wanted || wanted.Contains(check.Name)) && parsed.GetValue(skip)?.Contains(check.Name) != true)];
+            if (checks.Count == 0)
+            {
+                throw new KaslrMtException(CommandErrors.Usage, "--only and --skip together leave no check", "leave one of them out");
+            }
+
             TextWriter error = parsed.InvocationConfiguration.Error;
             using TenantKey? key = parsed.GetValue(keyFile) is string path ? KeySource.Read(path) : null;
             bool needsKey = checks.Any(check => check.NeedsSecrets);
@@ -70,6 +75,11 @@ internal static class AuditCommand
             }
 
             reports = [.. reports.Select(report => Demand(report, parsed.GetValue(only) ?? []))];
+            if (reports.Count == 0)
+            {
+                await error.WriteLineAsync("kaslrmt: no VM runs here: nothing was audited").ConfigureAwait(false);
+            }
+
             Report.Show<IReadOnlyList<AuditReport>>(parsed.InvocationConfiguration.Output, parsed.GetValue(json), reports, ReportJson.Default.IReadOnlyListAuditReport, Print);
             return reports.All(report => report.Clean) ? ExitCode.Success : ExitCode.CheckFailed;
         });

@@ -130,6 +130,7 @@ public sealed partial class VirtualMachine
         bool wasRunning = await OutgoingMigration.StatusAsync(Monitor, cancellation).ConfigureAwait(false) == "running";
         using CancellationTokenSource given = new();
         Task taken = StateFile.TakeAsync(listener, file, preface.Length, given.Token);
+        bool refused = false;
         try
         {
             // A guest that stands still is written once; one that runs would have to be written again and again.
@@ -138,11 +139,9 @@ public sealed partial class VirtualMachine
                 .RunAsync($"unix:{address.Short}", isAnswered: false, Unlimited, wasRunning, progress, cancellation).ConfigureAwait(false);
             await taken.ConfigureAwait(false);
             file.Commit();
-            if (saved is not null)
-            {
-                await AcknowledgedAsync(saved, path).ConfigureAwait(false);
-            }
-
+            refused = true;
+            await (saved?.Invoke() ?? Task.CompletedTask).ConfigureAwait(false);
+            refused = false;
             await DepartAsync(ShutdownReason.Saved).ConfigureAwait(false);
             return last;
         }
@@ -151,6 +150,11 @@ public sealed partial class VirtualMachine
             await given.CancelAsync().ConfigureAwait(false);
             Exception? cause = await OutcomeAsync(taken).ConfigureAwait(false);
             await migration.ResumeAsync(wasRunning).ConfigureAwait(false);
+            if (refused)
+            {
+                // Not before the guest goes on: until then the file is all that is left should this process die.
+                File.Delete(path);
+            }
 
             // QEMU only sees that its stream broke; the disk's own error says why.
             if (cause is KaslrMtException && failure is KaslrMtException { Code: var code } && code == HypervisorErrors.MigrationFailed)
@@ -234,19 +238,6 @@ public sealed partial class VirtualMachine
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new KaslrMtException(HypervisorErrors.FileUnreadable, $"cannot read the saved VM {Printable.Of(path)} ({Printable.Of(e.Message)})", inner: e);
-        }
-    }
-
-    private static async Task AcknowledgedAsync(Func<Task> saved, string path)
-    {
-        try
-        {
-            await saved().ConfigureAwait(false);
-        }
-        catch
-        {
-            File.Delete(path);
-            throw;
         }
     }
 
