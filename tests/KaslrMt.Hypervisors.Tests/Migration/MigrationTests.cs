@@ -90,6 +90,18 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => source.SaveAsync(guest.Scratch("unfinished"), here, new Canceller(late), cancellation: late.Token));
         Assert.False(File.Exists(guest.Scratch("unfinished")));
+
+        // The file is whole, and the table says no: it is there while it is asked, and gone with the guest running.
+        string refused = guest.Scratch("not wanted");
+        bool wasThere = false;
+        await Assert.ThrowsAsync<InvalidOperationException>(() => source.SaveAsync(refused, here, saved: () =>
+        {
+            wasThere = File.Exists(refused);
+            throw new InvalidOperationException();
+        }));
+        Assert.True(wasThere);
+        Assert.False(File.Exists(refused));
+        Assert.Equal("running", await source.StatusAsync());
         KaslrMtException error = await Assert.ThrowsAsync<KaslrMtException>(() => source.SaveAsync("/no/such/folder/state", here));
         Assert.Equal(2601, error.Code.Number);
         await guest.CountsBeyondAsync("cancelling", guest.LastCount("cancelling") + 2);
