@@ -56,14 +56,15 @@ public sealed class MovingTests : IDisposable
         Assert.All((string[])["/proc/self/status", "/proc/1/status"], path =>
         {
             using SafeFileHandle ours = File.OpenHandle(path);
-            Assert.True(FileOwner.IsTrusted(ours));
+            Assert.NotEqual("belongs to another user", SecretFile.Exposure(ours));
         });
         if (Environment.IsPrivilegedProcess)
         {
-            string file = _scratch.At("saved"), keys = _scratch.At("kek");
+            string file = _scratch.At("saved"), keys = _scratch.At("kek"), table = _scratch.At("tenants.db");
+            Assert.Equal(0, (await Call.Of("tenant", "list", "--store", $"sqlite:{table}")).Code);
             Write(file, Sample().ToPreface());
             new KeyRingFile(keys, MayCreate: true).LoadOrCreate().Dispose();
-            foreach (string path in (string[])[file, keys])
+            foreach (string path in (string[])[file, keys, table])
             {
                 using Process chown = Process.Start("chown", ["65534", path]);
                 await chown.WaitForExitAsync();
@@ -71,6 +72,7 @@ public sealed class MovingTests : IDisposable
             }
 
             (await Call.Of("restore", "web1", "--input", file)).FailedWith("KMT9015", 3);
+            (await Call.Of("tenant", "list", "--store", $"sqlite:{table}")).FailedWith("KMT4021", 3);
             Assert.Equal(TenantErrors.KeyFileExposed, Assert.Throws<KaslrMtException>(() => new KeyRingFile(keys).Load()).Code);
         }
     }

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using KaslrMt.Layout;
+using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Options;
 
@@ -31,15 +32,12 @@ internal static class KeySource
 
     private static int ReadFile(string path, byte[] bytes)
     {
-        const UnixFileMode Others = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
         try
         {
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
-            UnixFileMode mode = File.GetUnixFileMode(stream.SafeFileHandle);
-            if ((mode & Others) != 0)
+            if (SecretFile.Exposure(stream.SafeFileHandle) is { } exposure)
             {
-                throw new KaslrMtException(
-                    CommandErrors.KeyFile, $"tenant key file {path} is open to others (mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')})", $"chmod 600 {path}");
+                throw new KaslrMtException(CommandErrors.KeyFile, $"tenant key file {path} {exposure}", $"make it the file of who runs kaslrmt, and chmod 600 {path}");
             }
 
             return ReadAll(stream, bytes);

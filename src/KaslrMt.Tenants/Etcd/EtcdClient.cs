@@ -179,7 +179,7 @@ internal sealed class EtcdClient : IDisposable
         {
             if (_access.PasswordFile is { } secret)
             {
-                SecretFile.RequirePrivate(secret, TenantErrors.EtcdDenied, "password file for etcd");
+                EtcdSecret.RequirePrivate(secret, TenantErrors.EtcdDenied, "password file for etcd");
             }
 
             password = _access.PasswordFile is { } file ? (await File.ReadAllTextAsync(file, cancel).ConfigureAwait(false)).TrimEnd('\r', '\n') : "";

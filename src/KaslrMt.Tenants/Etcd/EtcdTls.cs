@@ -27,7 +27,7 @@ internal static class EtcdTls
 
             if (access.CertificateFile is { } certificate)
             {
-                SecretFile.RequirePrivate(access.CertificateKeyFile ?? certificate, TenantErrors.EtcdTls, "client key for etcd");
+                EtcdSecret.RequirePrivate(access.CertificateKeyFile ?? certificate, TenantErrors.EtcdTls, "client key for etcd");
                 options.ClientCertificates = [X509Certificate2.CreateFromPemFile(certificate, access.CertificateKeyFile)];
             }
 

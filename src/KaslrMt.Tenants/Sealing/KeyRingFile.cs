@@ -15,8 +15,6 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
     /// <summary>The systemd credential's name: <c>LoadCredentialEncrypted=kaslrmt-kek</c>.</summary>
     public const string CredentialName = "kaslrmt-kek";
 
-    private const UnixFileMode Group = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute;
-    private const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute;
 
     /// <summary>
     /// The first of: what was configured, <c>$KASLRMT_KEK_FILE</c>, the systemd credential <c>kaslrmt-kek</c>, and <c>kek</c> in the state directory.
@@ -45,19 +43,12 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
         try
         {
             using SafeFileHandle handle = File.OpenHandle(Path);
-            UnixFileMode mode = File.GetUnixFileMode(handle);
-            if ((mode & (Credential ? Others : Group | Others)) != 0)
+            if (SecretFile.Exposure(handle, groupMayRead: Credential) is { } exposure)
             {
                 throw new KaslrMtException(
                     TenantErrors.KeyFileExposed,
-                    $"the key-encryption keys in {Path} are open to others (mode {Convert.ToString((int)mode, 8).PadLeft(4, '0')})",
-                    "chmod it to 0600, and replace the keys if others may have read them");
-            }
-
-            if (!FileOwner.IsTrusted(handle))
-            {
-                throw new KaslrMtException(
-                    TenantErrors.KeyFileExposed, $"the key-encryption keys in {Path} belong to another user", "chown the file to who runs kaslrmt, and replace the keys if others may have read them");
+                    $"the file of key-encryption keys {Path} {exposure}",
+                    "make it the file of who runs kaslrmt, mode 0600 (chown, chmod), and replace the keys if others may have read them");
             }
 
             // One byte more than a ring may have tells a file that is too large.

@@ -15,7 +15,6 @@ public sealed partial class SqliteTenantStore : ITenantStore
     private const int BusyMilliseconds = 30_000;
     private const int ScrubMilliseconds = 50;
     private const int UniqueViolation = 2067;
-    private const UnixFileMode OpenToOthers = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
 
     private readonly Lock _lock = new();
     private readonly sqlite3 _database;
@@ -359,9 +358,9 @@ public sealed partial class SqliteTenantStore : ITenantStore
                 PrivateFile.CreateEmpty(path);
             }
 
-            if ((File.GetUnixFileMode(path) & OpenToOthers) != 0)
+            if (SecretFile.Exposure(path) is { } exposure)
             {
-                throw new KaslrMtException(TenantErrors.StoreExposed, $"the tenant table {path} is open to others", "chmod it to 0600");
+                throw new KaslrMtException(TenantErrors.StoreExposed, $"the tenant table {path} {exposure}", "make it the file of who runs kaslrmt, mode 0600 (chown, chmod)");
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -92,20 +92,15 @@ internal sealed record MovingVm
     /// <exception cref="KaslrMtException">KMT9015: it cannot be read, is open to others, or is no saved VM.</exception>
     public static (MovingVm Vm, long State) ReadFrom(string path)
     {
-        const UnixFileMode Others = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
         try
         {
             using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
 
             // What it holds becomes QEMU's arguments: whoever can write it could run anything as this user.
-            if ((File.GetUnixFileMode(file.SafeFileHandle) & Others) != 0)
+            if (SecretFile.Exposure(file.SafeFileHandle) is { } exposure)
             {
-                throw new KaslrMtException(CommandErrors.NotSaved, $"the saved VM {path} is open to others", $"chmod 600 {path}, if you know that it is as it was");
-            }
-
-            if (!FileOwner.IsTrusted(file.SafeFileHandle))
-            {
-                throw new KaslrMtException(CommandErrors.NotSaved, $"the saved VM {path} belongs to another user", "chown it, if you know that it is as it was");
+                throw new KaslrMtException(
+                    CommandErrors.NotSaved, $"the saved VM {path} {exposure}", "make it the file of who runs kaslrmt, mode 0600 (chown, chmod), if you know that it is as it was");
             }
 
             Span<byte> head = stackalloc byte[Magic.Length + sizeof(int)];

@@ -1,11 +1,9 @@
 namespace KaslrMt.Tenants;
 
 /// <summary>Files that hold a secret for etcd: a password, a client's private key.</summary>
-internal static class SecretFile
+internal static class EtcdSecret
 {
-    private const UnixFileMode OpenToOthers = UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
-
-    /// <summary>Refuses a file that others than its owner can read or write.</summary>
+    /// <summary>Refuses a file that is not its owner's alone.</summary>
     /// <param name="path">The file.</param>
     /// <param name="code">The error to raise.</param>
     /// <param name="what">What the file is.</param>
@@ -13,9 +11,9 @@ internal static class SecretFile
     /// <exception cref="IOException">There is no such file.</exception>
     public static void RequirePrivate(string path, ErrorCode code, string what)
     {
-        if ((File.GetUnixFileMode(path) & OpenToOthers) != 0)
+        if (SecretFile.Exposure(path) is { } exposure)
         {
-            throw new KaslrMtException(code, $"the {what} {path} is open to others than its owner", $"chmod 600 {path}");
+            throw new KaslrMtException(code, $"the {what} {path} {exposure}", $"make it the file of who runs kaslrmt, and chmod 600 {path}");
         }
     }
 }
