@@ -10,7 +10,7 @@ internal sealed class HtmlPage
     private readonly HtmlText _body = new();
     private readonly HtmlText _contents = new();
     private readonly List<Chart> _charts = [];
-    private readonly Dictionary<string, int> _styles = [];
+    private readonly Dictionary<(string Kind, string Name), int> _styles = [];
     private int _sections;
     private bool _open;
 
@@ -70,12 +70,14 @@ internal sealed class HtmlPage
     }
 
     /// <summary>Something that keeps its colour, dash and symbol all over the page.</summary>
-    public ChartSeries Series(string name)
+    /// <param name="kind">What kind of thing it is: things of other kinds do not take its colour away.</param>
+    /// <param name="name">Its name.</param>
+    public ChartSeries Series(string kind, string name)
     {
-        if (!_styles.TryGetValue(name, out int style))
+        if (!_styles.TryGetValue((kind, name), out int style))
         {
-            style = _styles.Count;
-            _styles.Add(name, style);
+            style = _styles.Keys.Count(known => known.Kind == kind);
+            _styles.Add((kind, name), style);
         }
 
         return new ChartSeries(name, style);

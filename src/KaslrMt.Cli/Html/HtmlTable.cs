@@ -1,3 +1,5 @@
+using KaslrMt.Hypervisors;
+
 namespace KaslrMt.Cli.Html;
 
 /// <summary>One cell of a table.</summary>
@@ -15,6 +17,9 @@ internal sealed record HtmlCell(string Text, string? Small = null, string? Style
 /// <param name="headings">The columns; those of numbers begin with <c>&gt;</c>.</param>
 internal sealed class HtmlTable(string caption, params IReadOnlyList<string> headings)
 {
+    // The longest name shown of what somebody else named.
+    private const int Longest = 160;
+
     private readonly HtmlText _rows = new();
 
     /// <summary>Whether rows can be put in another order by a click on a heading.</summary>
@@ -22,6 +27,9 @@ internal sealed class HtmlTable(string caption, params IReadOnlyList<string> hea
 
     /// <summary>A class of the page's style sheet.</summary>
     public string Style { get; init; } = "plain";
+
+    /// <summary>What is written on a long table that is folded up until it is wanted; null for one that is always there. In print it is there.</summary>
+    public string? Folded { get; init; }
 
     /// <summary>Adds a row.</summary>
     public HtmlTable Row(params IReadOnlyList<HtmlCell> cells)
@@ -31,9 +39,10 @@ internal sealed class HtmlTable(string caption, params IReadOnlyList<string> hea
         {
             string style = $"{(headings[i].StartsWith('>') ? "number" : "text")} {cells[i].Style}".TrimEnd();
             HtmlText small = cells[i].Small is { } below ? new HtmlText().Add($"<small>{below}</small>") : new HtmlText();
+            string text = Printable.Of(cells[i].Text, Longest);
             _ = i == 0
-                ? _rows.Add($"<th scope=\"row\" class=\"{style}\"><bdi>{cells[i].Text}</bdi>{small}</th>")
-                : _rows.Add($"<td class=\"{style}\"><bdi>{cells[i].Text}</bdi>{small}</td>");
+                ? _rows.Add($"<th scope=\"row\" class=\"{style}\"><bdi>{text}</bdi>{small}</th>")
+                : _rows.Add($"<td class=\"{style}\"><bdi>{text}</bdi>{small}</td>");
         }
 
         _rows.Markup("</tr>\n");
@@ -50,7 +59,9 @@ internal sealed class HtmlTable(string caption, params IReadOnlyList<string> hea
         }
 
         // Wide tables scroll inside their own frame, which the keyboard reaches too.
-        return new HtmlText().Add(
-            $"<div class=\"frame\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"{Style}{(Sortable ? " sortable" : "")}\"><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{_rows}</tbody></table></div>\n");
+        string style = Sortable ? $"{Style} sortable" : Style;
+        HtmlText table = new HtmlText().Add(
+            $"<div class=\"frame\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"{style}\"><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{_rows}</tbody></table></div>\n");
+        return Folded is null ? table : new HtmlText().Add($"<details><summary>{Folded}</summary>\n{table}</details>\n");
     }
 }

@@ -40,8 +40,8 @@ internal sealed class HtmlText
     [InterpolatedStringHandler]
     internal readonly ref struct Encoder
     {
-        // The longest text shown of what somebody else named.
-        private const int Longest = 300;
+        // Longer than any text of this program's own; lists of what somebody else named end here.
+        private const int Longest = 3000;
 
         private readonly StringBuilder _text;
 

@@ -18,15 +18,14 @@ function drawLines(chart, width) {
   const labels = apart([
     ...ends.map((point) => ({ x: point.x, y: point.y, text: text(point), style: style(point), bold: true })),
     ...theirEnds.map((point) => ({ x: point.x, y: point.y, text: theirs(point), style: style(point) })),
-  ], scale * size * 1.25, 1, 101);
+  ], scale * size * 1.4, 1, 101);
   return Plot.plot({
     ...frame(chart, width), height, marginLeft: 44, marginRight: room, marginTop: 24, marginBottom: 42,
-    x: { label: chart.across, domain: [1, right], ticks: Math.min(right, width < 560 ? 5 : 10), tickFormat: "d", labelAnchor: "right" },
+    x: { label: chart.across, domain: [1, right], ticks: Math.min(right, width < 560 ? 5 : 10), tickFormat: "d", labelAnchor: "center" },
     y: { label: `↑ ${chart.up}`, domain: [0, 100], grid: true, ticks: 5 },
     symbol: { domain: names, range: chart.series.map((series) => of(symbols, series.style)) },
     marks: [
       Plot.ruleY([0], { stroke: faint }),
-      ...names.map((name) => Plot.line(chart.others.filter((point) => point.series === name), { x: "x", y: "y", stroke: colourOf(styleOf.get(name)), strokeWidth: 1, strokeOpacity: 0.55, strokeDasharray: "1 4" })),
       ...names.map((name) => Plot.line(chart.points.filter((point) => point.series === name), {
         x: "x", y: "y", stroke: colourOf(styleOf.get(name)), strokeWidth: 2.2, strokeDasharray: of(dashes, styleOf.get(name)), curve: "monotone-x",
       })),

@@ -5,7 +5,7 @@
 const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"];
 const dashes = ["none", "7 4", "2 3", "10 3 2 3", "5 2 1 2 1 2", "1 5", "14 4", "4 4"];
 const symbols = ["circle", "square", "triangle", "diamond2", "star", "cross", "wye", "asterisk"];
-const hatches = ["", "M-2,2 l4,-4 M0,8 l8,-8 M6,10 l4,-4", "M0,4 h8", "M-2,6 l4,4 M0,0 l8,8 M6,-2 l4,4", "M4,0 v8", "M0,4 h8 M4,0 v8", "M0,0 l8,8 M8,0 l-8,8", "M2,2 h2 v2 h-2 z"];
+const hatches = ["", "M-2,2 l4,-4 M0,8 l8,-8 M6,10 l4,-4", "M2,2 h.01 M6,6 h.01", "M-2,6 l4,4 M0,0 l8,8 M6,-2 l4,4", "M4,0 v8", "M0,4 h8", "M0,0 l8,8 M8,0 l-8,8", "M0,4 h8 M4,0 v8"];
 const ink = "#1c2430";
 const faint = "#6b7480";
 
@@ -31,7 +31,7 @@ function hatching(styles) {
     for (const style of new Set(styles)) {
       const pattern = defs.append("pattern").attr("id", prefix + style).attr("patternUnits", "userSpaceOnUse").attr("width", 8).attr("height", 8);
       pattern.append("rect").attr("width", 8).attr("height", 8).attr("fill", colourOf(style));
-      pattern.append("path").attr("d", of(hatches, style)).attr("stroke", "white").attr("stroke-width", 1.6).attr("stroke-opacity", 0.75).attr("fill", "none");
+      pattern.append("path").attr("d", of(hatches, style)).attr("stroke", "white").attr("stroke-width", of(hatches, style).includes(".01") ? 3 : 1.6).attr("stroke-linecap", "round").attr("stroke-opacity", 0.8).attr("fill", "none");
     }
     return defs.node();
   };

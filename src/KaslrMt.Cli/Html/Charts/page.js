@@ -35,8 +35,17 @@
   });
 
   // Paper is narrower than a screen: letters stay as large as they are meant to be.
-  addEventListener("beforeprint", () => drawAll(680));
-  addEventListener("afterprint", () => drawAll());
+  const folded = [...document.querySelectorAll("details")];
+  let open = [];
+  addEventListener("beforeprint", () => {
+    open = folded.map((details) => details.open);
+    folded.forEach((details) => { details.open = true; });
+    drawAll(680);
+  });
+  addEventListener("afterprint", () => {
+    folded.forEach((details, i) => { details.open = open[i]; });
+    drawAll();
+  });
 
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];

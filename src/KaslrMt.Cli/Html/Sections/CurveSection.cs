@@ -9,6 +9,7 @@ namespace KaslrMt.Cli.Html.Sections;
 internal static class CurveSection
 {
     private const int PerCent = 100;
+    private static readonly int[] Landmarks = [2, 3, 4, 5, 10, 15, 20, 30, 50, 100];
     private static readonly string[] KernelClasses = [.. SharingTable.KernelClasses.Select(pageClass => pageClass.Name())];
 
     /// <summary>Adds it to a page.</summary>
@@ -19,7 +20,7 @@ internal static class CurveSection
         page.Facts([
             ("guests", $"{report.Guest}, {report.Guests} of each mode"), ("kernel", report.Kernel), ("memory of each", new ByteSize(report.MemoryBytes).ToString()),
             ("run by", report.Accelerator), ("modes", string.Join(", ", modes.Select(mode => mode.Name))), .. Figures.Origin(report.Measured)]);
-        page.Tiles([.. modes.Select(mode => Tile(mode, HeldByFirst(modes)))]);
+        page.Tiles([.. modes.Select(mode => Tile(mode, modes[0]))]);
         AddCurve(page, report);
         AddClasses(page, modes);
         AddKsm(page, modes);
@@ -30,12 +31,17 @@ internal static class CurveSection
         }
     }
 
-    private static (string Label, string Figure, string Note) Tile(CurveReport.Mode mode, long? first) => (
+    private static (string Label, string Figure, string Note) Tile(CurveReport.Mode mode, CurveReport.Mode first) => (
         mode.Name,
         Figures.PercentSign(mode.Points[^1].KernelRedundantShare),
-        $"of kernel memory is redundant with {mode.Booted} guests{(mode.Ksm is { } ksm && first is long held ? $"; KSM holds {Figures.Times(ksm.HeldPages, held)} what it holds of the first mode" : "")}");
+        $"of kernel memory is redundant with {mode.Booted} guests{Held(mode, first)}");
 
-    private static long? HeldByFirst(IReadOnlyList<CurveReport.Mode> modes) => modes[0].Ksm?.HeldPages;
+    private static string Held(CurveReport.Mode mode, CurveReport.Mode first) => (mode.Ksm, first.Ksm) switch
+    {
+        ({ } own, { } other) when mode != first => $"; after KSM the host holds {Figures.Mebibytes(own.HeldPages)}, {Figures.Times(own.HeldPages, other.HeldPages)} {first.Name}",
+        ({ } own, _) => $"; after KSM the host holds {Figures.Mebibytes(own.HeldPages)}",
+        _ => "",
+    };
 
     private static void AddCurve(HtmlPage page, CurveReport report)
     {
@@ -49,26 +55,39 @@ internal static class CurveSection
             id => new LinesChart(
                 id,
                 $"Lines of redundant kernel memory in per cent over the number of guests, one for each of {string.Join(", ", modes.Select(mode => mode.Name))}",
-                [.. modes.Select(mode => page.Series(mode.Name))],
+                [.. modes.Select(mode => page.Series("mode", mode.Name))],
                 [.. modes.SelectMany(mode => mode.Points.Where(point => point.Guests > 1).Select(point => new LinesChart.Point(mode.Name, point.Guests, point.KernelRedundantShare * PerCent)))],
                 [.. paper.Select(point => new LinesChart.Point(point.Mode, point.Guests, point.Share * PerCent))],
                 "paper",
                 "guests",
                 "redundant kernel memory, per cent"));
         string[] known = [.. paper.Select(point => point.Mode).Distinct()];
-        var table = new HtmlTable(
-            "Redundant kernel memory by the number of guests, per cent",
-            [">guests", .. modes.Select(mode => $">{mode.Name}"), .. known.Select(name => $">paper: {name}")]);
         int most = modes.Max(mode => mode.Points.Count);
-        foreach (int guests in Enumerable.Range(1, most))
+        int[] few = [.. Landmarks.Where(guests => guests < most), most];
+        AddPoints(few, null);
+        if (few.Length < most - 1)
         {
-            table.Row([
-                Figures.Count(guests),
-                .. modes.Select(mode => (HtmlCell)Figures.Percent(mode.Points.ElementAtOrDefault(guests - 1)?.KernelRedundantShare)),
-                .. known.Select(name => new HtmlCell(PaperText(paper, name, guests)))]);
+            AddPoints([.. Enumerable.Range(1, most)], $"All points of the curves, 1 to {most} guests");
         }
 
-        page.Table(table);
+        void AddPoints(int[] counts, string? folded)
+        {
+            var table = new HtmlTable(
+                "Redundant kernel memory by the number of guests, per cent",
+                [">guests", .. modes.Select(mode => $">{mode.Name}"), .. known.Select(name => $">paper: {name}")])
+            {
+                Folded = folded,
+            };
+            foreach (int guests in counts)
+            {
+                table.Row([
+                    Figures.Count(guests),
+                    .. modes.Select(mode => (HtmlCell)Figures.Percent(mode.Points.ElementAtOrDefault(guests - 1)?.KernelRedundantShare)),
+                    .. known.Select(name => new HtmlCell(PaperText(paper, name, guests)))]);
+            }
+
+            page.Table(table);
+        }
     }
 
     private static string PaperText((string Mode, int Guests, double Share)[] paper, string mode, int guests) =>
@@ -82,7 +101,7 @@ internal static class CurveSection
             id => new BarsChart(
                 id,
                 "Bars of redundant pages in per cent, grouped by class of pages, one bar for each mode",
-                [.. modes.Select(mode => page.Series(mode.Name))],
+                [.. modes.Select(mode => page.Series("mode", mode.Name))],
                 [.. KernelClasses.SelectMany(name => modes.SelectMany((mode, part) => mode.Classes
                     .Where(row => row.Name == name)
                     .Select(row => new BarsChart.Bar(name, mode.Name, [row.RedundantShare * PerCent], part, Figures.Percent(row.RedundantShare)))))],
@@ -122,7 +141,7 @@ internal static class CurveSection
             id => new BarsChart(
                 id,
                 "Bars of memory held by the host after KSM has settled, one for each mode",
-                [.. modes.Select(mode => page.Series(mode.Name))],
+                [.. modes.Select(mode => page.Series("mode", mode.Name))],
                 [.. merged.Select(mode => new BarsChart.Bar(
                     "",
                     mode.Name,

@@ -32,7 +32,7 @@ internal static class ModulesSection
             id => new BarsChart(
                 id,
                 "Bars of equal pages in per cent, grouped by kind of page, one bar for each option",
-                [.. report.Options.Select(option => page.Series(option.Option))],
+                [.. report.Options.Select(option => page.Series("option", option.Option))],
                 [.. classes.SelectMany((name, number) => report.Options.Select((option, part) =>
                     new BarsChart.Bar(name, option.Option, [Shares(option)[number] * PerCent], part, Figures.Percent(Shares(option)[number]))))],
                 "equal in all boots, per cent",
@@ -67,7 +67,7 @@ internal static class ModulesSection
         ulong lowest = addresses.SelectMany(boot => boot.Values).Min();
         page.Heading($"Addresses: {option.Option}");
         page.Figure(
-            $"Where each module's text lies in {option.Boots.Count} boots ({option.What}): one symbol for each boot, from 0x{lowest:x} up. Symbols that lie on one another are one address; a line joins those of a module that moves.",
+            $"Where each module's text lies in {option.Boots.Count} boots ({option.What}): one symbol for each boot, from 0x{lowest:x} up. Symbols that lie on one another are one address; a line joins those of a module that moves.{(boots.Length > 8 ? " The first eight boots are drawn." : "")}",
             id => new DotsChart(
                 id,
                 $"Addresses of {names.Length} modules in {option.Boots.Count} boots with the option {option.Option}",
@@ -76,8 +76,12 @@ internal static class ModulesSection
                 [.. addresses.SelectMany((boot, number) => boot.Select(module => new DotsChart.Dot(module.Key, boots[number], (module.Value - lowest) / (double)ByteSize.MiB, $"0x{module.Value:x}")))],
                 "MiB above the lowest"));
         var table = new HtmlTable(
-            $"Addresses of {option.Option}, and below each the module's place in the order of its boot",
-            ["module", "between boots", .. boots.Select(boot => $">{boot}")]);
+            $"Addresses with {option.Option}, and beside each the module's place in the order of its boot",
+            ["module", "between boots", .. boots.Select(boot => $">{boot}")])
+        {
+            Folded = $"All {names.Length} addresses of {option.Option}",
+            Style = "inline",
+        };
         foreach (string name in names)
         {
             ulong[] seen = [.. addresses.Where(boot => boot.ContainsKey(name)).Select(boot => boot[name]).Distinct()];

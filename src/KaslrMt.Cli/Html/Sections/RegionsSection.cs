@@ -91,13 +91,13 @@ internal static class RegionsSection
         page.Heading("All policies");
         page.Paragraph(
             "The digits of a policy stand for modules, vmemmap, vmalloc, physmap, kernel virtual and kernel physical: 1 is one base for all guests, 0 a random one for each. "
-            + "Each field shows the share of pages whose content all guests have, in per cent and as shade, and below it the share that is equal at the same place of its region. Click a heading to sort.");
+            + "Each field shows the share of pages whose content all guests have, in per cent and as shade, and beside it, smaller, the share that is equal at the same place of its region. Click a heading to sort.");
         var table = new HtmlTable(
             "Equal pages by policy and class, per cent (the paper's Tables 1 to 6)",
             ["policy", ">kept", ">guests", .. SharingTable.KernelClasses.Select(pageClass => $">{pageClass.Name()}")])
         {
             Sortable = true,
-            Style = "heat",
+            Style = "heat inline",
         };
         foreach (RegionsReport.PolicyRow row in report.Policies.OrderByDescending(row => row.Policy, StringComparer.Ordinal))
         {
