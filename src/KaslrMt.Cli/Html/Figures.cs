@@ -8,7 +8,7 @@ namespace KaslrMt.Cli.Html;
 internal static class Figures
 {
     /// <summary>A share as per cent; a dash where there is none.</summary>
-    public static string Percent(double? share) => share is double value ? (Math.Round(value * 100, 1) + 0.0).ToString("0.0;−0.0;0.0", CultureInfo.InvariantCulture) : "–";
+    public static string Percent(double? share) => share is double value ? (Math.Round(value * 100, 1, MidpointRounding.AwayFromZero) + 0.0).ToString("0.0;−0.0;0.0", CultureInfo.InvariantCulture) : "–";
 
     /// <summary>A share as per cent with its sign, for figures that are read alone.</summary>
     public static string PercentSign(double share) => $"{Percent(share)} %";

@@ -7,6 +7,9 @@ namespace KaslrMt.Cli.Html;
 /// <summary>A page of results in one file that needs nothing else: tables made here, charts drawn by the script that it carries.</summary>
 internal sealed class HtmlPage
 {
+    // What takes two columns.
+    private const int LongFact = 30;
+
     private readonly HtmlText _body = new();
     private readonly HtmlText _contents = new();
     private readonly List<Chart> _charts = [];
@@ -27,7 +30,9 @@ internal sealed class HtmlPage
     }
 
     /// <summary>Adds a heading inside a section.</summary>
-    public void Heading(string text) => _body.Add($"<h3>{text}</h3>\n");
+    /// <param name="text">The heading.</param>
+    /// <param name="style">A class of the page's style sheet: <c>page</c> begins a new sheet in print.</param>
+    public void Heading(string text, string style = "part") => _body.Add($"<h3 class=\"{style}\">{text}</h3>\n");
 
     /// <summary>Adds a paragraph.</summary>
     public void Paragraph(string text, string style = "prose") => _body.Add($"<p class=\"{style}\">{text}</p>\n");
@@ -38,7 +43,8 @@ internal sealed class HtmlPage
         _body.Markup("<dl class=\"facts\">\n");
         foreach ((string label, string? value) in facts.Where(fact => !string.IsNullOrEmpty(fact.Value)))
         {
-            _body.Add($"<div><dt>{label}</dt><dd>{value}</dd></div>\n");
+            string style = value!.Length > LongFact ? "wide" : "narrow";
+            _body.Add($"<div class=\"{style}\"><dt>{label}</dt><dd>{value}</dd></div>\n");
         }
 
         _body.Markup("</dl>\n");

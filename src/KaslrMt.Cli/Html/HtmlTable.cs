@@ -61,7 +61,7 @@ internal sealed class HtmlTable(string caption, params IReadOnlyList<string> hea
         // Wide tables scroll inside their own frame, which the keyboard reaches too.
         string style = Sortable ? $"{Style} sortable" : Style;
         HtmlText table = new HtmlText().Add(
-            $"<div class=\"frame\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"{style}\"><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{_rows}</tbody></table></div>\n");
+            $"<div class=\"frame\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table class=\"{style}\"><caption><span>{caption}</span></caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{_rows}</tbody></table></div>\n");
         return Folded is null ? table : new HtmlText().Add($"<details><summary>{Folded}</summary>\n{table}</details>\n");
     }
 }

@@ -17,31 +17,41 @@ function drawSpace(chart, width) {
     }
     return defs.node();
   };
-  const may = regions.map((region) => `${region} may`);
+  const may = regions.map((region) => `${region} may lie`);
   const lanes = [...may, ...chart.lanes];
   const short = (lane) => shorten(lane, 24);
-  const text = (box) => `${box.region}, ${box.shared ? "tenant's" : "own"}`;
-  const inner = width - widest(lanes.map(short), size) - 40;
-  const fits = (box) => ((box.end - box.from) / (chart.to - chart.from)) * inner > widest([text(box)], size) + 14;
-  const beside = (box) => !fits(box);
-  const left = (box) => ((box.from - chart.from) / (chart.to - chart.from)) > 0.6;
+  const marginLeft = widest(lanes.map(short), size) + 16;
+  const texts = (box) => [`${box.region}, ${box.shared ? "tenant's" : "own"}`, box.region];
+  const marginRight = Math.min(width * 0.2, widest(boxes.map((box) => texts(box)[0]), size) + 16);
+  const pixels = (value) => ((value - chart.from) / (chart.to - chart.from)) * (width - marginLeft - marginRight);
+
+  // A region's name stands in its box or, where it does not fit, in the wider of the gaps beside it; in neither, the row above the lanes has its colour.
+  const named = boxes.map((box) => {
+    const others = boxes.filter((other) => other.lane === box.lane && other !== box);
+    const right = Math.min(width - marginLeft, ...others.filter((other) => other.from >= box.end).map((other) => pixels(other.from))) - pixels(box.end);
+    const left = pixels(box.from) - Math.max(0, ...others.filter((other) => other.end <= box.from).map((other) => pixels(other.end)));
+    for (const text of texts(box)) {
+      const room = widest([text], size) * 1.06 + 12;
+      if (pixels(box.end) - pixels(box.from) > room) return { ...box, text, at: (box.from + box.end) / 2, side: "middle" };
+      if (Math.max(left, right) > room) return right >= left ? { ...box, text, at: box.end, side: "start" } : { ...box, text, at: box.from, side: "end" };
+    }
+    return null;
+  }).filter((box) => box !== null);
   const colourBox = (box) => colourOf(colour.get(box.region));
   const common = { y: "lane", rx: 2.5, insetTop: 2, insetBottom: 2 };
   return Plot.plot({
-    ...frame(chart, width), height: 46 + lanes.length * 30, marginTop: 6, marginBottom: 40, marginLeft: widest(lanes.map(short), size) + 16, marginRight: 24,
+    ...frame(chart, width), height: 46 + lanes.length * 30, marginTop: 6, marginBottom: 40, marginLeft, marginRight,
     x: { label: `${chart.across} →`, domain: [chart.from, chart.to], ticks: width < 560 ? 4 : 8, labelAnchor: "right" },
     y: { domain: lanes, label: null, tickSize: 0, tickFormat: short, padding: 0.08 },
     color: { type: "identity" },
     marks: [
       patterns,
       Plot.barX(chart.lanes, { x1: chart.from, x2: chart.to, y: (lane) => lane, fill: "#f2f4f7", insetTop: 2, insetBottom: 2 }),
-      Plot.barX(chart.windows, { x1: "from", x2: "to", y: (window) => `${window.region} may`, fill: colourBox, fillOpacity: 0.16, stroke: colourBox, strokeDasharray: "4 3", insetTop: 8, insetBottom: 8, rx: 2.5 }),
+      Plot.barX(chart.windows, { x1: "from", x2: "to", y: (window) => `${window.region} may lie`, fill: colourBox, fillOpacity: 0.16, stroke: colourBox, strokeDasharray: "4 3", insetTop: 8, insetBottom: 8, rx: 2.5 }),
       Plot.barX(boxes, { x1: "from", x2: "end", fill: (box) => (box.shared ? colourBox(box) : `url(#${prefix}${colour.get(box.region)})`), stroke: colourBox, strokeWidth: 1.4, ...common }),
-      Plot.text(boxes.filter(fits), { x: (box) => (box.from + box.end) / 2, y: "lane", text, fill: ink, fontWeight: 600, stroke: "white", strokeWidth: 4 }),
-      ...(regions.length === 1 || width >= 760 ? [
-        Plot.text(boxes.filter((box) => beside(box) && !left(box)), { x: "end", y: "lane", text, textAnchor: "start", dx: 6, fill: ink, fontWeight: 600, stroke: "white", strokeWidth: 4 }),
-        Plot.text(boxes.filter((box) => beside(box) && left(box)), { x: "from", y: "lane", text, textAnchor: "end", dx: -6, fill: ink, fontWeight: 600, stroke: "white", strokeWidth: 4 }),
-      ] : []),
+      ...["middle", "start", "end"].map((side) => Plot.text(named.filter((box) => box.side === side), {
+        x: "at", y: "lane", text: "text", textAnchor: side, dx: { middle: 0, start: 6, end: -6 }[side], fill: ink, fontWeight: 600, stroke: "white", strokeWidth: 5,
+      })),
       Plot.tip(boxes, Plot.pointer({ x: (box) => (box.from + box.end) / 2, y: "lane", title: (box) => `${box.lane}\n${box.region} at ${box.base}\n${box.shared ? "the tenant's: all its VMs have it here" : "this VM's own"}` })),
     ],
   });

@@ -88,7 +88,7 @@ internal static class RegionsSection
 
     private static void AddPolicies(HtmlPage page, RegionsReport report)
     {
-        page.Heading("All policies");
+        page.Heading("All policies", "page");
         page.Paragraph(
             "The digits of a policy stand for modules, vmemmap, vmalloc, physmap, kernel virtual and kernel physical: 1 is one base for all guests, 0 a random one for each. "
             + "Each field shows the share of pages whose content all guests have, in per cent and as shade, and beside it, smaller, the share that is equal at the same place of its region. Click a heading to sort.");
