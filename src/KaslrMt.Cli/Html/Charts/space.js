@@ -22,18 +22,23 @@ function drawSpace(chart, width) {
   const short = (lane) => shorten(lane, 24);
   const marginLeft = widest(lanes.map(short), size) + 16;
   const texts = (box) => [`${box.region}, ${box.shared ? "tenant's" : "own"}`, box.region];
-  const marginRight = Math.min(width * 0.2, widest(boxes.map((box) => texts(box)[0]), size) + 16);
+  const marginRight = regions.length === 1 ? 24 : Math.min(width * 0.2, widest(boxes.map((box) => texts(box)[0]), size) + 16);
   const pixels = (value) => ((value - chart.from) / (chart.to - chart.from)) * (width - marginLeft - marginRight);
 
   // A region's name stands in its box or, where it does not fit, in the wider of the gaps beside it; in neither, the row above the lanes has its colour.
+  const taken = boxes.map((box) => ({ box, lane: box.lane, from: pixels(box.from), end: pixels(box.end) }));
   const named = boxes.map((box) => {
-    const others = boxes.filter((other) => other.lane === box.lane && other !== box);
-    const right = Math.min(width - marginLeft, ...others.filter((other) => other.from >= box.end).map((other) => pixels(other.from))) - pixels(box.end);
-    const left = pixels(box.from) - Math.max(0, ...others.filter((other) => other.end <= box.from).map((other) => pixels(other.end)));
+    const others = taken.filter((other) => other.lane === box.lane && other.box !== box);
+    const [from, end] = [pixels(box.from), pixels(box.end)];
+    const right = Math.min(width - marginLeft, ...others.filter((other) => other.from >= end).map((other) => other.from)) - end;
+    const left = from - Math.max(0, ...others.filter((other) => other.end <= from).map((other) => other.end));
     for (const text of texts(box)) {
       const room = widest([text], size) * 1.06 + 12;
-      if (pixels(box.end) - pixels(box.from) > room) return { ...box, text, at: (box.from + box.end) / 2, side: "middle" };
-      if (Math.max(left, right) > room) return right >= left ? { ...box, text, at: box.end, side: "start" } : { ...box, text, at: box.from, side: "end" };
+      if (end - from > room) return { ...box, text, at: (box.from + box.end) / 2, side: "middle" };
+      if (Math.max(left, right) > room) {
+        taken.push(right >= left ? { lane: box.lane, from: end, end: end + room } : { lane: box.lane, from: from - room, end: from });
+        return right >= left ? { ...box, text, at: box.end, side: "start" } : { ...box, text, at: box.from, side: "end" };
+      }
     }
     return null;
   }).filter((box) => box !== null);

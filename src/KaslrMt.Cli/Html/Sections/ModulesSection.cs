@@ -43,7 +43,7 @@ internal static class ModulesSection
         foreach (ModuleReport.Outcome option in report.Options)
         {
             table.Row(
-                option.Option, option.What, Figures.Count(option.Boots.Count), Figures.Count(option.Modules), Figures.Count(option.SameAddress), Figures.Count(option.Orders),
+                option.Option, new HtmlCell(option.What, Style: "long"), Figures.Count(option.Boots.Count), Figures.Count(option.Modules), Figures.Count(option.SameAddress), Figures.Count(option.Orders),
                 new HtmlCell(Figures.Percent(option.EqualText), Figures.Number(option.TextPages)), new HtmlCell(Figures.Percent(option.EqualCode), Figures.Number(option.CodePages)),
                 new HtmlCell(Figures.Percent(option.EqualData), Figures.Number(option.DataPages)), Figures.Number(option.PageTables), Figures.Number(option.MedianBootSeconds));
         }

@@ -44,7 +44,7 @@ internal static class RegionsSection
         var table = new HtmlTable("Equal pages, per cent", "pages", "policies", ">paper", ">by content", ">same place");
         foreach (RegionsReport.PaperRow row in report.Paper)
         {
-            table.Row(row.Class, row.Policies, row.Paper, Figures.Percent(row.ByContent), Figures.Percent(row.ByPlace));
+            table.Row(row.Class, new HtmlCell(row.Policies, Style: "long"), row.Paper, Figures.Percent(row.ByContent), Figures.Percent(row.ByPlace));
         }
 
         page.Table(table);
