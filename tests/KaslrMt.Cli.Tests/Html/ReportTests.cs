@@ -160,7 +160,7 @@ public sealed partial class ReportTests : IDisposable
     // Each member left out, and each value replaced by what it cannot be, one at a time.
     private static IEnumerable<string> Damages(JsonObject results)
     {
-        string[] values = ["null", "\"x\"", "-1", "[]", "{}", "1e308"];
+        string[] values = ["null", "\"x\"", "-1", "1e308"];
         string text = results.ToJsonString();
         HashSet<string> seen = [];
         foreach (Match member in Regex.Matches(text, "\"(\\w+)\":(\"[^\"]*\"|[-\\d.eE]+|\\[|\\{)"))
