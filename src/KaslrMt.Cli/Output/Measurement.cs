@@ -11,6 +11,8 @@ namespace KaslrMt.Cli.Output;
 /// <param name="Version">This program's version.</param>
 internal sealed partial record Measurement(DateTimeOffset Date, string Host, string Command, string Version)
 {
+    private static readonly string[] Targets = ["-o", "--output", "--html"];
+
     /// <summary>A measurement that ends now.</summary>
     public static Measurement Of(ParseResult call)
     {
@@ -18,9 +20,13 @@ internal sealed partial record Measurement(DateTimeOffset Date, string Host, str
         return new Measurement(
             now.AddTicks(-(now.Ticks % TimeSpan.TicksPerSecond)),
             DescribeHost(),
-            string.Join(' ', call.Tokens.Select(token => token.Value).Prepend("kaslrmt")),
+            CommandOf([.. call.Tokens.Select(token => token.Value)]),
             VersionLine.Version);
     }
+
+    /// <summary>A command as it was called, without where its results go: that is no part of what was measured, and a path of somebody's machine.</summary>
+    internal static string CommandOf(IReadOnlyList<string> words) =>
+        string.Join(' ', words.Where((word, i) => !Targets.Contains(word) && (i == 0 || !Targets.Contains(words[i - 1]))).Prepend("kaslrmt"));
 
     private static string DescribeHost()
     {

@@ -35,6 +35,11 @@ public sealed partial class ReportTests : IDisposable
     }
 
     [Fact]
+    public void The_command_is_told_without_where_its_results_went() => Assert.Equal(
+        "kaslrmt experiment curve --guests 2 --no-ksm",
+        KaslrMt.Cli.Output.Measurement.CommandOf(["experiment", "curve", "--guests", "2", "-o", "/home/somebody/results", "--no-ksm"]));
+
+    [Fact]
     public async Task Every_figure_of_a_chart_is_in_a_table_whatever_the_modes_are_called()
     {
         string page = await WriteAsync(ReportFixtures.Curve("off", "kaslr-mt, policy 110011", "two tenants", "zeroed"));
