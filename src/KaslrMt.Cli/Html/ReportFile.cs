@@ -16,7 +16,7 @@ internal static class ReportFile
 {
     private const string Title = "Kernel layouts and shared memory";
     private const string Lead =
-        "What virtual machines of one host share, by who chooses their kernels' layout: nobody, each kernel for itself (stock KASLR), or the host for each tenant (KASLR-MT). "
+        "What virtual machines of one host share, by who chooses their kernels' layout: nobody, each kernel for itself (stock KASLR), or the host for each tenant (KASLR\u2011MT). "
         + "Equal pages are those that memory deduplication can hold once.";
 
     private const string Methods =

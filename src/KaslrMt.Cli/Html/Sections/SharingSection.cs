@@ -1,5 +1,6 @@
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Guests;
+using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Html.Sections;
 
@@ -12,27 +13,18 @@ internal static class SharingSection
     public static void Add(HtmlPage page, SharingReport report)
     {
         long tenants = report.Guests.Select(guest => guest.Tenant).OfType<string>().Distinct().Count();
-        page.Section("What running guests share", $"{report.Guests.Count} guests, {tenants} tenants, {Figures.Mebibytes(report.All.Pages)}");
+        page.Section("What running guests share", $"{report.Guests.Count} guests, {tenants} {(tenants == 1 ? "tenant" : "tenants")}, {Figures.Mebibytes(report.All.Pages)}");
         page.Facts(Figures.Origin(report.Measured));
         page.Tiles(
             ("merging saves", Bytes(report.SaveableBytes), $"of {Figures.Mebibytes(report.All.Pages)}"),
             ("kernel memory", Figures.PercentSign(report.Kernel.RedundantShare), "of it is redundant"),
             ("layouts cost", Bytes(report.KernelCodeKeptApartBytes), "of kernel code is held more than once because layouts differ"));
         SharingReport.Row[] rows = [.. report.Classes.Where(row => row.Pages > 0)];
-        page.Figure(
-            "Pages by what they hold: those that must be held once, and those that repeat another page of the same tenant's guests, or only another tenant's.",
-            id => new BarsChart(
-                id,
-                "Bars of pages by class, each parted into pages held once, redundant within tenants, and redundant across tenants",
-                [.. Parts.Select((part, number) => new ChartSeries(part, number))],
-                [.. rows.Select(row => new BarsChart.Bar(
-                    "",
-                    row.Name,
-                    [Mebibytes(row.Distinct), Mebibytes(row.WithinTenants), Mebibytes(row.AcrossTenants)],
-                    0,
-                    $"{Figures.Percent(row.RedundantShare)} %"))],
-                "MiB; at the end the redundant share",
-                null));
+
+        // Apart, because free memory dwarfs the kernel's.
+        string[] kernel = [.. SharingTable.KernelClasses.Select(pageClass => pageClass.Name())];
+        AddFigure(page, "The kernel's pages by what they hold: those that must be held once, and those that repeat another page of the same tenant's guests, or only another tenant's.", [.. rows.Where(row => kernel.Contains(row.Name))]);
+        AddFigure(page, "All other pages.", [.. rows.Where(row => !kernel.Contains(row.Name))]);
         var table = new HtmlTable("Pages of 4 KiB by class", "pages", ">all", ">zero", ">distinct", ">redundant", ">%", ">within tenants", ">across");
         foreach (SharingReport.Row row in rows.Append(report.Kernel).Append(report.All))
         {
@@ -56,6 +48,27 @@ internal static class SharingSection
         }
 
         page.Table(guests);
+    }
+
+    private static void AddFigure(HtmlPage page, string caption, SharingReport.Row[] rows)
+    {
+        if (rows.Length == 0)
+        {
+            return;
+        }
+
+        page.Figure(caption, id => new BarsChart(
+            id,
+            "Bars of pages by class, each parted into pages held once, redundant within tenants, and redundant across tenants",
+            [.. Parts.Select((part, number) => new ChartSeries(part, number))],
+            [.. rows.Select(row => new BarsChart.Bar(
+                "",
+                row.Name,
+                [Mebibytes(row.Distinct), Mebibytes(row.WithinTenants), Mebibytes(row.AcrossTenants)],
+                0,
+                $"{Figures.Percent(row.RedundantShare)} %"))],
+            "MiB; at the end the redundant share",
+            null));
     }
 
     private static double Mebibytes(long pages) => pages * (double)PageCensus.PageSize / ByteSize.MiB;
