@@ -10,7 +10,7 @@ internal static class TextFiller
     // Code that runs up to its end must not run into ours.
     private const int Distance = 16;
 
-    /// <summary>Finds room: before the text's end, else behind it in its last page, which is mapped as text still, else the longest filler between functions.</summary>
+    /// <summary>Finds room: behind the text's end in its last page, which is mapped as text still, else the longest filler in the text.</summary>
     /// <param name="file">The image's bytes.</param>
     /// <param name="elf">Its headers.</param>
     /// <param name="symbols">Its symbols.</param>
@@ -21,17 +21,10 @@ internal static class TextFiller
     /// <returns>False where there is none.</returns>
     public static bool TryFind(ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, VirtualAddress text, VirtualAddress end, int size, out (VirtualAddress Address, int Offset) place)
     {
-        VirtualAddress before = new((end.Value - (ulong)size - Distance) & ~(Distance - 1UL));
-        if (IsFiller(file, elf, new VirtualAddress(before.Value - Distance), (int)(end.Value - before.Value) + Distance, Trap, out int offset))
-        {
-            place = (before, offset + Distance);
-            return true;
-        }
-
         VirtualAddress behind = new((end.Value + Distance - 1) & ~(Distance - 1UL));
         ulong page = (end.Value + PageSize - 1) & ~(PageSize - 1UL);
         ulong free = symbols.Find(end) is { Size: ulong until, Offset: 0 } ? end.Value + until : end.Value;
-        if (behind.Value + (ulong)size <= Math.Min(page, free) && IsFiller(file, elf, end, (int)(page - end.Value), 0, out offset))
+        if (behind.Value + (ulong)size <= Math.Min(page, free) && IsZero(file, elf, end, (int)(page - end.Value), out int offset))
         {
             place = (behind, offset + (int)(behind.Value - end.Value));
             return true;
@@ -76,6 +69,6 @@ internal static class TextFiller
         return best > 0;
     }
 
-    private static bool IsFiller(ReadOnlySpan<byte> file, ElfImage elf, VirtualAddress address, int length, byte filler, out int offset) =>
-        elf.TryGetFileOffset(address, length, out offset) && file.Slice(offset, length).IndexOfAnyExcept(filler) < 0;
+    private static bool IsZero(ReadOnlySpan<byte> file, ElfImage elf, VirtualAddress address, int length, out int offset) =>
+        elf.TryGetFileOffset(address, length, out offset) && file.Slice(offset, length).IndexOfAnyExcept((byte)0) < 0;
 }
