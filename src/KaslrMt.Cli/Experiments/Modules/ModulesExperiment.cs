@@ -71,6 +71,7 @@ internal sealed class ModulesExperiment(GuestRecipe recipe, ExperimentHost host,
                     ModuleBoot? seen = folder.Read(NameOf(label), ExperimentJson.Default.ModuleBoot);
                     if (seen is null && layout is not null)
                     {
+                        stop.ThrowIfCancellationRequested();
                         progress.Say($"booting {label}", booted++, missing);
                         first = option.ListsModules && first is null ? await BootAsync(ModuleOption.All[0], ListLabel, layout, null, stop).ConfigureAwait(false) : first;
                         seen = await BootAsync(option, label, layout, first, stop).ConfigureAwait(false);
