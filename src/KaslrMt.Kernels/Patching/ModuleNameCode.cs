@@ -12,7 +12,7 @@ namespace KaslrMt.Kernels;
 /// <para>Two processes may load one module at once: the kernel places both copies before it sees that one is too many, and then keeps the one that is
 /// first in its list. So the copy that gets the name's place must be that one. A load's first allocation asks for exactly this place, which one
 /// of several gets. Whoever finds it taken by an area of the same size waits until a module of that name is in the list, and is then placed
-/// far behind all names' places, out of the other's way, until the kernel drops it. Loading may sleep; the wait ends after some four seconds.</para>
+/// far behind all names' places, out of the other's way, until the kernel drops it. Loading may sleep; the wait ends after some 40 seconds.</para>
 /// </remarks>
 internal static class ModuleNameCode
 {
@@ -27,10 +27,11 @@ internal static class ModuleNameCode
     private const int Placed = 1;
     private const int Copy = 2;
 
-    // One for each wait, and for each attempt at a place.
-    private const int Rounds = 256;
-    private const int RoundsOfAttempt = 64;
-    private const int MillisecondsToWait = 10;
+    // One for each wait, many for an attempt at a place: four attempts, or some 40 seconds. On a busy host the first of two loads of a large module
+    // takes seconds to get into the list. The kernel itself gives a load 30 seconds to find its symbols (resolve_symbol_wait).
+    private const int Rounds = 2048;
+    private const int RoundsOfAttempt = 512;
+    private const int MillisecondsToWait = 20;
 
     // include/linux/gfp_types.h: ___GFP_NOWARN, the same from 4.x on. An attempt that fails is no news.
     private const int NoWarning = 0x2000;
