@@ -207,20 +207,13 @@ internal sealed partial class EqualPages
     /// <summary>Compares each page with the first of its group; one that differs becomes a group of its own.</summary>
     private void Confirm(CancellationToken cancellation)
     {
-        // In the order of the guests' memory, so that neighbours are read together.
-        var first = new int[_starts[^1]];
-        first.AsSpan().Fill(-1);
-        int leader = -1;
-        for (int i = 0; i < _pages.Length; i++)
-        {
-            leader = _first[i] ? _pages[i] : leader;
-            first[_pages[i]] = _first[i] ? -1 : leader;
-        }
-
-        var differs = new bool[first.Length];
-        Parallel.For(0, _guests.Count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation }, guest =>
-            Confirm(guest, first, differs, cancellation));
-
+        // By the place of each group's first page, so that neighbours are read together, and a first page once for all of its group.
+        int[] groups = [.. Enumerable.Range(0, _pages.Length).Where(i => _first[i] && i + 1 < _pages.Length && !_first[i + 1])];
+        int[] leaders = Array.ConvertAll(groups, i => _pages[i]);
+        Array.Sort(leaders, groups);
+        var differs = new bool[_starts[^1]];
+        var options = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
+        Parallel.ForEach(Batches(leaders), options, batch => Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs));
         Changed = differs.Count(changed => changed);
         if (Changed > 0)
         {
@@ -228,66 +221,66 @@ internal sealed partial class EqualPages
         }
     }
 
-    private void Confirm(int guest, int[] first, bool[] differs, CancellationToken cancellation)
+    /// <summary>Runs of pages of one guest, as long as a batch may be.</summary>
+    private IEnumerable<Range> Batches(int[] pages)
     {
-        byte[] own = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
-        byte[] other = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
-        var pages = new List<int>(BatchPages);
-        try
+        for (int start = 0; start < pages.Length;)
         {
-            int leaderGuest = -1;
-            for (int page = _starts[guest]; page < _starts[guest + 1]; page++)
+            int guestEnd = _starts[GuestOf(pages[start]) + 1], end = start + 1;
+            while (end < pages.Length && end - start < BatchPages && pages[end] < guestEnd)
             {
-                if (first[page] < 0)
-                {
-                    continue;
-                }
-
-                int of = GuestOf(first[page]);
-                if (pages.Count == BatchPages || (of != leaderGuest && pages.Count > 0))
-                {
-                    cancellation.ThrowIfCancellationRequested();
-                    Compare(guest, leaderGuest, pages, first, differs, own, other);
-                    pages.Clear();
-                }
-
-                leaderGuest = of;
-                pages.Add(page);
+                end++;
             }
 
-            Compare(guest, leaderGuest, pages, first, differs, own, other);
+            yield return start..end;
+            start = end;
+        }
+    }
+
+    private void Confirm(ReadOnlySpan<int> leaders, ReadOnlySpan<int> groups, bool[] differs)
+    {
+        List<(int Page, int Leader)> members = [];
+        for (int leader = 0; leader < leaders.Length; leader++)
+        {
+            for (int i = groups[leader] + 1; i < _pages.Length && !_first[i]; i++)
+            {
+                members.Add((_pages[i], leader));
+            }
+        }
+
+        // By guest, and by place in its memory.
+        members.Sort();
+        int[] pages = [.. members.Select(member => member.Page)];
+        byte[] first = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize), own = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
+        try
+        {
+            Read(leaders, first);
+            foreach (Range batch in Batches(pages))
+            {
+                Read(pages.AsSpan(batch), own);
+                for (int i = batch.Start.Value; i < batch.End.Value; i++)
+                {
+                    differs[pages[i]] = !own.AsSpan((i - batch.Start.Value) * PageSize, PageSize).SequenceEqual(first.AsSpan(members[i].Leader * PageSize, PageSize));
+                }
+            }
         }
         finally
         {
+            ArrayPool<byte>.Shared.Return(first);
             ArrayPool<byte>.Shared.Return(own);
-            ArrayPool<byte>.Shared.Return(other);
         }
     }
 
-    private void Compare(int guest, int leaderGuest, List<int> pages, int[] first, bool[] differs, byte[] own, byte[] other)
+    private void Read(ReadOnlySpan<int> pages, byte[] destination)
     {
-        if (pages.Count == 0)
-        {
-            return;
-        }
-
-        Read(guest, pages, page => page, own);
-        Read(leaderGuest, pages, page => first[page], other);
-        for (int i = 0; i < pages.Count; i++)
-        {
-            differs[pages[i]] = !own.AsSpan(i * PageSize, PageSize).SequenceEqual(other.AsSpan(i * PageSize, PageSize));
-        }
-    }
-
-    private void Read(int guest, List<int> pages, Func<int, int> select, byte[] destination)
-    {
+        int guest = GuestOf(pages[0]);
         Span<PhysicalAddress> addresses = stackalloc PhysicalAddress[BatchPages];
-        for (int i = 0; i < pages.Count; i++)
+        for (int i = 0; i < pages.Length; i++)
         {
-            addresses[i] = _guests[guest].Frames.AddressOf(select(pages[i]) - _starts[guest]);
+            addresses[i] = _guests[guest].Frames.AddressOf(pages[i] - _starts[guest]);
         }
 
-        _guests[guest].Memory.ReadEach(addresses[..pages.Count], PageSize, destination);
+        _guests[guest].Memory.ReadEach(addresses[..pages.Length], PageSize, destination);
     }
 
     private void Separate(bool[] differs)
