@@ -87,20 +87,17 @@ internal sealed class ExperimentOptions
             throw new KaslrMtException(CommandErrors.Usage, $"--memory '{Printable.Of(text, 40)}' is no size", "write it as 256M");
         }
 
-        GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(_guest), Kernel(parsed), memory, Path.Combine(host.Runtime.Path, InitramfsFolder));
+        return Recipe(parsed.GetRequiredValue(_guest), Kernel(parsed), memory, host);
+    }
+
+    /// <summary>The guests of a kind.</summary>
+    /// <exception cref="KaslrMtException">KMT6025, KMT30xx.</exception>
+    internal static GuestRecipe Recipe(string kind, string kernel, ByteSize memory, ExperimentHost host)
+    {
+        GuestRecipe recipe = GuestRecipes.Find(kind, kernel, memory, Path.Combine(host.Runtime.Path, InitramfsFolder));
 
         // A size that no machine has, or that the initrd does not fit in, is said before anything is done.
         _ = GuestRam.Of(recipe.Machine, memory, (ulong)new FileInfo(recipe.Initrd).Length);
         return recipe;
-    }
-
-    /// <summary>A temporary folder for a run's own files, gone after it.</summary>
-    internal sealed class ScratchFolder(string prefix) : IDisposable
-    {
-        /// <summary>Where it is, mode 0700.</summary>
-        public string Path { get; } = Directory.CreateTempSubdirectory(prefix).FullName;
-
-        /// <inheritdoc/>
-        public void Dispose() => Directory.Delete(Path, recursive: true);
     }
 }

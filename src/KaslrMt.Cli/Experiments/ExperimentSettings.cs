@@ -75,4 +75,5 @@ internal sealed record ExperimentSettings
     WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(ExperimentSettings))]
 [JsonSerializable(typeof(CurveReport.Mode))]
+[JsonSerializable(typeof(Modules.ModuleBoot))]
 internal sealed partial class ExperimentJson : JsonSerializerContext;

@@ -15,7 +15,7 @@ internal static class ReportCommand
     {
         var sources = new Argument<string[]>("SOURCE")
         {
-            Description = "The folder of an experiment (regions, curve), or a file with what 'experiment modules --json' or 'sharing --json' printed",
+            Description = "The folder of an experiment, or a file with what it or 'sharing' printed with --json",
             Arity = new ArgumentArity(1, MostSources),
         };
         sources.NotEmpty();
@@ -41,6 +41,6 @@ internal static class ReportCommand
             return ExitCode.Success;
         });
         return command.WithExamples(
-            "kaslrmt report results-curve results-regions", "kaslrmt sharing --all --json > sharing.json && kaslrmt report sharing.json -o sharing.html", "kaslrmt report results modules.json -o evaluation.html --force");
+            "kaslrmt report results-curve results-regions", "kaslrmt sharing --all --json > sharing.json && kaslrmt report sharing.json -o sharing.html", "kaslrmt report results results-modules -o evaluation.html --force");
     }
 }

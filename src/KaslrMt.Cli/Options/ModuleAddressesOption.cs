@@ -14,7 +14,7 @@ internal static class ModuleAddressesOption
     public static Option<string> Create() => new("--module-addresses")
     {
         Description = "Where the guest's kernel puts modules: by-order (as it comes: by the order of loading), or by-name (a tenant's VMs have the same "
-            + "module at the same address, in whatever order modules are loaded; kernels 5.10 to 6.12)",
+            + "module at the same address, in whatever order modules are loaded; kernels 5.10 to 7.3)",
         HelpName = "HOW",
         DefaultValueFactory = _ => ByOrder,
     };

@@ -1,86 +1,63 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
 
 namespace KaslrMt.Kernels;
 
 /// <summary>Assembles the code of <see cref="ModuleNamePatch"/>. It refers to its surroundings by distance alone, so it moves with the kernel.</summary>
 /// <remarks>
-/// Direct calls and jumps only, and no return of its own: what mitigations do to indirect branches and returns is not touched. A module's search
-/// begins 64 MiB above the first address modules may use, plus one of 65,536 pages. Other users of the area begin at its start and are never met there.
+/// <para>Direct calls and jumps only, and no return of its own: what mitigations do to indirect branches and returns is not touched. A module's search
+/// begins 64 MiB above the first address modules may use, plus one of 65,536 pages. Other users of the area begin at its start and are never met there.</para>
+/// <para>Two processes may load one module at once: the kernel places both copies before it sees that one is too many, and then keeps the one that is
+/// first in its list. So the copy that gets the name's place must be that one. A load's first allocation asks for exactly this place, which one
+/// of several gets. Whoever finds it taken by an area of the same size waits until a module of that name is in the list, and is then placed
+/// far behind all names' places, out of the other's way, until the kernel drops it. Loading may sleep; the wait ends after some 40 seconds.</para>
 /// </remarks>
-internal sealed class ModuleNameCode
+internal static class ModuleNameCode
 {
-    /// <summary>Where in the code the salt lies.</summary>
-    public const int SaltOffset = 71;
-
-    private const int Out = 151;
-    private const int PlacerSize = Out + BranchSize;
-    private const byte MillisecondsToWait = 100;
-    private const int CallerSize = 25;
+    private const int PageSize = 4096;
     private const int BranchSize = 5;
-    private const int MostBytes = 1024;
 
-    private readonly VirtualAddress _place;
-    private readonly List<byte> _bytes = new(MostBytes);
+    // Above the first address modules may use: where the names' places begin, and where copies go that will be dropped.
+    private const int FirstPlace = 64 << 20;
+    private const int CopiesPlace = 320 << 20;
 
-    /// <summary>Begins with the code that moves the lowest address asked for.</summary>
+    // What a load is known to be, in the third word that its caller leaves on the stack.
+    private const int Placed = 1;
+    private const int Copy = 2;
+
+    // One for each wait, many for an attempt at a place: four attempts, or some 40 seconds. On a busy host the first of two loads of a large module
+    // takes seconds to get into the list. The kernel itself gives a load 30 seconds to find its symbols (resolve_symbol_wait).
+    private const int Rounds = 2048;
+    private const int RoundsOfAttempt = 512;
+    private const int MillisecondsToWait = 20;
+
+    // include/linux/gfp_types.h: ___GFP_NOWARN, the same from 4.x on. An attempt that fails is no news.
+    private const int NoWarning = 0x2000;
+
+    // A kernel stack is 16 KiB or more, aligned.
+    private const int StackMask = 0x3ff8;
+
+    private static int Mark => BinaryPrimitives.ReadInt32LittleEndian("kmtn"u8);
+
+    /// <summary>Assembles it.</summary>
     /// <param name="place">Where the code will lie.</param>
-    /// <param name="surroundings">What it refers to.</param>
-    public ModuleNameCode(VirtualAddress place, Surroundings surroundings)
+    /// <param name="kernel">What it refers to.</param>
+    public static Assembled Assemble(VirtualAddress place, ModuleLoading kernel)
     {
-        _place = place;
-        Add([0x49, 0x89, 0xe2]); // mov r10, rsp
-        AddDistance([0x4c, 0x8d, 0x1d], surroundings.FirstReturn); // lea r11, [firstReturn]
-        AddDistance([0x48, 0x8d, 0x05], surroundings.LastReturn); // lea rax, [lastReturn]
-
-        // Up the stack to load_module's frame. A kernel stack is 16 KiB or more, aligned.
-        Add([0x49, 0x83, 0xc2, 0x08]); // frame: add r10, 8
-        Add([0x41, 0xf7, 0xc2, 0xf8, 0x3f, 0x00, 0x00]); // test r10d, 0x3ff8
-        Add([0x74, Out - 30]); // jz out
-        Add([0x4d, 0x39, 0x1a]); // cmp [r10], r11
-        Add([0x74, 40 - 35]); // je info
-        Add([0x49, 0x39, 0x02]); // cmp [r10], rax
-        Add([0x75, unchecked((byte)(17 - 40))]); // jne frame
-
-        // On to what the caller's stub left.
-        Add([0x49, 0x83, 0xc2, 0x08]); // info: add r10, 8
-        Add([0x41, 0xf7, 0xc2, 0xf8, 0x3f, 0x00, 0x00]); // test r10d, 0x3ff8
-        Add([0x74, Out - 53]); // jz out
-        Add([0x49, 0x81, 0x3a, .. Mark]); // cmp qword [r10], mark
-        Add([0x75, unchecked((byte)(40 - 62))]); // jne info
-        Add([0x49, 0x8b, 0x42, 0x08]); // mov rax, [r10 + 8]
-        Add([0x4c, 0x8b, 0x50, checked((byte)surroundings.NameOffset)]); // mov r10, [rax + nameOffset]
-
-        // FNV-1a from the salt.
-        Add([0xb8, 0, 0, 0, 0]); // mov eax, salt
-        Add([0x45, 0x0f, 0xb6, 0x1a]); // next: movzx r11d, byte [r10]
-        Add([0x45, 0x85, 0xdb]); // test r11d, r11d
-        Add([0x74, 98 - 84]); // jz done
-        Add([0x44, 0x31, 0xd8]); // xor eax, r11d
-        Add([0x69, 0xc0, 0x93, 0x01, 0x00, 0x01]); // imul eax, eax, 0x01000193
-        Add([0x49, 0xff, 0xc2]); // inc r10
-        Add([0xeb, unchecked((byte)(75 - 98))]); // jmp next
-        Add([0xc1, 0xe8, 0x10]); // done: shr eax, 16
-        Add([0xc1, 0xe0, 0x0c]); // shl eax, 12
-        Add([0x48, 0x8d, 0x94, 0x02, 0x00, 0x00, 0x00, 0x04]); // lea rdx, [rdx + rax + 64 MiB]
-        // A module that two processes load at once lies there already, and either may win in add_unformed_module. The later one waits, and loses.
-        // From 6.4 on each group of a module's sections is asked for on its own, so that what lies there is mostly the module's own text: no waiting.
-        bool waits = surroundings.FirstReturn != surroundings.LastReturn;
-        Add([0x57, 0x56, 0x52, 0x51, 0x41, 0x50, 0x41, 0x51]); // push rdi, rsi, rdx, rcx, r8, r9
-        Add([0x48, 0x89, 0xd7]); // mov rdi, rdx
-        AddDistance([0xe8], surroundings.FindArea); // call find_vm_area
-        Add([0x48, 0x85, 0xc0]); // test rax, rax
-        Add([waits ? (byte)0x74 : (byte)0xeb, 10]); // jz free; or jmp free
-        Add([0xbf, MillisecondsToWait, 0, 0, 0]); // mov edi, milliseconds
-        AddDistance([0xe8], surroundings.Sleep); // call msleep
-        Add([0x41, 0x59, 0x41, 0x58, 0x59, 0x5a, 0x5e, 0x5f]); // free: pop r9, r8, rcx, rdx, rsi, rdi
-        AddDistance([0xe9], surroundings.Space); // out: jmp __vmalloc_node_range
+        var code = new Assembler(64);
+        Label salt = Placer(code, kernel);
+        Label[] callers = [.. kernel.Callers.Select(back => Caller(code, kernel.Loader, back.Address + BranchSize))];
+        Label? setup = kernel.Blocks is { } blocks ? Setup(code, blocks) : null;
+        using var bytes = new MemoryStream();
+        AssemblerResult result = code.Assemble(new StreamCodeWriter(bytes), place.Value, BlockEncoderOptions.ReturnNewInstructionOffsets);
+        return new Assembled(
+            bytes.ToArray(),
+            (int)(result.GetLabelRIP(salt) - place.Value) + 1,
+            [.. callers.Select(caller => new VirtualAddress(result.GetLabelRIP(caller)))],
+            setup is Label label ? new VirtualAddress(result.GetLabelRIP(label)) : null);
     }
-
-    private static ReadOnlySpan<byte> Mark => "kmtn"u8;
-
-    /// <summary>How many bytes the code takes.</summary>
-    public static int Size(int callers) => PlacerSize + (callers * CallerSize);
 
     /// <summary>The 32 bits for a modules slot: nothing else of the layout enters, so a tenant's VMs agree whatever else is their own.</summary>
     public static uint Salt(ulong slot)
@@ -103,59 +80,223 @@ internal sealed class ModuleNameCode
             hash = unchecked((hash ^ letter) * 0x01000193);
         }
 
-        return (64UL << 20) + ((ulong)(hash >> 16) << 12);
+        return FirstPlace + ((ulong)(hash >> 16) << 12);
     }
-
-    /// <summary>Five bytes that call.</summary>
-    public static byte[] Call(VirtualAddress from, VirtualAddress to) => Branch(0xe8, from, to);
 
     /// <summary>Five bytes that jump.</summary>
-    public static byte[] Jump(VirtualAddress from, VirtualAddress to) => Branch(0xe9, from, to);
-
-    /// <summary>Adds what a call of load_module goes by.</summary>
-    /// <param name="loader">load_module.</param>
-    /// <param name="back">Where its caller goes on.</param>
-    /// <returns>Where it begins.</returns>
-    public VirtualAddress AddCaller(VirtualAddress loader, VirtualAddress back)
-    {
-        VirtualAddress start = _place + (ulong)_bytes.Count;
-        Add([0x57]); // push rdi: struct load_info
-        Add([0x68, .. Mark]); // push mark
-        AddDistance([0xe8], loader); // call load_module
-        Add([0x48, 0x83, 0x24, 0x24, 0x00]); // and qword [rsp], 0: no later call may find the mark
-        Add([0x48, 0x83, 0xc4, 0x10]); // add rsp, 16
-        AddDistance([0xe9], back); // jmp back
-        return start;
-    }
-
-    /// <summary>The code.</summary>
-    public byte[] ToArray() => [.. _bytes];
-
-    private static byte[] Branch(byte opcode, VirtualAddress from, VirtualAddress to)
+    public static byte[] Jump(VirtualAddress from, VirtualAddress to)
     {
         var bytes = new byte[BranchSize];
-        bytes[0] = opcode;
+        bytes[0] = 0xe9;
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(1), unchecked((int)(to.Value - from.Value - BranchSize)));
         return bytes;
     }
 
-    private void Add(ReadOnlySpan<byte> bytes) => _bytes.AddRange(bytes);
-
-    private void AddDistance(ReadOnlySpan<byte> opcode, VirtualAddress target)
+    /// <summary>What the allocator's request for address space goes by. Begins with its arguments in place: six in registers, three on the stack.</summary>
+    /// <returns>The instruction with the salt.</returns>
+    private static Label Placer(Assembler code, ModuleLoading kernel)
     {
-        Add(opcode);
-        Span<byte> distance = stackalloc byte[sizeof(int)];
-        BinaryPrimitives.WriteInt32LittleEndian(distance, unchecked((int)(target.Value - _place.Value - (ulong)_bytes.Count - sizeof(int))));
-        Add(distance);
+        Label ours = code.CreateLabel(), lost = code.CreateLabel(), plain = code.CreateLabel(), ask = code.CreateLabel(), placed = code.CreateLabel();
+        FindLoad(code, kernel, ours, ask);
+        code.Label(ref ours);
+        Array.ForEach([rbx, rbp, r12, r13, r9, r8, rcx, rdx, rsi, rdi], code.push);
+        code.mov(rbx, r10);
+        code.cmp(__byte_ptr[rbx + 16], Copy);
+        code.je(lost);
+        Label salt = Hash(code, kernel);
+        code.cmp(__byte_ptr[rbx + 16], Placed);
+        code.je(plain);
+        FirstGroup(code, kernel, placed, lost, plain);
+        code.Label(ref lost);
+        code.mov(rbp, __[rsp + 16]);
+        code.add(rbp, CopiesPlace);
+        code.Label(ref plain);
+        code.mov(__[rsp + 16], rbp);
+        Array.ForEach([rdi, rsi, rdx, rcx, r8, r9, r13, r12, rbp, rbx], code.pop);
+        code.Label(ref ask);
+        code.call(kernel.Space.Value);
+        code.jmp(kernel.Back.Value);
+        code.Label(ref placed);
+        code.mov(__byte_ptr[rbx + 16], Placed);
+        code.add(rsp, 6 * sizeof(ulong));
+        Array.ForEach([r13, r12, rbp, rbx], code.pop);
+        code.jmp(kernel.Back.Value);
+        return salt;
     }
 
-    /// <summary>What of the kernel the code refers to.</summary>
-    /// <param name="FirstReturn">Where load_module goes on after it called the allocator.</param>
-    /// <param name="LastReturn">The same for its second call; or the first once more.</param>
-    /// <param name="Space">The function that gives address space; its third argument (rdx) is the lowest address.</param>
-    /// <param name="FindArea">The function that tells whether an address is taken.</param>
-    /// <param name="Sleep">The function that waits for milliseconds.</param>
-    /// <param name="NameOffset">Where struct load_info has its name, up to 127.</param>
-    internal sealed record Surroundings(
-        VirtualAddress FirstReturn, VirtualAddress LastReturn, VirtualAddress Space, VirtualAddress FindArea, VirtualAddress Sleep, int NameOffset);
+    /// <summary>Up the stack to load_module's frame, and on to what <see cref="Caller"/> left there.</summary>
+    private static void FindLoad(Assembler code, ModuleLoading kernel, Label found, Label none)
+    {
+        Label frame = code.CreateLabel(), info = code.CreateLabel();
+        code.mov(r10, rsp);
+        Address(code, Register.R11, kernel.FirstReturn);
+        Address(code, Register.RAX, kernel.LastReturn);
+        code.Label(ref frame);
+        code.add(r10, sizeof(ulong));
+        code.test(r10d, StackMask);
+        code.je(none);
+        code.cmp(__[r10], r11);
+        code.je(info);
+        code.cmp(__[r10], rax);
+        code.jne(frame);
+        code.Label(ref info);
+        code.add(r10, sizeof(ulong));
+        code.test(r10d, StackMask);
+        code.je(none);
+        code.cmp(__qword_ptr[r10], Mark);
+        code.je(found);
+        code.jmp(info);
+    }
+
+    /// <summary>The name's place, into rbp: FNV-1a from the salt.</summary>
+    private static Label Hash(Assembler code, ModuleLoading kernel)
+    {
+        Label salt = code.CreateLabel(), next = code.CreateLabel(), done = code.CreateLabel();
+        code.mov(rax, __[rbx + 8]);
+        code.mov(r10, __[rax + kernel.NameOffset]);
+        code.Label(ref salt);
+        code.mov(eax, 0);
+        code.Label(ref next);
+        code.movzx(r11d, __byte_ptr[r10]);
+        code.test(r11d, r11d);
+        code.je(done);
+        code.xor(eax, r11d);
+        code.imul(eax, eax, 0x01000193);
+        code.inc(r10);
+        code.jmp(next);
+        code.Label(ref done);
+        code.shr(eax, 16);
+        code.shl(eax, 12);
+        code.lea(rbp, __[rdx + rax + FirstPlace]);
+        return salt;
+    }
+
+    /// <summary>A load's first allocation: exactly the name's place, or the next behind what lies there.</summary>
+    /// <remarks>rbx: what the caller left; rbp: the place; r12d: rounds left; r13: bytes with the guard page. On the stack: rdi, rsi, rdx, rcx, r8, r9, four saved registers, three arguments.</remarks>
+    private static void FirstGroup(Assembler code, ModuleLoading kernel, Label placed, Label lost, Label plain)
+    {
+        Label again = code.CreateLabel(), check = code.CreateLabel(), other = code.CreateLabel(), retry = code.CreateLabel();
+        code.lea(r13, __[rdi + ((2 * PageSize) - 1)]);
+        code.and(r13, -PageSize);
+        code.mov(__byte_ptr[rbx + 16], Placed);
+        code.mov(r12d, Rounds);
+
+        code.Label(ref again);
+        for (int argument = 0; argument < 3; argument++)
+        {
+            code.push(__qword_ptr[rsp + 96]);
+        }
+
+        code.mov(rdi, __[rsp + 24]);
+        code.mov(rsi, __[rsp + 32]);
+        code.mov(rdx, rbp);
+        code.lea(rcx, __[rbp + r13]);
+        code.mov(r8d, __[rsp + 56]);
+        code.or(r8d, NoWarning);
+        code.mov(r9, __[rsp + 64]);
+        code.call(kernel.Space.Value);
+        code.add(rsp, 3 * sizeof(ulong));
+        code.test(rax, rax);
+        code.jne(placed);
+        code.sub(r12d, RoundsOfAttempt);
+
+        code.Label(ref check);
+        code.mov(rdi, rbp);
+        code.call(kernel.FindArea.Value);
+        code.test(rax, rax);
+        code.je(retry);
+        code.mov(rcx, __[rax + kernel.AreaAddressOffset]);
+        code.mov(rdx, __[rax + kernel.AreaSizeOffset]);
+        code.cmp(rcx, rbp);
+        code.jne(other);
+        code.cmp(rdx, r13);
+        code.jne(other);
+        IsListed(code, kernel);
+        code.jne(lost);
+        Wait(code, kernel);
+        code.jg(check);
+        code.jmp(lost);
+
+        // Another module's. The area may go while it is looked at, so what it says is believed within bounds alone.
+        code.Label(ref other);
+        code.add(rcx, rdx);
+        code.mov(rdx, rcx);
+        code.sub(rdx, rbp);
+        code.cmp(rdx, FirstPlace);
+        code.jae(retry);
+        code.mov(rbp, rcx);
+        code.mov(__byte_ptr[rbx + 16], Placed);
+        code.dec(r12d);
+        code.jg(again);
+        code.jmp(plain);
+
+        // Nobody's: it has just been taken or given back, or the hole is too small.
+        code.Label(ref retry);
+        Wait(code, kernel);
+        code.jg(again);
+        code.mov(__byte_ptr[rbx + 16], Placed);
+        code.jmp(plain);
+    }
+
+    /// <summary>Whether the module is in the kernel's list and further than its first steps: flags as after a comparison with zero.</summary>
+    private static void IsListed(Assembler code, ModuleLoading kernel)
+    {
+        code.mov(__byte_ptr[rbx + 16], Copy);
+        Address(code, Register.RDI, kernel.Mutex);
+        code.call(kernel.Lock.Value);
+        code.mov(rax, __[rbx + 8]);
+        code.mov(rdi, __[rax + kernel.NameOffset]);
+        code.call(kernel.FindModule.Value);
+        code.push(rax);
+        Address(code, Register.RDI, kernel.Mutex);
+        code.call(kernel.Unlock.Value);
+        code.pop(rax);
+        code.test(rax, rax);
+    }
+
+    /// <summary>Sleeps and counts: greater while there are rounds left.</summary>
+    private static void Wait(Assembler code, ModuleLoading kernel)
+    {
+        code.mov(edi, MillisecondsToWait);
+        code.call(kernel.Sleep.Value);
+        code.dec(r12d);
+    }
+
+    /// <summary>What a call of load_module goes by: it leaves a mark, struct load_info, and room for what becomes known of the load.</summary>
+    private static Label Caller(Assembler code, VirtualAddress loader, VirtualAddress back)
+    {
+        Label start = code.CreateLabel();
+        code.Label(ref start);
+        code.push(0);
+        code.push(rdi);
+        code.push(Mark);
+        code.call(loader.Value);
+        code.and(__qword_ptr[rsp], 0); // no later call may find the mark
+        code.add(rsp, 3 * sizeof(ulong));
+        code.jmp(back.Value);
+        return start;
+    }
+
+    /// <summary>Text of modules is allocated as it is on processors without large pages: by itself, and made read-only when it is complete.</summary>
+    private static Label Setup(Assembler code, ModuleLoading.LargeBlocks blocks)
+    {
+        Label start = code.CreateLabel();
+        code.Label(ref start);
+        code.call(blocks.Function.Value);
+        code.mov(rcx, __[rax + blocks.DataProtectionOffset]);
+        code.mov(__[rax + blocks.TextProtectionOffset], rcx);
+        code.and(__dword_ptr[rax + blocks.TextFlagsOffset], ~blocks.Flag);
+        code.jmp(blocks.Back.Value);
+        return start;
+    }
+
+    private static void Address(Assembler code, Register register, VirtualAddress target) =>
+        code.AddInstruction(Instruction.Create(Code.Lea_r64_m, register, new MemoryOperand(Register.RIP, unchecked((long)target.Value))));
+
+    /// <summary>The code.</summary>
+    /// <param name="Bytes">What goes to the place; the placer begins it.</param>
+    /// <param name="SaltOffset">Where the salt lies in them.</param>
+    /// <param name="Callers">Where each caller's part begins.</param>
+    /// <param name="Setup">Where the part begins that does without large blocks.</param>
+    internal sealed record Assembled(byte[] Bytes, int SaltOffset, IReadOnlyList<VirtualAddress> Callers, VirtualAddress? Setup);
 }

@@ -11,9 +11,9 @@ namespace KaslrMt.Kernels;
 /// <para>Two places change. Each call of <c>load_module</c> goes by a few instructions that leave its <c>struct load_info</c> on the stack. The one
 /// call by which the allocator of modules asks for address space goes by <see cref="ModuleNameCode"/>, which looks up the stack: where the
 /// caller is <c>load_module</c> itself, it takes the name from there and moves the lowest address asked for. All other allocations
-/// (BPF programs, trampolines) stay as they are. The code lies in the filler at the end of the kernel's text.</para>
-/// <para>Known for kernels in which <c>load_module</c> calls the allocator itself, and that allocates text for one module at a time: 5.10 to
-/// 6.12. Later ones cut modules' text from blocks of 2 MiB (<c>EXECMEM_ROX_CACHE</c>).</para>
+/// (BPF programs, trampolines) stay as they are. The code lies in filler of the kernel's text (<see cref="TextFiller"/>).</para>
+/// <para>Kernels from 6.16 on would cut the text of all modules out of blocks of 2 MiB (<c>EXECMEM_ROX_CACHE</c>). A third place changes there, at
+/// boot: modules' text is allocated by itself, as these kernels do on processors without large pages and 6.12 does everywhere.</para>
 /// </remarks>
 /// <param name="CodeOffset">Where the code lies in the image's file.</param>
 /// <param name="Code">The code, for slot 0.</param>
@@ -21,18 +21,8 @@ namespace KaslrMt.Kernels;
 /// <param name="Jumps">The calls that go by the code: where in the image's file, and the five bytes that replace them.</param>
 public sealed record ModuleNamePatch(long CodeOffset, byte[] Code, int SaltOffset, ImmutableArray<ModuleNamePatch.Jump> Jumps)
 {
-    private const int JumpSize = 5;
-    private const int PageSize = 4096;
-    private const int MostCalls = 8;
-
-    // Code that runs up to its end must not run into ours.
-    private const int Distance = 16;
-
-    private static readonly string[] Allocators = ["execmem_alloc", "module_alloc"];
-    private static readonly string[] SpaceFunctions = ["__vmalloc_node_range_noprof", "__vmalloc_node_range"];
-
-    // Kernels with these keep freed or unused text in blocks of their own.
-    private static readonly string[] OtherAllocators = ["execmem_alloc_rw", "execmem_vmalloc"];
+    // What the assembler may need more at one place than at another: it chooses the shorter of two forms of a jump.
+    private const int Slack = 16;
 
     /// <summary>Finds the places.</summary>
     /// <param name="file">The unpacked image, as linked.</param>
@@ -44,45 +34,14 @@ public sealed record ModuleNamePatch(long CodeOffset, byte[] Code, int SaltOffse
     {
         ArgumentNullException.ThrowIfNull(elf);
         ArgumentNullException.ThrowIfNull(symbols);
-        string[] names = ["_text", "_etext", "load_module", "find_vm_area", "msleep", .. Allocators, .. SpaceFunctions, .. OtherAllocators];
-        symbols.TryResolve(names, out VirtualAddress?[] addresses);
-        Dictionary<string, VirtualAddress> found = names.Zip(addresses).Where(pair => pair.Second is not null).ToDictionary(pair => pair.First, pair => pair.Second!.Value);
-        if (Array.Find(OtherAllocators, found.ContainsKey) is { } other)
+        try
         {
-            throw Unknown($"it has {other}: modules' text comes out of larger blocks");
+            return Make(file, elf, symbols, ModuleLoading.Find(file, elf, symbols));
         }
-
-        VirtualAddress loader = Require(found, "load_module"), allocator = Require(found, Allocators), space = Require(found, SpaceFunctions);
-        KernelFunction load = Decode(file, elf, symbols, loader);
-        VirtualAddress[] returns = [.. load.CallsTo([allocator]).Select(call => new VirtualAddress(load.Instructions[call].NextIP))];
-        if (returns.Length is 0 or > 2)
+        catch (KaslrMtException error) when (error.Code != PatchErrors.ModuleNames)
         {
-            throw Unknown($"load_module calls the allocator of modules {returns.Length} times, expected once or twice");
+            throw ModuleLoading.Unknown(error.Problem);
         }
-
-        KernelFunction allocate = Decode(file, elf, symbols, allocator);
-        int[] asked = [.. allocate.CallsTo([space])];
-        if (asked.Length is 0 or > 2)
-        {
-            throw Unknown($"the allocator of modules asks {asked.Length} times for address space, expected once, or twice where it may fall back");
-        }
-
-        (VirtualAddress text, VirtualAddress end) = (Require(found, "_text"), Require(found, "_etext"));
-        List<(VirtualAddress Address, int Offset)> calls = Callers(file, elf, symbols, text, end, loader);
-        int nameOffset = NameOffset(file, elf, symbols);
-        (VirtualAddress place, int placeOffset) = Room(file, elf, symbols, end, ModuleNameCode.Size(calls.Count));
-
-        var code = new ModuleNameCode(
-            place, new ModuleNameCode.Surroundings(returns[0], returns[^1], space, Require(found, "find_vm_area"), Require(found, "msleep"), nameOffset));
-        var jumps = ImmutableArray.CreateBuilder<Jump>(calls.Count + 1);
-        jumps.Add(new Jump(allocate.OffsetOf(asked[0]), ModuleNameCode.Call(new VirtualAddress(allocate.Instructions[asked[0]].IP), place)));
-        foreach ((VirtualAddress address, int offset) in calls)
-        {
-            VirtualAddress stub = code.AddCaller(loader, address + JumpSize);
-            jumps.Add(new Jump(offset, ModuleNameCode.Jump(address, stub)));
-        }
-
-        return new ModuleNamePatch(placeOffset, code.ToArray(), ModuleNameCode.SaltOffset, jumps.MoveToImmutable());
     }
 
     /// <summary>The same patch for another file that holds the kernel's segments.</summary>
@@ -101,104 +60,35 @@ public sealed record ModuleNamePatch(long CodeOffset, byte[] Code, int SaltOffse
         return code;
     }
 
-    private static List<(VirtualAddress Address, int Offset)> Callers(
-        ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, VirtualAddress text, VirtualAddress end, VirtualAddress target)
+    private static ModuleNamePatch Make(ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, ModuleLoading kernel)
     {
-        if (end < text || end - text > int.MaxValue || !elf.TryGetFileOffset(text, (int)(end - text), out int start))
+        symbols.TryResolve(["_text", "_etext"], out VirtualAddress?[] ends);
+        (VirtualAddress text, VirtualAddress end) = (ends[0]!.Value, ends[1]!.Value);
+        int size = ModuleNameCode.Assemble(end, kernel).Bytes.Length + Slack;
+        if (!TextFiller.TryFind(file, elf, symbols, text, end, size, out (VirtualAddress Address, int Offset) place))
         {
-            throw Unknown("its text has no bytes in the image");
+            throw ModuleLoading.Unknown($"there is no room for {size} bytes in its text");
         }
 
-        ReadOnlySpan<byte> bytes = file.Slice(start, (int)(end - text));
-        var calls = new List<(VirtualAddress, int)>();
-        for (int at = 0; at <= bytes.Length - JumpSize; at++)
+        ModuleNameCode.Assembled code = ModuleNameCode.Assemble(place.Address, kernel);
+        if (code.Bytes.Length > size)
         {
-            int next = bytes[at..(bytes.Length - JumpSize + 1)].IndexOfAny((byte)0xe8, (byte)0xe9);
-            if (next < 0)
-            {
-                break;
-            }
-
-            at += next;
-            VirtualAddress address = text + (ulong)at;
-            if (unchecked(address.Value + JumpSize + (ulong)BinaryPrimitives.ReadInt32LittleEndian(bytes[(at + 1)..])) != target.Value)
-            {
-                continue;
-            }
-
-            if (bytes[at] == 0xe9 || calls.Count == MostCalls)
-            {
-                throw Unknown("load_module is called in a way, or as often, as no known kernel does");
-            }
-
-            KallsymsPlace? place = symbols.Find(address);
-            KernelFunction? caller = place is null ? null : Decode(file, elf, symbols, place.Symbol.Address);
-            if (caller?.CallsTo([target]).Any(call => caller.Instructions[call].IP == address.Value) != true)
-            {
-                throw Unknown("bytes that call load_module are no instruction of a function");
-            }
-
-            calls.Add((address, start + at));
+            throw ModuleLoading.Unknown($"the code takes {code.Bytes.Length} bytes, expected up to {size}");
         }
 
-        return calls.Count > 0 ? calls : throw Unknown("nobody calls load_module");
+        List<Jump> jumps = [new(kernel.Request.Offset, ModuleNameCode.Jump(kernel.Request.Address, place.Address), false)];
+        jumps.AddRange(kernel.Callers.Zip(code.Callers, (call, part) => new Jump(call.Offset, ModuleNameCode.Jump(call.Address, part), false)));
+        if (kernel.Blocks is { } blocks && code.Setup is VirtualAddress setup)
+        {
+            jumps.Add(new Jump(blocks.Offset, ModuleNameCode.Jump(blocks.Address, setup), true));
+        }
+
+        return new ModuleNamePatch(place.Offset, code.Bytes, code.SaltOffset, [.. jumps]);
     }
-
-    /// <summary>Filler of the text: before its end where the linker put some, else behind it in its last page, which is mapped as text still.</summary>
-    private static (VirtualAddress Address, int Offset) Room(ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, VirtualAddress end, int size)
-    {
-        VirtualAddress before = new((end.Value - (ulong)size - Distance) & ~(Distance - 1UL));
-        if (IsFiller(file, elf, new VirtualAddress(before.Value - Distance), (int)(end.Value - before.Value) + Distance, 0xcc, out int offset))
-        {
-            return (before, offset + Distance);
-        }
-
-        VirtualAddress behind = new((end.Value + Distance - 1) & ~(Distance - 1UL));
-        ulong page = (end.Value + PageSize - 1) & ~(PageSize - 1UL);
-        ulong free = symbols.Find(end) is { Size: ulong until, Offset: 0 } ? end.Value + until : end.Value;
-        int room = (int)(page - end.Value);
-        return behind.Value + (ulong)size <= Math.Min(page, free) && IsFiller(file, elf, end, room, 0, out offset)
-            ? (behind, offset + (int)(behind.Value - end.Value))
-            : throw Unknown($"there is no room for {size} bytes at the end of its text");
-    }
-
-    private static bool IsFiller(ReadOnlySpan<byte> file, ElfImage elf, VirtualAddress address, int length, byte filler, out int offset) =>
-        elf.TryGetFileOffset(address, length, out offset) && file.Slice(offset, length).IndexOfAnyExcept(filler) < 0;
-
-    private static int NameOffset(ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols)
-    {
-        symbols.TryResolve(["__start_BTF", "__stop_BTF"], out VirtualAddress?[] ends);
-        if (ends[0] is not VirtualAddress start || ends[1] is not VirtualAddress stop || stop < start || stop - start > TypeTable.MaxBytes
-            || !elf.TryGetFileOffset(start, (int)(stop - start), out int offset))
-        {
-            throw Unknown("it describes no types (CONFIG_DEBUG_INFO_BTF)");
-        }
-
-        try
-        {
-            Field name = TypeTable.Read(file.Slice(offset, (int)(stop - start)).ToArray()).RequiredStruct("load_info").Required("name");
-            return name.Offset <= sbyte.MaxValue && name.Size == sizeof(ulong) ? name.Offset : throw Unknown("struct load_info has its name at an unknown place");
-        }
-        catch (KaslrMtException error) when (error.Code != PatchErrors.ModuleNames)
-        {
-            throw Unknown(error.Problem);
-        }
-    }
-
-    private static KernelFunction Decode(ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, VirtualAddress start)
-    {
-        KallsymsPlace? place = symbols.Find(start);
-        return KernelFunction.Decode(file, elf, place?.Symbol.Name ?? "", start, place?.Size ?? 0);
-    }
-
-    private static VirtualAddress Require(Dictionary<string, VirtualAddress> found, params string[] names) =>
-        Array.Find(names, found.ContainsKey) is { } name ? found[name] : throw Unknown($"it has none of the symbols {string.Join(", ", names)}");
-
-    private static KaslrMtException Unknown(string problem) => new(
-        PatchErrors.ModuleNames, $"this kernel cannot be made to place modules by name: {problem}", "leave --module-addresses out, or use a kernel from 5.10 to 6.12");
 
     /// <summary>A call that goes elsewhere.</summary>
     /// <param name="Offset">Where in the image's file.</param>
     /// <param name="Bytes">The five bytes that replace it.</param>
-    public sealed record Jump(long Offset, byte[] Bytes);
+    /// <param name="AtBoot">Whether the kernel gives it back once it has booted.</param>
+    public sealed record Jump(long Offset, byte[] Bytes, bool AtBoot);
 }

@@ -1,11 +1,19 @@
 using System.Text;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Experiments.Modules;
+using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
+using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Tests.Experiments;
 
-public sealed class ModuleExperimentTests
+public sealed class ModuleExperimentTests : IDisposable
 {
+    private readonly Scratch _scratch = new();
+
+    public void Dispose() => _scratch.Dispose();
+
     // The names come from a guest's memory and go to a root shell of another one.
     [Theory]
     [InlineData("a b")]
@@ -26,6 +34,72 @@ public sealed class ModuleExperimentTests
         Assert.Equal(0.5, ModuleReport.Outcome.EqualShare(boots));
         Assert.Equal(0, ModuleReport.Outcome.EqualShare([[], []]));
     }
+
+    // What was booted before an interruption counts, and is not booted again: there is nothing here that could boot.
+    [Fact]
+    public async Task Boots_that_are_kept_are_taken_as_they_are_and_the_key_goes_with_the_last()
+    {
+        using ExperimentFolder folder = Folder();
+        folder.Key().Dispose();
+        Keep(folder, "plain-1", Page(1), Page(2));
+        Keep(folder, "plain-2", Page(1), Page(3));
+        ModuleReport.Outcome outcome = Assert.Single(await RunAsync(folder, boots: 2));
+        Assert.Equal(0.5, outcome.EqualCode);
+        Assert.Equal([1.5, 1.5], outcome.BootSeconds);
+        Assert.False(folder.HasKey);
+    }
+
+    // Their addresses follow from another key than the one that the missing boots would get.
+    [Fact]
+    public async Task Boots_whose_key_is_gone_do_not_mix_with_new_ones()
+    {
+        using ExperimentFolder folder = Folder();
+        Keep(folder, "plain-1", Page(1));
+        await Assert.ThrowsAsync<OperationCanceledException>(() => RunAsync(folder, boots: 2, stopped: true));
+        Assert.False(File.Exists(Path.Combine(folder.Path, "probes", "plain-1.json")));
+        Assert.True(folder.HasKey);
+    }
+
+    private static void Keep(ExperimentFolder folder, string label, params PageFingerprint[] code) => folder.Write(
+        $"probes/{label}.json",
+        new ModuleBoot
+        {
+            BootSeconds = 1.5,
+            Modules = [new ModuleReport.BootedModule("loop", "0xffffffffc4000000")],
+            Text = new Dictionary<string, PageFingerprint[]> { ["loop"] = code },
+            Code = code,
+            Data = [],
+            PageTables = 3,
+        },
+        ExperimentJson.Default.ModuleBoot);
+
+    private static async Task<IReadOnlyList<ModuleReport.Outcome>> RunAsync(ExperimentFolder folder, int boots, bool stopped = false)
+    {
+        var recipe = new GuestRecipe { Name = "none", Kernel = "/none", Initrd = "/none", CommandLine = "", Memory = new ByteSize(1 << 28) };
+        var experiment = new ModulesExperiment(recipe, ExperimentHost.Open(TimeSpan.FromSeconds(1)), folder, Progress.To(TextWriter.Null));
+        using var stop = new CancellationTokenSource();
+        if (stopped)
+        {
+            await stop.CancelAsync();
+        }
+
+        return await experiment.RunAsync([ModuleOption.All[0]], boots, stop.Token);
+    }
+
+    private ExperimentFolder Folder() => ExperimentFolder.Open(_scratch.At("modules"), new ExperimentSettings
+    {
+        Experiment = "modules",
+        Guest = "none",
+        Kernel = "none",
+        KernelDigest = "00",
+        InitrdDigest = "11",
+        CommandLine = "",
+        Memory = 1 << 28,
+        Cpus = 2,
+        Accelerator = "tcg",
+        Guests = 2,
+        Variants = ["plain"],
+    });
 
     private static PageFingerprint Page(ulong value) => new(value, value);
 }

@@ -13,28 +13,15 @@ public sealed class ModuleNamePatchTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    // A kernel that is not known says so; one that is known is never taken for another.
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Every_kernel_up_to_6_12_is_known_and_later_ones_say_why_not(string name)
-    {
-        using var kernel = KernelInspection.Of(TestKernels.Image(name));
-        bool known = Version.Parse(kernel.Release.Split('-')[0].Split('+')[0]) is { Major: < 6 } or { Major: 6, Minor: <= 12 };
-        KaslrMtException? error = Record.Exception(() => ModuleNamePatch.Locate(kernel.File, kernel.Elf!, kernel.Symbols!)) as KaslrMtException;
-        Assert.Equal(known, error is null);
-        Assert.True(error is null || error.Code == PatchErrors.ModuleNames);
-    }
-
-    [Theory]
-    [InlineData("6.1-cloud")]
-    [InlineData("6.12-cloud")]
     public void The_code_lies_in_filler_and_only_calls_are_replaced(string name)
     {
         using var kernel = KernelInspection.Of(TestKernels.Image(name));
         ModuleNamePatch patch = ModuleNamePatch.Locate(kernel.File, kernel.Elf!, kernel.Symbols!);
         byte[] before = kernel.File.Slice((int)patch.CodeOffset, patch.Code.Length).ToArray();
         Assert.True(Array.TrueForAll(before, value => value == before[0]) && before[0] is 0 or 0xcc, "there is something where the code goes");
-        Assert.Equal(3, patch.Jumps.Length);
+        Assert.NotEmpty(patch.Jumps);
         foreach (ModuleNamePatch.Jump jump in patch.Jumps)
         {
             Assert.Equal(0xe8, kernel.File[(int)jump.Offset]);
@@ -42,10 +29,50 @@ public sealed class ModuleNamePatchTests : IDisposable
         }
     }
 
+    // Text out of shared blocks lies by the order of modules again.
+    [Theory]
+    [MemberData(nameof(Kernels))]
+    public void Kernels_that_can_cut_text_out_of_large_blocks_are_told_not_to(string name)
+    {
+        using var kernel = KernelInspection.Of(TestKernels.Image(name));
+        kernel.Symbols!.TryResolve(["execmem_vmalloc"], out VirtualAddress?[] blocks);
+        ModuleNamePatch patch = ModuleNamePatch.Locate(kernel.File, kernel.Elf!, kernel.Symbols);
+        Assert.Equal(blocks[0] is null ? 0 : 1, patch.Jumps.Count(jump => jump.AtBoot));
+    }
+
+    // A kernel that loads modules in another way says so, whatever it is made of.
+    [Theory]
+    [InlineData("6.1-cloud", "load_module")]
+    [InlineData("6.12-cloud", "load_module")]
+    [InlineData("6.12-cloud", "execmem_alloc")]
+    public void A_function_that_does_something_else_is_refused(string name, string function)
+    {
+        using var kernel = KernelInspection.Of(TestKernels.Image(name));
+        kernel.Symbols!.TryResolve([function], out VirtualAddress?[] start);
+        Assert.True(kernel.Elf!.TryGetFileOffset(start[0]!.Value, 4096, out int offset));
+        kernel.File.Slice(offset, 0x3000).Fill(0x90);
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => ModuleNamePatch.Locate(kernel.File, kernel.Elf, kernel.Symbols));
+        Assert.Equal(PatchErrors.ModuleNames, error.Code);
+    }
+
+    // With page-table isolation the large pages of the entry code are mapped while user code runs.
+    [Theory]
+    [MemberData(nameof(Kernels))]
+    public void The_code_shares_no_large_page_with_the_entry_code(string name)
+    {
+        using var kernel = KernelInspection.Of(TestKernels.Image(name));
+        ModuleNamePatch patch = ModuleNamePatch.Locate(kernel.File, kernel.Elf!, kernel.Symbols!);
+        kernel.Symbols!.TryResolve(["__entry_text_start", "__entry_text_end"], out VirtualAddress?[] entry);
+        Assert.True(kernel.Elf!.TryGetFileOffset(entry[0]!.Value, 1, out int first));
+        const long largePage = 2 << 20;
+        long from = first - (long)(entry[0]!.Value.Value % largePage);
+        long to = from + (((long)(entry[1]!.Value - entry[0]!.Value) + first - from + largePage - 1) / largePage * largePage);
+        Assert.False(patch.CodeOffset < to && patch.CodeOffset + patch.Code.Length > from, "the code would be mapped for user space");
+    }
+
     // Mitigations rewrite returns and indirect branches at boot; code they do not know must have none.
     [Theory]
-    [InlineData("6.1-cloud")]
-    [InlineData("6.12-cloud")]
+    [MemberData(nameof(Kernels))]
     public void The_code_branches_directly_alone_and_never_into_the_middle_of_an_instruction(string name)
     {
         using var kernel = KernelInspection.Of(TestKernels.Image(name));

@@ -9,33 +9,23 @@ internal sealed record ModuleBoot
     // What a damaged guest may claim; the largest of Debian's modules has 3 MiB.
     private const ulong MostText = 64 << 20;
 
-    private ModuleBoot(TimeSpan bootTime, IReadOnlyList<ModuleReport.BootedModule> modules, IReadOnlyDictionary<string, PageFingerprint[]> text, PageFingerprint[] code, PageFingerprint[] data, int pageTables)
-    {
-        BootTime = bootTime;
-        Modules = modules;
-        Text = text;
-        Code = code;
-        Data = data;
-        PageTables = pageTables;
-    }
-
-    /// <summary>Until the guest had settled.</summary>
-    public TimeSpan BootTime { get; }
+    /// <summary>Seconds until the guest had settled.</summary>
+    public required double BootSeconds { get; init; }
 
     /// <summary>The modules in load order, each with its text's address.</summary>
-    public IReadOnlyList<ModuleReport.BootedModule> Modules { get; }
+    public required IReadOnlyList<ModuleReport.BootedModule> Modules { get; init; }
 
     /// <summary>The pages of each module's own text, by its name.</summary>
-    public IReadOnlyDictionary<string, PageFingerprint[]> Text { get; }
+    public required IReadOnlyDictionary<string, PageFingerprint[]> Text { get; init; }
 
     /// <summary>Each page of module code: modules' text, and what else is executable there (BPF programs and the room kept for them).</summary>
-    public PageFingerprint[] Code { get; }
+    public required PageFingerprint[] Code { get; init; }
 
     /// <summary>Each page of module data.</summary>
-    public PageFingerprint[] Data { get; }
+    public required PageFingerprint[] Data { get; init; }
 
     /// <summary>How many page tables there were, processes' too.</summary>
-    public int PageTables { get; }
+    public required int PageTables { get; init; }
 
     /// <summary>Reads a guest, which stands still meanwhile.</summary>
     /// <exception cref="KaslrMtException">KMT50xx; errors of the monitor.</exception>
@@ -45,13 +35,15 @@ internal sealed record ModuleBoot
         GuestKernel kernel = await guest.OpenKernelAsync(stop).ConfigureAwait(false);
         GuestModules modules = GuestModules.Read(kernel);
         GuestPages pages = GuestPages.Read(guest.Name, null, kernel);
-        return new ModuleBoot(
-            guest.BootTime,
-            [.. modules.InLoadOrder.Where(module => module.Address is not null).Select(module => new ModuleReport.BootedModule(module.Name, module.Address!.Value.ToString()))],
-            modules.InLoadOrder.GroupBy(module => module.Name).ToDictionary(same => same.Key, same => TextOf(kernel, same.First())),
-            Of(pages, PageClass.ModuleCode),
-            Of(pages, PageClass.ModuleData),
-            pages.Classes.Count(PageClass.PageTable));
+        return new ModuleBoot
+        {
+            BootSeconds = Math.Round(guest.BootTime.TotalSeconds, 2),
+            Modules = [.. modules.InLoadOrder.Where(module => module.Address is not null).Select(module => new ModuleReport.BootedModule(module.Name, module.Address!.Value.ToString()))],
+            Text = modules.InLoadOrder.GroupBy(module => module.Name).ToDictionary(same => same.Key, same => TextOf(kernel, same.First())),
+            Code = Of(pages, PageClass.ModuleCode),
+            Data = Of(pages, PageClass.ModuleData),
+            PageTables = pages.Classes.Count(PageClass.PageTable),
+        };
     }
 
     private static PageFingerprint[] TextOf(GuestKernel kernel, GuestModule module)

@@ -81,7 +81,7 @@ internal sealed record ModuleReport(string Guest, string Kernel, string Accelera
                 .GroupBy(module => module.Name)
                 .ToDictionary(same => same.Key, same => same.Select(module => module.Address).ToArray());
             string[] everywhere = [.. addresses.Where(module => module.Value.Length == boots.Count).Select(module => module.Key)];
-            double[] seconds = [.. boots.Select(boot => Math.Round(boot.BootTime.TotalSeconds, 2))];
+            double[] seconds = [.. boots.Select(boot => boot.BootSeconds)];
             return new Outcome
             {
                 Option = option.Name,

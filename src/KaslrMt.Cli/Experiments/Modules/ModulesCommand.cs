@@ -3,13 +3,18 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Hypervisors;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Experiments.Modules;
 
 /// <summary><c>kaslrmt experiment modules</c>: the paper's Figure 6, and what can be done about it.</summary>
 internal static class ModulesCommand
 {
+    private const string Name = "modules";
+
+    // Fingerprints of a boot's module pages as JSON, and the list's initrd.
+    private const ulong BytesPerBoot = 2 << 20;
+    private const ulong OtherBytes = 256 << 20;
+
     public static Command Create()
     {
         var kind = new Option<string>("--guest")
@@ -37,12 +42,18 @@ internal static class ModulesCommand
             AllowMultipleArgumentsPerToken = true,
         };
         chosen.AcceptOnlyFromAmong([.. ModuleOption.All.Select(option => option.Name)]);
+        Option<string> output = new Option<string>("--output", "-o")
+        {
+            Description = "Where results are kept; an experiment that was interrupted goes on there",
+            HelpName = "FOLDER",
+            DefaultValueFactory = _ => $"./kaslrmt-experiment-{Name}",
+        }.NotEmpty();
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
-            "modules",
+            Name,
             "Boot a guest of one tenant several times with each of the ways to bring modules to the same addresses, and show order, addresses, equal pages and boot time (the paper's Figure 6 and section 9)")
         {
-            kind, kernel, memory, boots, cpus, limit, chosen, json,
+            kind, kernel, memory, boots, cpus, limit, chosen, output, json,
         };
         command.SetAction(async (parsed, _) =>
         {
@@ -53,19 +64,23 @@ internal static class ModulesCommand
             }
 
             using var signals = new OwnerSignals();
-            using var scratch = new ScratchFolder();
-            GuestRecipe recipe = GuestRecipes.Find(parsed.GetRequiredValue(kind), parsed.GetRequiredValue(kernel), ram, scratch.Path) with { Cpus = parsed.GetValue(cpus) };
             string[] names = parsed.GetValue(chosen) ?? [];
             ModuleOption[] options = [.. ModuleOption.All.Where(option => names.Length == 0 || names.Contains(option.Name))];
             ExperimentHost host = ExperimentHost.Open(TimeSpan.FromSeconds(parsed.GetValue(limit)));
-            using var key = TenantKey.Generate();
-            var experiment = new ModulesExperiment(recipe, host, GuestLayout.OfTenant(key, Policy.Default), scratch.Path, Progress.To(parsed.InvocationConfiguration.Error));
-            IReadOnlyList<ModuleReport.Outcome> outcomes = await experiment.RunAsync(options, parsed.GetValue(boots), signals.StopRequested).ConfigureAwait(false);
-            var report = new ModuleReport(recipe.Name, parsed.GetRequiredValue(kernel), host.Accelerator.Argument, recipe.Cpus, outcomes) { Measured = Measurement.Of(parsed) };
+            string named = parsed.GetRequiredValue(kernel), place = parsed.GetRequiredValue(output);
+            GuestRecipe recipe = ExperimentOptions.Recipe(parsed.GetRequiredValue(kind), named, ram, host) with { Cpus = parsed.GetValue(cpus) };
+            ExperimentSettings settings = ExperimentSettings.Of(Name, recipe, named, host, parsed.GetValue(boots), [.. options.Select(option => option.Name)]);
+            HostRoom.Check(recipe, 1, place, ((ulong)settings.Guests * (ulong)options.Length * BytesPerBoot) + OtherBytes);
+
+            using ExperimentFolder folder = ExperimentFolder.Open(place, settings);
+            var experiment = new ModulesExperiment(recipe, host, folder, Progress.To(parsed.InvocationConfiguration.Error));
+            IReadOnlyList<ModuleReport.Outcome> outcomes = await experiment.RunAsync(options, settings.Guests, signals.StopRequested).ConfigureAwait(false);
+            var report = new ModuleReport(recipe.Name, named, host.Accelerator.Argument, recipe.Cpus, outcomes) { Measured = Measurement.Of(parsed) };
+            folder.Write("results.json", report, ReportJson.Default.ModuleReport);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.ModuleReport, Print);
             return ExitCode.Success;
         });
-        return command.WithExamples("kaslrmt experiment modules", "kaslrmt experiment modules --kernel 6.12-cloud --boots 6 --option plain by-name --json");
+        return command.WithExamples("kaslrmt experiment modules", "kaslrmt experiment modules --kernel 6.12-cloud --boots 6 --option plain by-name -o results --json");
     }
 
     private static void Print(TextWriter output, ModuleReport report)
@@ -112,12 +127,4 @@ internal static class ModulesCommand
     }
 
     private static string Text(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
-
-    /// <summary>A folder for a run's own initrds, gone after it.</summary>
-    private sealed class ScratchFolder : IDisposable
-    {
-        public string Path { get; } = Directory.CreateTempSubdirectory("kaslrmt-modules-").FullName;
-
-        public void Dispose() => Directory.Delete(Path, recursive: true);
-    }
 }

@@ -1,6 +1,6 @@
 using System.Globalization;
 using KaslrMt.Cli.Output;
-using KaslrMt.Hypervisors;
+using KaslrMt.Layout;
 using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Experiments.Modules;
@@ -8,65 +8,119 @@ namespace KaslrMt.Cli.Experiments.Modules;
 /// <summary>Boots a guest again and again, the options in turn, so that what else the machine does strikes all alike.</summary>
 /// <param name="recipe">What the guests are made of.</param>
 /// <param name="host">What they run on.</param>
-/// <param name="layout">Where their layout comes from: one tenant's.</param>
-/// <param name="scratch">A folder for files that outlives the guests.</param>
+/// <param name="folder">Where boots are kept: an interrupted experiment goes on with them.</param>
 /// <param name="progress">Says where it is.</param>
-internal sealed class ModulesExperiment(GuestRecipe recipe, ExperimentHost host, GuestLayout layout, string scratch, Progress progress)
+internal sealed class ModulesExperiment(GuestRecipe recipe, ExperimentHost host, ExperimentFolder folder, Progress progress)
 {
-    private string? _listedInitrd;
+    // The boot whose modules are listed, where no option's boot is one that places them by order.
+    private const string ListLabel = "list";
 
-    /// <summary>Measures.</summary>
+    private bool _listed;
+
+    private string ListedInitrd => Path.Combine(folder.Path, "listed.initrd");
+
+    /// <summary>Measures what is missing, and compares.</summary>
     /// <param name="options">What to compare.</param>
     /// <param name="boots">How often to boot each.</param>
-    /// <param name="stop">Gives up.</param>
-    /// <exception cref="KaslrMtException">KMT6028 when an option had fewer than two boots; errors of the image and of QEMU.</exception>
+    /// <param name="stop">Interrupts it; what is measured is kept.</param>
+    /// <exception cref="KaslrMtException">KMT6028 when an option had fewer than two boots; errors of the image, of QEMU and of the disk.</exception>
     public async Task<IReadOnlyList<ModuleReport.Outcome>> RunAsync(IReadOnlyList<ModuleOption> options, int boots, CancellationToken stop)
     {
-        Dictionary<ModuleOption, List<ModuleBoot>> done = options.ToDictionary(option => option, _ => new List<ModuleBoot>());
-        ModuleBoot? first = null;
-        for (int boot = 0; boot < boots; boot++)
+        string[] labels = [.. options.SelectMany(option => Enumerable.Range(0, boots).Select(boot => Label(option, boot)))];
+        bool complete = labels.All(label => File.Exists(FileOf(label)));
+        if (!complete && !folder.HasKey)
         {
-            foreach (ModuleOption option in options)
-            {
-                string label = string.Create(CultureInfo.InvariantCulture, $"{option.Name}-{boot + 1}");
-                progress.Say($"booting {label}", done.Values.Sum(list => list.Count), boots * options.Count);
-                if (option.ListsModules && first is null)
-                {
-                    first = await BootAsync(ModuleOption.All[0], "list", stop).ConfigureAwait(false);
-                }
+            // Addresses follow from the tenant's key: those of another one tell nothing.
+            Array.ForEach([.. labels, ListLabel], label => File.Delete(FileOf(label)));
+        }
 
-                if (await BootAsync(option, label, stop, first).ConfigureAwait(false) is { } seen)
-                {
-                    done[option].Add(seen);
-                    first ??= option.Addresses == Kernels.ModuleAddresses.ByOrder ? seen : null;
-                }
-            }
+        Dictionary<ModuleOption, List<ModuleBoot>> done = options.ToDictionary(option => option, _ => new List<ModuleBoot>());
+        using (TenantKey? key = complete ? null : folder.Key())
+        {
+            await MeasureAsync(options, boots, done, key is null ? null : GuestLayout.OfTenant(key, Policy.Default), stop).ConfigureAwait(false);
         }
 
         progress.Clear();
+        if (done.Values.All(list => list.Count == boots))
+        {
+            folder.ForgetKey();
+        }
+
         return [.. options.Select(option => done[option].Count >= 2
             ? ModuleReport.Outcome.Of(option, done[option])
             : throw new KaslrMtException(ExperimentErrors.TooFewGuests, $"{option.Name}: {done[option].Count} of {boots} guests booted, and two are the least", "raise --boot-limit"))];
     }
 
-    private async Task<ModuleBoot?> BootAsync(ModuleOption option, string label, CancellationToken stop, ModuleBoot? first = null)
+    private static string Label(ModuleOption option, int boot) => string.Create(CultureInfo.InvariantCulture, $"{option.Name}-{boot + 1}");
+
+    private static string NameOf(string label) => Path.Combine("probes", $"{label}.json");
+
+    private string FileOf(string label) => Path.Combine(folder.Path, NameOf(label));
+
+    private async Task MeasureAsync(IReadOnlyList<ModuleOption> options, int boots, Dictionary<ModuleOption, List<ModuleBoot>> done, GuestLayout? layout, CancellationToken stop)
     {
+        ModuleBoot? first = null;
+        int missing = options.Sum(option => Enumerable.Range(0, boots).Count(boot => !File.Exists(FileOf(Label(option, boot))))), booted = 0;
+        try
+        {
+            for (int boot = 0; boot < boots; boot++)
+            {
+                foreach (ModuleOption option in options)
+                {
+                    string label = Label(option, boot);
+                    ModuleBoot? seen = folder.Read(NameOf(label), ExperimentJson.Default.ModuleBoot);
+                    if (seen is null && layout is not null)
+                    {
+                        stop.ThrowIfCancellationRequested();
+                        progress.Say($"booting {label}", booted++, missing);
+                        first = option.ListsModules && first is null ? await BootAsync(ModuleOption.All[0], ListLabel, layout, null, stop).ConfigureAwait(false) : first;
+                        seen = await BootAsync(option, label, layout, first, stop).ConfigureAwait(false);
+                    }
+
+                    if (seen is not null)
+                    {
+                        done[option].Add(seen);
+                        first ??= option.Addresses == Kernels.ModuleAddresses.ByOrder && !option.ListsModules ? seen : null;
+                    }
+                }
+            }
+        }
+        finally
+        {
+            File.Delete(ListedInitrd);
+        }
+    }
+
+    private async Task<ModuleBoot?> BootAsync(ModuleOption option, string label, GuestLayout layout, ModuleBoot? first, CancellationToken stop)
+    {
+        if (folder.Read(NameOf(label), ExperimentJson.Default.ModuleBoot) is { } earlier)
+        {
+            return earlier;
+        }
+
         GuestRecipe guest = recipe with { CommandLine = recipe.CommandLine + option.CommandLine, Modules = option.Addresses };
         if (option.ListsModules && first is not null)
         {
-            _listedInitrd ??= ModuleListArchive.WriteTo(recipe.Initrd, first.Modules.Select(module => module.Name), Path.Combine(scratch, "listed.initrd"));
-            guest = guest with { Initrd = _listedInitrd };
+            if (!_listed)
+            {
+                ModuleListArchive.WriteTo(recipe.Initrd, first.Modules.Select(module => module.Name), ListedInitrd);
+                _listed = true;
+            }
+
+            guest = guest with { Initrd = ListedInitrd };
         }
 
-        try
-        {
-            await using ExperimentGuest running = await ExperimentGuest.BootAsync(guest, layout, label, host, stop).ConfigureAwait(false);
-            return await ModuleBoot.ReadAsync(running, stop).ConfigureAwait(false);
-        }
-        catch (KaslrMtException error) when (error.Code == ExperimentErrors.BootFailed)
-        {
-            progress.Line($"kaslrmt: {label}: {error.Code}: {Printable.Of(error.Problem)}; skipped");
-            return null;
-        }
+        ModuleBoot? seen = null;
+        await new GuestBoots(guest, host, progress).TryAsync(
+            label,
+            layout,
+            async running =>
+            {
+                seen = await ModuleBoot.ReadAsync(running, stop).ConfigureAwait(false);
+                folder.Write(NameOf(label), seen, ExperimentJson.Default.ModuleBoot);
+                return false;
+            },
+            stop).ConfigureAwait(false);
+        return seen;
     }
 }

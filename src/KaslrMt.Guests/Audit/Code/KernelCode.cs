@@ -136,7 +136,7 @@ internal sealed class KernelCode
         }
 
         List<(int At, int Length)> changed = [];
-        foreach (ModuleNamePatch.Jump jump in patch.Jumps)
+        foreach (ModuleNamePatch.Jump jump in patch.Jumps.Where(jump => !jump.AtBoot))
         {
             if (_image.LinkAddressOf(jump.Offset) is not VirtualAddress site || !code.TryOffset(unchecked(site.Value + _slide), jump.Bytes.Length, out int at)
                 || !code.Found.Slice(at, jump.Bytes.Length).SequenceEqual(jump.Bytes))
