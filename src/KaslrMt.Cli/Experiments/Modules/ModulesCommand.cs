@@ -75,7 +75,7 @@ internal static class ModulesCommand
             using ExperimentFolder folder = ExperimentFolder.Open(place, settings);
             var experiment = new ModulesExperiment(recipe, host, folder, Progress.To(parsed.InvocationConfiguration.Error));
             IReadOnlyList<ModuleReport.Outcome> outcomes = await experiment.RunAsync(options, settings.Guests, signals.StopRequested).ConfigureAwait(false);
-            var report = new ModuleReport(recipe.Name, named, host.Accelerator.Argument, recipe.Cpus, outcomes);
+            var report = new ModuleReport(recipe.Name, named, host.Accelerator.Argument, recipe.Cpus, outcomes) { Measured = Measurement.Of(parsed) };
             folder.Write("results.json", report, ReportJson.Default.ModuleReport);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.ModuleReport, Print);
             return ExitCode.Success;
