@@ -51,6 +51,9 @@ internal static class CommandErrors
     /// <summary>The supervisors of two hosts cannot talk to each other.</summary>
     public static readonly ErrorCode Link = new(9018, ErrorCategory.Host);
 
+    /// <summary>The guest's kernel cannot clear what it frees.</summary>
+    public static readonly ErrorCode NoZeroing = new(9019, ErrorCategory.Usage);
+
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 
