@@ -1,5 +1,6 @@
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Guests;
+using KaslrMt.Layout;
 using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Experiments;
@@ -10,7 +11,7 @@ namespace KaslrMt.Cli.Experiments;
 /// <param name="MemoryBytes">Each guest's RAM.</param>
 /// <param name="Accelerator">What executed them.</param>
 /// <param name="Guests">Guests wanted.</param>
-/// <param name="Modes">KASLR off, stock, ours.</param>
+/// <param name="Modes">KASLR off, stock, ours, and variants of them.</param>
 /// <param name="Paper">The paper's two points of each curve.</param>
 internal sealed record CurveReport(
     string Guest, string Kernel, ulong MemoryBytes, string Accelerator, int Guests, IReadOnlyList<CurveReport.Mode> Modes, IReadOnlyList<PaperCurve> Paper)
@@ -18,7 +19,10 @@ internal sealed record CurveReport(
     private const int Decimals = 4;
 
     /// <summary>One mode.</summary>
-    /// <param name="Name"><c>off</c>, <c>stock</c> or <c>kaslr-mt</c>.</param>
+    /// <param name="Name"><c>off</c>, <c>stock</c>, <c>kaslr-mt</c>, …</param>
+    /// <param name="Label">The same for people.</param>
+    /// <param name="Policy">The policy; null where the layout is not ours.</param>
+    /// <param name="Tenants">How many tenants the guests are of; guests whose layout is not ours count as a tenant each.</param>
     /// <param name="Booted">Guests compared.</param>
     /// <param name="Skipped">Those that did not boot.</param>
     /// <param name="MeanBootSeconds">What a boot took.</param>
@@ -30,6 +34,9 @@ internal sealed record CurveReport(
     /// <param name="Ksm">What the host's KSM made of them; null where it was not asked for.</param>
     internal sealed record Mode(
         string Name,
+        string Label,
+        string? Policy,
+        int Tenants,
         int Booted,
         IReadOnlyList<string> Skipped,
         double? MeanBootSeconds,
@@ -41,8 +48,11 @@ internal sealed record CurveReport(
         Ksm? Ksm)
     {
         /// <summary>The report of what was compared.</summary>
-        public static Mode Of(ExperimentMode mode, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(
-            mode.Name(),
+        public static Mode Of(CurveMode mode, Policy? policy, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(
+            mode.Name,
+            mode.Label,
+            policy?.ToString(),
+            policy is null ? booted : mode.Tenants,
             booted,
             boots.Skipped,
             boots.MeanSeconds,

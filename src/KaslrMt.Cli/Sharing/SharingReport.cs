@@ -44,10 +44,11 @@ internal sealed record SharingReport(
     /// <param name="WithinTenants">Those that repeat one of their own tenant's.</param>
     /// <param name="AcrossTenants">Those that repeat only another tenant's.</param>
     /// <param name="RedundantShare">Redundant of all, 0 to 1.</param>
-    internal sealed record Row(string Name, long Pages, long Zero, long Distinct, long Redundant, long WithinTenants, long AcrossTenants, double RedundantShare)
+    /// <param name="Unique">Pages whose content no other guest has.</param>
+    internal sealed record Row(string Name, long Pages, long Zero, long Distinct, long Redundant, long WithinTenants, long AcrossTenants, double RedundantShare, long Unique)
     {
         /// <summary>The row of a tally.</summary>
         public static Row Of(string name, PageTally tally) => new(
-            name, tally.Pages, tally.Zero, tally.Distinct, tally.Redundant, tally.WithinTenants, tally.AcrossTenants, Math.Round(tally.RedundantShare, 4));
+            name, tally.Pages, tally.Zero, tally.Distinct, tally.Redundant, tally.WithinTenants, tally.AcrossTenants, Math.Round(tally.RedundantShare, 4), tally.Unique);
     }
 }
