@@ -83,10 +83,10 @@ public sealed class ExperimentTests : IDisposable
         Assert.True((long)ours["ksm"]!["heldPages"]! < (long)stock["ksm"]!["heldPages"]!);
 
         // The second tenant's guest has its own copy of the kernel; the two of the first share theirs.
-        JsonNode code = two["classes"]![0]!;
+        JsonNode text = two["classes"]![0]!;
         Assert.Equal(2, (int)two["tenants"]!);
-        Assert.InRange((long)code["withinTenants"]!, (long)code["pages"]! / 4, (long)code["pages"]! / 2);
-        Assert.InRange((long)code["acrossTenants"]!, 1, (long)code["pages"]! / 8);
+        Assert.InRange((long)text["withinTenants"]!, (long)text["pages"]! / 4, (long)text["pages"]! / 2);
+        Assert.InRange((long)text["acrossTenants"]!, 1, (long)text["pages"]! / 8);
 
         // Nothing is left on free pages: one content, zeros.
         JsonNode free = two["classes"]!.AsArray().Single(row => (string)row!["name"]! == "free")!;
