@@ -8,11 +8,10 @@ namespace KaslrMt.Bench;
 internal static class GuestBenchmark
 {
     private const int Rounds = 15;
-    private const string Mark = "KASLRMT-INIT";
     private const int Memory = 512;
 
-    // Three quarters of the RAM, with something other than zeros.
-    private const string Fill = "mkdir -p /full; mount -t tmpfs -o size=384m none /full; yes | head -c 384M > /full/file; ";
+    // Three quarters of the RAM, with something other than zeros; a guest that does not get there never reaches its mark.
+    private static readonly string Fill = BenchGuest.WithFile(Memory * 3 / 4);
 
     private static readonly VirtualAddress Last = new(ulong.MaxValue);
 
@@ -22,37 +21,18 @@ internal static class GuestBenchmark
         foreach (string name in TestKernels.Always)
         {
             results.Add(PageBenchmark.MeasureTypes(name));
-            await WithGuestAsync(name, "", async (qemu, monitor, memory) =>
+            await using (BenchGuest booted = await BenchGuest.StartAsync(name, Memory))
             {
-                results.AddRange(Measure($"{name}, {Memory} MiB", name, memory, await QemuRegisters.ReadHintsAsync(monitor), new PageByPageMemory(monitor, qemu, memory.Ranges)));
-                results.AddRange(PageBenchmark.Measure($"{name}, {Memory} MiB, just booted", memory));
-            });
-            await WithGuestAsync(name, Fill, (_, _, memory) =>
-            {
-                results.AddRange(PageBenchmark.Measure($"{name}, {Memory} MiB, filled", memory));
-                return Task.CompletedTask;
-            });
+                var peer = new PageByPageMemory(booted.Monitor, booted.ProcessId, booted.Memory.Ranges);
+                results.AddRange(Measure($"{name}, {Memory} MiB", name, booted.Memory, await QemuRegisters.ReadHintsAsync(booted.Monitor), peer));
+                results.AddRange(PageBenchmark.Measure($"{name}, {Memory} MiB, just booted", booted.Memory));
+            }
+
+            await using BenchGuest filled = await BenchGuest.StartAsync(name, Memory, Fill);
+            results.AddRange(PageBenchmark.Measure($"{name}, {Memory} MiB, filled", filled.Memory));
         }
 
         return results;
-    }
-
-    private static async Task WithGuestAsync(string name, string before, Func<int, QmpClient, QemuMemory, Task> measure)
-    {
-        string folder = BenchKernel.MemoryFolder();
-        using Process qemu = Start(name, folder, Path.Combine(folder, "qmp"), before);
-        try
-        {
-            await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(folder, "qmp"), QmpClient.DefaultTimeout);
-            using QemuMemory memory = await QemuMemory.OpenAsync(monitor, qemu.Id);
-            await measure(qemu.Id, monitor, memory);
-        }
-        finally
-        {
-            qemu.Kill();
-            await qemu.WaitForExitAsync();
-            Directory.Delete(folder, recursive: true);
-        }
     }
 
     private static IEnumerable<Result> Measure(string what, string name, QemuMemory memory, KernelHints hints, PageByPageMemory peer)
@@ -62,7 +42,7 @@ internal static class GuestBenchmark
         GuestKernel kernel = GuestKernel.Find(memory);
         VirtualAddress half = new(ulong.MaxValue << (11 + (9 * kernel.Tables.Levels)));
 
-        double bare = Median(() => ReadAll(memory));
+        double bare = Median(() => BareRead.All(memory, new byte[1 << 20]));
         yield return new Result($"find, nothing known, {what}", Median(() => GuestKernel.Find(memory)), bare, "reading all RAM once", "ms", 300, LimitIsRatio: false);
         yield return new Result($"find, CR3 known, {what}", Median(() => GuestKernel.Find(memory, hints)), bare, "reading all RAM once", "ms", 300, LimitIsRatio: false);
         yield return new Result($"find, image known, {what}", Median(() => GuestKernel.Find(memory, image)), bare, "reading all RAM once", "ms", 50, LimitIsRatio: false);
@@ -80,18 +60,6 @@ internal static class GuestBenchmark
         yield return new Result($"map of the address space, {what}", Median(() => AddressSpaceMap.Read(kernel)), page, "the same walk alone", "ms", 50, LimitIsRatio: false);
     }
 
-    private static void ReadAll(QemuMemory memory)
-    {
-        byte[] block = new byte[1 << 20];
-        foreach (PhysicalRange range in memory.Ranges)
-        {
-            for (ulong offset = 0; offset < range.Length; offset += (ulong)block.Length)
-            {
-                memory.Read(range.Start + offset, block.AsSpan(0, (int)Math.Min((ulong)block.Length, range.Length - offset)));
-            }
-        }
-    }
-
     private static double Median(Action action, int rounds = Rounds)
     {
         List<double> times = [];
@@ -106,25 +74,5 @@ internal static class GuestBenchmark
         }
 
         return Stopwatches.Median(times);
-    }
-
-    private static Process Start(string kernel, string folder, string socket, string before)
-    {
-        string initrd = Initramfs.BuildTo(Path.Combine(folder, "initrd"), $"{before}echo {Mark}; sleep 100000");
-        string[] arguments =
-        [
-            "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", $"{Memory}M", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
-            "-kernel", TestKernels.Image(kernel), "-initrd", initrd, "-append", "console=ttyS0 quiet", "-qmp", $"unix:{socket},server=on,wait=off",
-        ];
-        Process qemu = Process.Start(new ProcessStartInfo("qemu-system-x86_64", arguments) { RedirectStandardOutput = true, RedirectStandardInput = true })!;
-        while (qemu.StandardOutput.ReadLine() is string line)
-        {
-            if (line.Contains(Mark, StringComparison.Ordinal))
-            {
-                return qemu;
-            }
-        }
-
-        throw new InvalidOperationException($"{kernel} ended before init ran");
     }
 }

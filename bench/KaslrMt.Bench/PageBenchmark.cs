@@ -26,7 +26,7 @@ internal static class PageBenchmark
         GuestKernel kernel = GuestKernel.Find(memory);
         GuestModules modules = GuestModules.Read(kernel);
         byte[] buffer = new byte[BlockSizes.Max()];
-        int best = BlockSizes.MinBy(size => Median(() => ReadAll(memory, buffer.AsSpan(0, size)), 3));
+        int best = BlockSizes.MinBy(size => Median(() => BareRead.All(memory, buffer.AsSpan(0, size)), 3));
         WarmUp(kernel, modules, memory);
         PageCensus census = PageMap.Classify(kernel, modules).Census;
         (double ours, double bare) = Stopwatches.Alternate(
@@ -36,7 +36,7 @@ internal static class PageBenchmark
                 PageMap.Classify(kernel, modules);
                 PageFingerprints.Read(memory);
             },
-            () => ReadAll(memory, buffer.AsSpan(0, best)));
+            () => BareRead.All(memory, buffer.AsSpan(0, best)));
         string baseline = string.Create(CultureInfo.InvariantCulture, $"bare read, {best >> 10} KiB blocks");
         yield return new Result($"classes and fingerprints, {what}", ours, bare, baseline, "ms", Target, LimitIsRatio: true);
 
@@ -74,17 +74,6 @@ internal static class PageBenchmark
             },
             Rounds);
         return new Result($"types and one structure, {name}", read, double.NaN, "", "ms", 15, LimitIsRatio: false);
-    }
-
-    private static void ReadAll(QemuMemory memory, Span<byte> block)
-    {
-        foreach (PhysicalRange range in memory.Ranges)
-        {
-            for (ulong offset = 0; offset < range.Length; offset += (ulong)block.Length)
-            {
-                memory.Read(range.Start + offset, block[..(int)Math.Min((ulong)block.Length, range.Length - offset)]);
-            }
-        }
     }
 
     private static double Median(Action action, int rounds)

@@ -1,8 +1,8 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests|change|grown]...
-string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store", "guests"];
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests|sharing|change|grown]...
+string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store", "guests", "sharing"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
     $"kaslrmt benchmarks, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Split(' ')[0]}"));
@@ -19,7 +19,8 @@ foreach (string part in parts)
         "change" => await StoreBenchmark.ChangeAsync(),
         "grown" => await GrownStoreBenchmark.RunAsync(),
         "guests" => await GuestBenchmark.RunAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, guests, or one of store's parts, change or grown"),
+        "sharing" => await SharingBenchmark.RunAsync(),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, guests, sharing, or one of store's parts, change or grown"),
     });
 }
 

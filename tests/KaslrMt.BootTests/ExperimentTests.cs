@@ -5,6 +5,7 @@ using KaslrMt.Sharing;
 namespace KaslrMt.BootTests;
 
 /// <summary><c>experiment</c>: what it measures on real guests, and that neither an interruption nor a kill loses or leaves anything.</summary>
+[Collection(HostKsm.Name)]
 public sealed class ExperimentTests : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);

@@ -10,7 +10,8 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt host</c>: the hosts of the table.</summary>
 internal static class HostCommand
 {
-    public static Command Create() => new("host", "See the hosts of the tenant table, and settle those that are gone") { List(), Evict() };
+    public static Command Create() => new Command("host", "See the hosts of the tenant table, and settle those that are gone") { List(), Evict() }
+        .WithExamples("kaslrmt host list", "kaslrmt host evict h-0123456789abcdef");
 
     private static Command List()
     {

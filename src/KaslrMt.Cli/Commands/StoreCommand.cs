@@ -11,7 +11,8 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt store</c>: the tenant table's own state.</summary>
 internal static class StoreCommand
 {
-    public static Command Create() => new("store", "Check, copy or re-encrypt the tenant table's store") { Check(), Backup(), Rekey() };
+    public static Command Create() => new Command("store", "Check, copy or re-encrypt the tenant table's store") { Check(), Backup(), Rekey() }
+        .WithExamples("kaslrmt store check", "kaslrmt store backup tenants-copy.db");
 
     private static Command Check()
     {

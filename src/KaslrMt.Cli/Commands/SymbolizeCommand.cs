@@ -14,6 +14,10 @@ internal static class SymbolizeCommand
 {
     private const ulong PlanningMemory = 1UL << 30;
 
+    // KERNEL_IMAGE_SIZE with KASLR, and the least CONFIG_PHYSICAL_ALIGN (arch/x86/include/asm/page_64_types.h, arch/x86/Kconfig).
+    private const ulong KernelImageSize = ByteSize.GiB;
+    private const ulong KernelAlignment = 2 * ByteSize.MiB;
+
     public static Command Create()
     {
         var words = new Argument<string[]>("GUEST | ADDRESS")
@@ -34,6 +38,7 @@ internal static class SymbolizeCommand
         {
             TextWriter error = parsed.InvocationConfiguration.Error, output = parsed.InvocationConfiguration.Output;
             string[] given = parsed.GetValue(words) ?? [];
+            ulong? distance = parsed.GetValue(offset) is string told ? Distance(told) : null;
             bool named = given.Length > 0 && !TryAddress(given[0], out _);
             VirtualAddress[] addresses = [.. given.Skip(named ? 1 : 0).Select(Address)];
             if (named == parsed.GetValue(kernel) is not null)
@@ -44,14 +49,14 @@ internal static class SymbolizeCommand
             if (!named)
             {
                 using KernelImage image = KernelImage.Open(parsed.GetValue(kernel)!);
-                VirtualAddress start = Base(parsed.GetValue(textBase), parsed.GetValue(offset), image.Geometry.LinkBase)
+                VirtualAddress start = Base(parsed.GetValue(textBase), distance, image.Geometry.LinkBase)
                     ?? Planned(image.Geometry, parsed.GetValue(keyFile), parsed.GetValue(seed), parsed.GetValue(policy)!, parsed.GetValue(producer)!);
                 return Run(KernelSymbolizer.Of(image, start), image.Geometry.LinkBase, addresses, parsed.GetValue(json), output, error);
             }
 
             await using GuestSource source = await GuestSource.OpenAsync(GuestReference.Parse(given[0]), error, cancellation).ConfigureAwait(false);
             VirtualAddress link = new(0xffffffff81000000);
-            return Run(KernelSymbolizer.Of(source.Kernel, Base(parsed.GetValue(textBase), parsed.GetValue(offset), link)), link, addresses, parsed.GetValue(json), output, error);
+            return Run(KernelSymbolizer.Of(source.Kernel, Base(parsed.GetValue(textBase), distance, link)), link, addresses, parsed.GetValue(json), output, error);
         });
         return command.WithExamples(
             "kaslrmt symbolize web1 0xffffffff9d2045c1", "dmesg | kaslrmt symbolize web1", "kaslrmt symbolize --kernel vmlinuz --offset 0x1c000000 <oops.txt");
@@ -92,10 +97,10 @@ internal static class SymbolizeCommand
         return ExitCode.Success;
     }
 
-    private static VirtualAddress? Base(string? textBase, string? offset, VirtualAddress link) =>
+    private static VirtualAddress? Base(string? textBase, ulong? offset, VirtualAddress link) =>
         textBase is not null && offset is not null ? throw new KaslrMtException(CommandErrors.Usage, "--base and --offset are both given", "give one of them")
         : textBase is not null ? Address(textBase)
-        : offset is not null ? link + Number(offset)
+        : offset is ulong distance ? link + distance
         : null;
 
     /// <summary>The base that key or seed give; it depends on neither the VM's memory nor its machine.</summary>
@@ -133,8 +138,10 @@ internal static class SymbolizeCommand
         return parsed;
     }
 
-    private static ulong Number(string text) =>
+    private static ulong Distance(string text) =>
         ulong.TryParse(text.StartsWith("0x", StringComparison.OrdinalIgnoreCase) ? text[2..] : text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong value)
+        && value < KernelImageSize && value % KernelAlignment == 0
             ? value
-            : throw new KaslrMtException(CommandErrors.Usage, $"'{Hypervisors.Printable.Of(text, 40)}' is no hexadecimal number", "write it as 0x1c000000");
+            : throw new KaslrMtException(
+                CommandErrors.Usage, $"--offset '{Hypervisors.Printable.Of(text, 40)}' is no distance of a kernel", "write it as the kernel does, a multiple of 2 MiB below 1 GiB: 0x1c000000");
 }

@@ -10,7 +10,8 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt tenant</c>: the tenants of the table.</summary>
 internal static class TenantCommand
 {
-    public static Command Create() => new("tenant", "See and settle the tenants of the tenant table") { List(), Show(), Rotate(), Remove() };
+    public static Command Create() => new Command("tenant", "See and settle the tenants of the tenant table") { List(), Show(), Rotate(), Remove() }
+        .WithExamples("kaslrmt tenant list", "kaslrmt tenant show acme");
 
     private static Argument<string> Tenant() => new Argument<string>("TENANT") { Description = "The tenant's name" }.NotEmpty();
 

@@ -1,9 +1,11 @@
 using System.CommandLine;
 using System.Globalization;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
+using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Demo;
 
@@ -12,6 +14,7 @@ internal static class DemoCommand
 {
     private const int VmsPerTenant = 2;
 
+    private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(3);
     private static readonly string[] Tenants = ["acme", "globex"];
 
     public static Command Create()
@@ -22,13 +25,24 @@ internal static class DemoCommand
             HelpName = "FOLDER",
             DefaultValueFactory = _ => DemoKernel.DefaultFolder,
         };
+        var names = new Option<string[]>("--kernel")
+        {
+            Description = "Take these of that folder only",
+            HelpName = "NAME",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [.. DemoKernel.Standard],
+        };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("demo", "Boot two tenants' VMs on real kernels and show what they share") { kernels, json };
+        var command = new Command(
+            "demo", "Boot two tenants' VMs on real kernels, show that they have the layouts they should have, and what that saves: equal pages and the host's KSM")
+        {
+            kernels, names, json,
+        };
         command.SetAction(async (parsed, _) =>
         {
             using var signals = new OwnerSignals();
             DemoReport report = await RunAsync(
-                DemoKernel.FindIn(parsed.GetRequiredValue(kernels)), parsed.InvocationConfiguration.Error, signals.StopRequested).ConfigureAwait(false);
+                DemoKernel.FindIn(parsed.GetRequiredValue(kernels), parsed.GetRequiredValue(names)), parsed.InvocationConfiguration.Error, signals.StopRequested).ConfigureAwait(false);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
@@ -41,25 +55,27 @@ internal static class DemoCommand
 
             return report.Ok ? ExitCode.Success : ExitCode.CheckFailed;
         });
-        return command.WithExamples("kaslrmt demo", "kaslrmt demo --json");
+        return command.WithExamples("kaslrmt demo", "kaslrmt demo --kernel 6.12-cloud", "kaslrmt demo --json");
     }
 
     private static async Task<DemoReport> RunAsync(IReadOnlyList<DemoKernel> kernels, TextWriter progress, CancellationToken stop)
     {
-        AcceleratorChoice accelerator = AcceleratorChoice.Decide(Accelerator.Auto);
-        RuntimeDirectory runtime = RuntimeDirectory.Open();
-        runtime.Sweep();
+        ExperimentHost host = ExperimentHost.Open(BootPatience);
         var rows = new List<DemoReport.KernelRow>();
-        foreach (DemoKernel kernel in kernels)
+        (KsmFolder Folder, KsmLoan Loan)? ksm = DemoSharing.BorrowKsm(out string? reason);
+        using (ksm?.Loan)
         {
-            rows.Add(await RunAsync(kernel, runtime, accelerator, progress, stop).ConfigureAwait(false));
+            foreach (DemoKernel kernel in kernels)
+            {
+                rows.Add(await RunAsync(kernel, host, ksm, progress, stop).ConfigureAwait(false));
+            }
         }
 
-        return new DemoReport(rows.All(row => row.Ok), $"{accelerator.Argument} ({accelerator.Reason})", rows);
+        return new DemoReport(rows.All(row => row.Ok), $"{host.Accelerator.Argument} ({host.Accelerator.Reason})", rows, reason);
     }
 
     private static async Task<DemoReport.KernelRow> RunAsync(
-        DemoKernel kernel, RuntimeDirectory runtime, AcceleratorChoice accelerator, TextWriter progress, CancellationToken stop)
+        DemoKernel kernel, ExperimentHost host, (KsmFolder Folder, KsmLoan Loan)? ksm, TextWriter progress, CancellationToken stop)
     {
         string initramfs = Path.Combine(Directory.CreateTempSubdirectory("kaslrmt-demo-").FullName, "initramfs");
         var vms = new List<DemoVm>();
@@ -73,7 +89,7 @@ internal static class DemoCommand
                 // The first VM prepares the tenant's kernel, the second finds it prepared.
                 for (int number = 1; number <= VmsPerTenant; number++)
                 {
-                    DemoVm vm = await DemoVm.BootAsync(kernel, initramfs, tenant, key, number, runtime, accelerator, stop).ConfigureAwait(false);
+                    DemoVm vm = await DemoVm.BootAsync(kernel, initramfs, tenant, key, number, host.Runtime, host.Accelerator, stop).ConfigureAwait(false);
                     vms.Add(vm);
                     await progress.WriteLineAsync(string.Create(
                         CultureInfo.InvariantCulture,
@@ -82,7 +98,8 @@ internal static class DemoCommand
             }
 
             IReadOnlyList<DemoReport.VmRow> reports = [.. vms.Select(vm => vm.Report)];
-            return new DemoReport.KernelRow(kernel.Name, vms[0].Release, Policy.Default.ToString(), DemoTable.PromiseHolds(reports), reports);
+            IReadOnlyList<DemoReport.PairRow> pairs = await CompareAsync(new DemoSharing(kernel, initramfs, host, ksm), kernel, vms, progress, stop).ConfigureAwait(false);
+            return new DemoReport.KernelRow(kernel.Name, vms[0].Release, Policy.Default.ToString(), DemoTable.PromiseHolds(reports), reports, pairs);
         }
         finally
         {
@@ -93,5 +110,14 @@ internal static class DemoCommand
 
             Directory.Delete(Path.GetDirectoryName(initramfs)!, recursive: true);
         }
+    }
+
+    private static async Task<IReadOnlyList<DemoReport.PairRow>> CompareAsync(
+        DemoSharing sharing, DemoKernel kernel, List<DemoVm> vms, TextWriter progress, CancellationToken stop)
+    {
+        await progress.WriteLineAsync($"  {kernel.Name}: comparing their pages, and those of two VMs each without KASLR and with the kernel's own").ConfigureAwait(false);
+        IReadOnlyList<DemoReport.PairRow> tenants = await sharing.CompareTenantsAsync(vms[..VmsPerTenant], vms[VmsPerTenant..], stop).ConfigureAwait(false);
+        DemoReport.PairRow off = await sharing.CompareAsync(GuestLayout.Off, stop).ConfigureAwait(false);
+        return [off, .. tenants, await sharing.CompareAsync(GuestLayout.Stock, stop).ConfigureAwait(false)];
     }
 }

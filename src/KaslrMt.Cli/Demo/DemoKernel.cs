@@ -8,7 +8,8 @@ namespace KaslrMt.Cli.Demo;
 /// <param name="Module">A module's file, packed or not.</param>
 internal sealed record DemoKernel(string Name, string Image, string Module)
 {
-    private static readonly string[] Wanted = ["6.1-cloud", "6.12-cloud"];
+    /// <summary>The kernels of the demonstration: Debian's.</summary>
+    public static IReadOnlyList<string> Standard { get; } = ["6.1-cloud", "6.12-cloud"];
 
     /// <summary>The folder that <c>eng/kernels.sh</c> fills.</summary>
     public static string DefaultFolder
@@ -22,8 +23,10 @@ internal sealed record DemoKernel(string Name, string Image, string Module)
     }
 
     /// <summary>The kernels to demonstrate.</summary>
+    /// <param name="folder">Where they are.</param>
+    /// <param name="names">Folders in it.</param>
     /// <exception cref="KaslrMtException">KMT9005 when one is missing.</exception>
-    public static IReadOnlyList<DemoKernel> FindIn(string folder) => [.. Wanted.Select(name =>
+    public static IReadOnlyList<DemoKernel> FindIn(string folder, IEnumerable<string> names) => [.. names.Select(name =>
     {
         string image = Path.Combine(folder, name, "vmlinuz");
         string modules = Path.Combine(folder, name, "modules");

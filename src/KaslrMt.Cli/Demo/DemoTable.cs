@@ -30,6 +30,39 @@ internal static class DemoTable
         output.WriteLine("How long each step took, in ms, on");
         output.WriteLine(report.Accelerator);
         Report.Print(output, Steps(report));
+        PrintSharing(output, report);
+    }
+
+    private static void PrintSharing(TextWriter output, DemoReport report)
+    {
+        bool merged = report.KsmUnused is null;
+        output.WriteLine();
+        output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? "; and MiB" : ""));
+        output.WriteLine(merged ? "that the host holds for both VMs' RAM once its KSM has merged what it can" : $"(memory held after merging is not shown: {report.KsmUnused})");
+        string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">all kernel"];
+        Table table = Report.Table(merged ? [.. columns, ">held"] : columns);
+        foreach (DemoReport.KernelRow kernel in report.Kernels)
+        {
+            string name = kernel.Name;
+            foreach (DemoReport.PairRow pair in kernel.Pairs)
+            {
+                string[] row = [name, pair.Vms, Percent(pair.KernelCode), Percent(pair.KernelData), Percent(pair.Modules), Percent(pair.Vmemmap), Percent(pair.Kernel)];
+                table.Row(merged ? [.. row, pair.HeldBytes is long bytes ? Mebibytes(bytes) : "-"] : row);
+                name = "";
+            }
+        }
+
+        Report.Print(output, table);
+        foreach (DemoReport.KernelRow kernel in report.Kernels)
+        {
+            long? Held(string vms) => kernel.Pairs.First(pair => pair.Vms == vms).HeldBytes;
+            if (Held(DemoReport.OneTenant) is long ours && Held(DemoReport.Stock) is long stock && Held(DemoReport.Off) is long off)
+            {
+                output.WriteLine(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{kernel.Name}: one tenant's VMs take {ours / (double)stock:0.00} x the memory of VMs with stock KASLR, {ours / (double)off:0.00} x of those without KASLR"));
+            }
+        }
     }
 
     private static Table Bases(DemoReport.KernelRow kernel)
@@ -83,6 +116,10 @@ internal static class DemoTable
     private static bool IsPerTenant(IReadOnlyList<DemoReport.VmRow> vms, int region) => vms[0].Regions[region].Scope == "per-tenant";
 
     private static int Distinct(IEnumerable<DemoReport.VmRow> vms, int region) => vms.Select(vm => vm.Regions[region].Intended).Distinct().Count();
+
+    private static string Percent(double share) => (share * 100).ToString("0.0", CultureInfo.InvariantCulture);
+
+    private static string Mebibytes(long bytes) => (bytes / (double)ByteSize.MiB).ToString("0.0", CultureInfo.InvariantCulture);
 
     private static string Number(double milliseconds) => milliseconds.ToString("N0", CultureInfo.InvariantCulture);
 }

@@ -1,21 +1,29 @@
 using System.Diagnostics;
 using System.Globalization;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Demo;
 
 /// <summary>One VM of the demonstration, from its image to what is seen of it.</summary>
 internal sealed class DemoVm : IAsyncDisposable
 {
+    /// <summary>The kernel's command line, of all VMs of the demonstration.</summary>
+    public const string CommandLine = "console=ttyS0 quiet no_timer_check loglevel=1 panic=-1";
+
+    /// <summary>Their RAM.</summary>
+    public static readonly ByteSize Memory = new(256 * ByteSize.MiB);
+
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(3);
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
-    private static readonly ByteSize Memory = new(256 * ByteSize.MiB);
 
     private readonly VmFolder _folder;
     private readonly VirtualMachine _machine;
+    private bool _ended;
 
     private DemoVm(VmFolder folder, VirtualMachine machine, DemoReport.VmRow report, string release)
     {
@@ -30,6 +38,9 @@ internal sealed class DemoVm : IAsyncDisposable
 
     /// <summary>The kernel's release.</summary>
     public string Release { get; }
+
+    /// <summary>Its QEMU.</summary>
+    public int ProcessId => _machine.ProcessId;
 
     /// <summary>Boots a VM and looks at it from inside and outside. It runs on until disposed.</summary>
     public static async Task<DemoVm> BootAsync(
@@ -71,9 +82,25 @@ internal sealed class DemoVm : IAsyncDisposable
         }
     }
 
+    /// <summary>Stops its processors for good, and reads its kernel's pages.</summary>
+    /// <exception cref="KaslrMtException">KMT50xx; errors of the monitor.</exception>
+    public async Task<ProbePages> ReadPagesAsync(CancellationToken stop)
+    {
+        await _machine.Monitor.ExecuteAsync("stop", cancellation: stop).ConfigureAwait(false);
+        using QemuMemory memory = await _machine.OpenMemoryAsync(stop).ConfigureAwait(false);
+        KernelHints hints = await QemuRegisters.ReadHintsAsync(_machine.Monitor, stop).ConfigureAwait(false);
+        return await Task.Run(() => ProbePages.ReadKernel(GuestKernel.Find(memory, hints)), stop).ConfigureAwait(false);
+    }
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (_ended)
+        {
+            return;
+        }
+
+        _ended = true;
         await _machine.DisposeAsync().ConfigureAwait(false);
         _folder.Dispose();
     }
@@ -102,7 +129,7 @@ internal sealed class DemoVm : IAsyncDisposable
         Memory = Memory,
         Accelerator = accelerator,
         Initrd = initramfs,
-        CommandLine = "console=ttyS0 quiet no_timer_check loglevel=1 panic=-1",
+        CommandLine = CommandLine,
         Console = SerialConsole.ToFile(console),
     };
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using KaslrMt.Cli.Experiments;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Demo;
@@ -35,6 +36,9 @@ internal sealed record GuestSelfReport(IReadOnlyDictionary<Region, ulong> Bases,
         cat /proc/modules
         od -A n -v -t x8 -N 2048 /proc/kcore
         echo {End}
+        rm -f /m/*
+        sleep 1
+        echo {GuestRecipe.ReadyMark}
         while true; do sleep 3600; done
         """;
 

@@ -22,7 +22,8 @@ internal static class KsmCommand
     /// <summary>The file that remembers KSM's settings while a measurement has changed them: one for the host, writable by whoever may change them.</summary>
     internal static string LoanNote => Environment.GetEnvironmentVariable("KASLRMT_KSM_NOTE") is { Length: > 0 } chosen ? chosen : "/run/kaslrmt-ksm-before";
 
-    public static Command Create() => new("ksm", "The host's memory deduplication (kernel samepage merging)") { Status(), On(), Off(), Tune() };
+    public static Command Create() => new Command("ksm", "The host's memory deduplication (kernel samepage merging)") { Status(), On(), Off(), Tune() }
+        .WithExamples("kaslrmt ksm status", "kaslrmt ksm tune", "kaslrmt ksm off");
 
     /// <summary>The host's KSM.</summary>
     internal static KsmFolder Open() => KsmFolder.Open(Environment.GetEnvironmentVariable("KASLRMT_KSM") is { Length: > 0 } chosen ? chosen : KsmFolder.DefaultPath);

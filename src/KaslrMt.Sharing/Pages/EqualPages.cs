@@ -207,7 +207,6 @@ internal sealed partial class EqualPages
     /// <summary>Compares each page with the first of its group; one that differs becomes a group of its own.</summary>
     private void Confirm(CancellationToken cancellation)
     {
-        // In the order of the guests' memory, so that neighbours are read together.
         var first = new int[_starts[^1]];
         first.AsSpan().Fill(-1);
         int leader = -1;
@@ -232,30 +231,24 @@ internal sealed partial class EqualPages
     {
         byte[] own = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
         byte[] other = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
-        var pages = new List<int>(BatchPages);
         try
         {
-            int leaderGuest = -1;
-            for (int page = _starts[guest]; page < _starts[guest + 1]; page++)
+            // By the page each is compared with: all of one guest's together, in the order of its memory.
+            int[] pages = [.. Enumerable.Range(_starts[guest], _starts[guest + 1] - _starts[guest]).Where(page => first[page] >= 0)];
+            int[] leaders = Array.ConvertAll(pages, page => first[page]);
+            Array.Sort(leaders, pages);
+            for (int start = 0; start < pages.Length;)
             {
-                if (first[page] < 0)
+                cancellation.ThrowIfCancellationRequested();
+                int leaderGuest = GuestOf(leaders[start]), most = Math.Min(pages.Length, start + BatchPages), end = start + 1;
+                while (end < most && leaders[end] < _starts[leaderGuest + 1])
                 {
-                    continue;
+                    end++;
                 }
 
-                int of = GuestOf(first[page]);
-                if (pages.Count == BatchPages || (of != leaderGuest && pages.Count > 0))
-                {
-                    cancellation.ThrowIfCancellationRequested();
-                    Compare(guest, leaderGuest, pages, first, differs, own, other);
-                    pages.Clear();
-                }
-
-                leaderGuest = of;
-                pages.Add(page);
+                Compare(guest, leaderGuest, pages.AsSpan(start..end), leaders.AsSpan(start..end), differs, own, other);
+                start = end;
             }
-
-            Compare(guest, leaderGuest, pages, first, differs, own, other);
         }
         finally
         {
@@ -264,30 +257,25 @@ internal sealed partial class EqualPages
         }
     }
 
-    private void Compare(int guest, int leaderGuest, List<int> pages, int[] first, bool[] differs, byte[] own, byte[] other)
+    private void Compare(int guest, int leaderGuest, ReadOnlySpan<int> pages, ReadOnlySpan<int> leaders, bool[] differs, byte[] own, byte[] other)
     {
-        if (pages.Count == 0)
-        {
-            return;
-        }
-
-        Read(guest, pages, page => page, own);
-        Read(leaderGuest, pages, page => first[page], other);
-        for (int i = 0; i < pages.Count; i++)
+        Read(guest, pages, own);
+        Read(leaderGuest, leaders, other);
+        for (int i = 0; i < pages.Length; i++)
         {
             differs[pages[i]] = !own.AsSpan(i * PageSize, PageSize).SequenceEqual(other.AsSpan(i * PageSize, PageSize));
         }
     }
 
-    private void Read(int guest, List<int> pages, Func<int, int> select, byte[] destination)
+    private void Read(int guest, ReadOnlySpan<int> pages, byte[] destination)
     {
         Span<PhysicalAddress> addresses = stackalloc PhysicalAddress[BatchPages];
-        for (int i = 0; i < pages.Count; i++)
+        for (int i = 0; i < pages.Length; i++)
         {
-            addresses[i] = _guests[guest].Frames.AddressOf(select(pages[i]) - _starts[guest]);
+            addresses[i] = _guests[guest].Frames.AddressOf(pages[i] - _starts[guest]);
         }
 
-        _guests[guest].Memory.ReadEach(addresses[..pages.Count], PageSize, destination);
+        _guests[guest].Memory.ReadEach(addresses[..pages.Length], PageSize, destination);
     }
 
     private void Separate(bool[] differs)
