@@ -24,7 +24,7 @@ internal static class CurveCommand
         guests.HelpName = "N";
         var modes = new Option<string[]>("--mode")
         {
-            Description = "Measure these modes only: off, stock, kaslr-mt, kaslr-mt-physical (the kernel's physical base is the tenant's too), two-tenants (they take turns); "
+            Description = "Measure these modes only: off, stock, kaslr-mt, kaslr-mt-physical (the kernel's physical base is the tenant's too), kaslr-mt-physmap (and the direct map's), two-tenants (they take turns); "
                 + "behind ours -by-name (--module-addresses by-name), behind any -zeroed (--free-pages zeroed) and -notrace (guests make no tracing files), in this order; "
                 + $"default: {string.Join(' ', CurveMode.Standard.Select(mode => mode.Name))}",
             HelpName = "MODE",

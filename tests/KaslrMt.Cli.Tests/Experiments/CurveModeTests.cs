@@ -24,10 +24,10 @@ public sealed class CurveModeTests
     [Fact]
     public void Names_mean_what_they_meant()
     {
-        string[] names = ["off", "off-zeroed", "stock", "kaslr-mt", "kaslr-mt-physical", "two-tenants", "kaslr-mt-by-name", "kaslr-mt-physical-by-name-zeroed-notrace"];
+        string[] names = ["off", "off-zeroed", "stock", "kaslr-mt", "kaslr-mt-physical", "kaslr-mt-physmap", "two-tenants", "kaslr-mt-by-name", "kaslr-mt-physical-by-name-zeroed-notrace"];
         Assert.Equal(names, CurveMode.Parse([.. names.Reverse()]).Select(mode => mode.Name));
         CurveMode all = CurveMode.Parse([names[^1]]).Single();
-        Assert.Equal(new CurveMode(ExperimentMode.KaslrMt, SharesPhysical: true, Tenants: 1, ModuleAddresses.ByName, FreePages.Zeroed, Traced: false), all);
+        Assert.Equal(new CurveMode(ExperimentMode.KaslrMt, SharesPhysical: true, SharesPhysmap: false, Tenants: 1, ModuleAddresses.ByName, FreePages.Zeroed, Traced: false), all);
         Assert.Equal(2, CurveMode.Parse(["two-tenants"]).Single().Tenants);
     }
 
@@ -43,6 +43,7 @@ public sealed class CurveModeTests
     [InlineData("kaslr-mt", "110010", "110010")]
     [InlineData("kaslr-mt-physical", "110010", "110011")]
     [InlineData("kaslr-mt-physical", "000000", "000001")]
+    [InlineData("kaslr-mt-physmap", "110010", "110111")]
     [InlineData("two-tenants-zeroed", "111111", "111111")]
     [InlineData("stock", "110010", null)]
     [InlineData("off-zeroed", "110010", null)]
