@@ -10,7 +10,7 @@ command=$out/kaslrmt
 say() { printf '==> %s\n' "$*"; }
 
 if [ -x "$command" ]; then
-  newer=$(find src Directory.Build.props Directory.Packages.props global.json \
+  newer=$(find src eng/charts.sh eng/charts/package-lock.json Directory.Build.props Directory.Packages.props global.json \
                -name bin -prune -o -name obj -prune -o -type f -newer "$command.dll" -print -quit)
   if [ -z "$newer" ]; then
     say "kaslrmt is up to date in $out/"

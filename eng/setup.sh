@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the project needs on this machine. Idempotent: says what it does, does nothing twice.
-# Usage: eng/setup.sh [run|test|guests]
+# Usage: eng/setup.sh [run|test|guests|screenshots]
 set -euo pipefail
 
 purpose=${1:-run}
 packages=(qemu-system-x86 busybox-static util-linux xz-utils ca-certificates
           liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2)
 if [ "$purpose" = test ]; then
-  packages+=(lz4 zstd lzop bzip2 gzip procps etcd-server)
+  packages+=(lz4 zstd lzop bzip2 gzip procps etcd-server chromium fonts-dejavu-core)
+fi
+
+# The build fetches the library for the report's charts with npm, whoever brought it here: Debian's npm conflicts with other packages of Node.js.
+if [ "$purpose" != guests ] && ! command -v npm >/dev/null; then
+  packages+=(nodejs npm)
+fi
+
+if [ "$purpose" = screenshots ]; then
+  packages+=(chromium fonts-inter pngquant)
 fi
 
 if [ "$purpose" = guests ]; then

@@ -51,8 +51,14 @@ internal static class CommandErrors
     /// <summary>The supervisors of two hosts cannot talk to each other.</summary>
     public static readonly ErrorCode Link = new(9018, ErrorCategory.Host);
 
+    /// <summary>What is to be shown holds no results of this program, or damaged ones.</summary>
+    public static readonly ErrorCode Results = new(9019, ErrorCategory.Initialization);
+
+    /// <summary>The file for a report exists already.</summary>
+    public static readonly ErrorCode ReportExists = new(9020, ErrorCategory.Usage);
+
     /// <summary>The guest's kernel cannot clear what it frees.</summary>
-    public static readonly ErrorCode NoZeroing = new(9019, ErrorCategory.Usage);
+    public static readonly ErrorCode NoZeroing = new(9021, ErrorCategory.Usage);
 
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);

@@ -4,6 +4,7 @@ using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Demo;
 using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Html;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
@@ -114,6 +115,7 @@ internal static class CommandLine
             SharingCommand.Create(),
             KsmCommand.Create(),
             ExperimentCommand.Create(),
+            ReportCommand.Create(),
             KeyCommand.Create(),
             DoctorCommand.Create(),
             DemoCommand.Create(),

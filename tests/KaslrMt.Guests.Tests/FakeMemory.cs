@@ -17,6 +17,11 @@ internal sealed class FakeMemory(int size) : IGuestMemory
 
     public Span<byte> Ram => _ram;
 
+    /// <summary>What the host knows to have been written; null for all.</summary>
+    public IReadOnlyList<PhysicalRange>? Written { get; init; }
+
+    public IReadOnlyList<PhysicalRange> FindWritten() => Written ?? Ranges;
+
     public void Read(PhysicalAddress address, Span<byte> destination)
     {
         if (!TryRead(address, destination))

@@ -74,7 +74,7 @@ internal static class CurveCommand
                 measured.Add(await experiment.MeasureAsync(mode, settings.Guests, parallel, signals.StopRequested).ConfigureAwait(false));
             }
 
-            var report = new CurveReport(settings.Guest, settings.Kernel, settings.Memory, settings.Accelerator, settings.Guests, measured, PaperFigures.Curve);
+            var report = new CurveReport(settings.Guest, settings.Kernel, settings.Memory, settings.Accelerator, settings.Guests, measured, PaperFigures.Curve) { Measured = Measurement.Of(parsed) };
             folder.Write("results.json", report, ReportJson.Default.CurveReport);
             folder.Write("curve.csv", CurveTables.CurveCsv(report));
             folder.Write("classes.csv", CurveTables.ClassesCsv(report));

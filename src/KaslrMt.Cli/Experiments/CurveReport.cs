@@ -1,3 +1,4 @@
+using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Guests;
 using KaslrMt.Layout;
@@ -16,6 +17,9 @@ namespace KaslrMt.Cli.Experiments;
 internal sealed record CurveReport(
     string Guest, string Kernel, ulong MemoryBytes, string Accelerator, int Guests, IReadOnlyList<CurveReport.Mode> Modes, IReadOnlyList<PaperCurve> Paper)
 {
+    /// <summary>When, where and how it was measured; null in results of versions that did not say.</summary>
+    public Measurement? Measured { get; init; }
+
     private const int Decimals = 4;
 
     /// <summary>One mode.</summary>

@@ -50,6 +50,7 @@ internal static class RegionsCommand
             Progress progress = Progress.To(parsed.InvocationConfiguration.Error);
             RegionsReport report = await new RegionsExperiment(folder, settings, new GuestBoots(recipe, host, progress), progress)
                 .RunAsync(parallel, signals.StopRequested).ConfigureAwait(false);
+            report = report with { Measured = Measurement.Of(parsed) };
             folder.Write("results.json", report, ReportJson.Default.RegionsReport);
             folder.Write("regions.csv", RegionsTables.PoliciesCsv(report));
             folder.Write("impact.csv", RegionsTables.ImpactCsv(report));

@@ -1,3 +1,4 @@
+using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
@@ -29,6 +30,9 @@ internal sealed record RegionsReport(
     IReadOnlyList<string> Skipped,
     double? MeanBootSeconds)
 {
+    /// <summary>When, where and how it was measured; null in results of versions that did not say.</summary>
+    public Measurement? Measured { get; init; }
+
     private const int Digits = 4;
 
     /// <summary>The report of what was compared.</summary>

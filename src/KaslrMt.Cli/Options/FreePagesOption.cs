@@ -67,7 +67,7 @@ internal static class FreePagesOption
     /// <summary>Sees to it that the guest's kernel can do it.</summary>
     /// <param name="pages">What is wanted.</param>
     /// <param name="release">The kernel's release, such as <c>6.1.0-56-cloud-amd64</c>.</param>
-    /// <exception cref="KaslrMtException">KMT9019: it is too old, or does not say how old it is.</exception>
+    /// <exception cref="KaslrMtException">KMT9021: it is too old, or does not say how old it is.</exception>
     public static void Require(FreePages pages, string release)
     {
         if (pages == FreePages.Zeroed && !(TryVersion(release, out Version? version) && version >= First))

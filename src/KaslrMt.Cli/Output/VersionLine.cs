@@ -7,6 +7,11 @@ namespace KaslrMt.Cli.Output;
 /// <summary><c>--version</c>: <c>kaslrmt 0.1.0</c>.</summary>
 internal static class VersionLine
 {
+    // What follows the plus is the commit.
+    /// <summary>This program's version.</summary>
+    public static string Version { get; } =
+        typeof(VersionLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+
     /// <summary>Makes <c>--version</c> print it.</summary>
     public static void Install(RootCommand root)
     {
@@ -23,9 +28,7 @@ internal static class VersionLine
 
         public override int Invoke(ParseResult parseResult)
         {
-            // What follows the plus is the commit.
-            string? version = typeof(VersionLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0];
-            parseResult.InvocationConfiguration.Output.WriteLine($"kaslrmt {version}");
+            parseResult.InvocationConfiguration.Output.WriteLine($"kaslrmt {Version}");
             return ExitCode.Success;
         }
     }

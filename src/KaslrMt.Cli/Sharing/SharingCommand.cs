@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Html;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
@@ -25,15 +26,23 @@ internal static class SharingCommand
         var tenant = new Option<string?>("--tenant") { Description = "All of a tenant's VMs on this host", HelpName = "NAME" };
         tenant.NotEmpty();
         Option<bool> json = CommonOptions.Json();
+        Option<string?> html = new Option<string?>("--html") { Description = "Also write the comparison as a page with charts, as 'kaslrmt report' does", HelpName = "FILE" }.NotEmpty();
+        Option<bool> force = ReportFile.Force();
         var command = new Command(
             "sharing",
             "Compare all pages of running guests: how many are equal, within a tenant and across tenants, by what they hold; what merging saves, and what different layouts cost")
         {
-            names, all, tenant, json,
+            names, all, tenant, json, html, force,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
             TextWriter error = parsed.InvocationConfiguration.Error;
+            string? page = parsed.GetValue(html);
+            if (page is not null)
+            {
+                ReportFile.Check(page, parsed.GetValue(force));
+            }
+
             IReadOnlyList<GuestReference> references = await ChooseAsync(
                 parsed.GetValue(names) ?? [], parsed.GetValue(all), parsed.GetValue(tenant), error).ConfigureAwait(false);
             List<GuestSource> sources = [];
@@ -44,7 +53,12 @@ internal static class SharingCommand
                     sources.Add(await GuestSource.OpenAsync(reference, error, cancellation).ConfigureAwait(false));
                 }
 
-                SharingReport report = SharingReport.Of(Compare(sources, Progress.To(error), cancellation));
+                SharingReport report = SharingReport.Of(Compare(sources, Progress.To(error), cancellation)) with { Measured = Measurement.Of(parsed) };
+                if (page is not null)
+                {
+                    ReportFile.Write(page, parsed.GetValue(force), [report]);
+                }
+
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.SharingReport, Print);
                 return ExitCode.Success;
             }
@@ -56,7 +70,7 @@ internal static class SharingCommand
                 }
             }
         });
-        return command.WithExamples("kaslrmt sharing web1 web2", "kaslrmt sharing --tenant acme", "kaslrmt sharing --all --json", "kaslrmt sharing pid:4711 pid:4712");
+        return command.WithExamples("kaslrmt sharing web1 web2", "kaslrmt sharing --tenant acme", "kaslrmt sharing --all --json", "kaslrmt sharing --all --html sharing.html", "kaslrmt sharing pid:4711 pid:4712");
     }
 
     private static async Task<IReadOnlyList<GuestReference>> ChooseAsync(string[] names, bool all, string? tenant, TextWriter error)

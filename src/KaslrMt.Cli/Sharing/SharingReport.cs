@@ -1,3 +1,4 @@
+using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 using KaslrMt.Sharing;
 
@@ -20,6 +21,9 @@ internal sealed record SharingReport(
     long KernelCodeKeptApartBytes,
     long ChangedPages)
 {
+    /// <summary>When, where and how it was measured; null in results of versions that did not say.</summary>
+    public Measurement? Measured { get; init; }
+
     private const int PageSize = PageCensus.PageSize;
 
     /// <summary>The report of a comparison.</summary>

@@ -28,7 +28,7 @@ public sealed class PageFingerprints
     /// <summary>The fingerprint of each page, by its number.</summary>
     public ReadOnlySpan<PageFingerprint> Pages => _pages;
 
-    /// <summary>Reads all RAM once, on several processors.</summary>
+    /// <summary>Reads all RAM that was ever written once, on several processors; the rest is zeros.</summary>
     /// <exception cref="KaslrMtException">KMT5022; KMT50xx when the guest goes away.</exception>
     public static PageFingerprints Read(IGuestMemory memory)
     {
@@ -36,7 +36,7 @@ public sealed class PageFingerprints
         return Read(memory, BlockBytes, Math.Min(Environment.ProcessorCount, MostWorkers));
     }
 
-    /// <summary>Reads all RAM once.</summary>
+    /// <summary>Reads all RAM that was ever written once.</summary>
     /// <param name="memory">The guest's RAM.</param>
     /// <param name="blockBytes">Bytes of a read, whole pages.</param>
     /// <param name="workers">How many threads share the work.</param>
@@ -44,18 +44,17 @@ public sealed class PageFingerprints
     {
         var frames = new PageFrames(memory.Ranges);
         var pages = new PageFingerprint[frames.Count];
+        pages.AsSpan().Fill(PageFingerprint.Zero);
         int blockPages = blockBytes / PageCensus.PageSize;
-        foreach (PageFrames.Run run in frames.Runs.ToArray())
+        foreach ((int index, int end) in memory.FindWritten().SelectMany(frames.Within))
         {
-            long blocks = ((long)run.Count + blockPages - 1) / blockPages;
-            PageFingerprint[] found = pages;
-            Share(workers, blocks, blockBytes, (block, buffer) =>
+            Share(workers, ((long)(end - index) + blockPages - 1) / blockPages, blockBytes, (block, buffer) =>
             {
-                int first = run.Index + (int)(block * blockPages);
-                int count = (int)Math.Min((long)run.Count - (block * blockPages), blockPages);
+                int first = index + (int)(block * blockPages);
+                int count = Math.Min(end - first, blockPages);
                 Span<byte> bytes = buffer.AsSpan(0, count * PageCensus.PageSize);
                 memory.Read(frames.AddressOf(first), bytes);
-                Fingerprint(bytes, found.AsSpan(first, count));
+                Fingerprint(bytes, pages.AsSpan(first, count));
             });
         }
 

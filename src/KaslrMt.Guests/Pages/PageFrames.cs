@@ -71,6 +71,20 @@ public sealed class PageFrames
         return -1;
     }
 
+    /// <summary>The numbers of the whole pages in a part of RAM: runs, each from its first number to behind its last.</summary>
+    internal IEnumerable<(int Start, int End)> Within(PhysicalRange part)
+    {
+        ulong first = (part.Start.Value + PageCensus.PageSize - 1) >> PageShift, end = part.End.Value >> PageShift;
+        foreach (Run run in _runs)
+        {
+            ulong from = Math.Max(first, run.Frame), to = Math.Min(end, run.Frame + run.Count);
+            if (from < to)
+            {
+                yield return (run.Index + (int)(from - run.Frame), run.Index + (int)(to - run.Frame));
+            }
+        }
+    }
+
     /// <summary>Pages that follow one another in RAM.</summary>
     /// <param name="Frame">The kernel's number of the first (PFN).</param>
     /// <param name="Count">How many.</param>

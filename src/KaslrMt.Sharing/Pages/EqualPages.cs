@@ -207,19 +207,13 @@ internal sealed partial class EqualPages
     /// <summary>Compares each page with the first of its group; one that differs becomes a group of its own.</summary>
     private void Confirm(CancellationToken cancellation)
     {
-        var first = new int[_starts[^1]];
-        first.AsSpan().Fill(-1);
-        int leader = -1;
-        for (int i = 0; i < _pages.Length; i++)
-        {
-            leader = _first[i] ? _pages[i] : leader;
-            first[_pages[i]] = _first[i] ? -1 : leader;
-        }
-
-        var differs = new bool[first.Length];
-        Parallel.For(0, _guests.Count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation }, guest =>
-            Confirm(guest, first, differs, cancellation));
-
+        // By the place of each group's first page, so that neighbours are read together, and a first page once for all of its group.
+        int[] groups = [.. Enumerable.Range(0, _pages.Length).Where(i => _first[i] && i + 1 < _pages.Length && !_first[i + 1])];
+        int[] leaders = Array.ConvertAll(groups, i => _pages[i]);
+        Array.Sort(leaders, groups);
+        var differs = new bool[_starts[^1]];
+        var options = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
+        Parallel.ForEach(Batches(leaders), options, batch => Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs));
         Changed = differs.Count(changed => changed);
         if (Changed > 0)
         {
@@ -227,48 +221,59 @@ internal sealed partial class EqualPages
         }
     }
 
-    private void Confirm(int guest, int[] first, bool[] differs, CancellationToken cancellation)
+    /// <summary>Runs of pages of one guest, as long as a batch may be.</summary>
+    private IEnumerable<Range> Batches(int[] pages)
     {
-        byte[] own = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
-        byte[] other = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
+        for (int start = 0; start < pages.Length;)
+        {
+            int guestEnd = _starts[GuestOf(pages[start]) + 1], end = start + 1;
+            while (end < pages.Length && end - start < BatchPages && pages[end] < guestEnd)
+            {
+                end++;
+            }
+
+            yield return start..end;
+            start = end;
+        }
+    }
+
+    private void Confirm(ReadOnlySpan<int> leaders, ReadOnlySpan<int> groups, bool[] differs)
+    {
+        List<(int Page, int Leader)> members = [];
+        for (int leader = 0; leader < leaders.Length; leader++)
+        {
+            for (int i = groups[leader] + 1; i < _pages.Length && !_first[i]; i++)
+            {
+                members.Add((_pages[i], leader));
+            }
+        }
+
+        // By guest, and by place in its memory.
+        members.Sort();
+        int[] pages = [.. members.Select(member => member.Page)];
+        byte[] first = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize), own = ArrayPool<byte>.Shared.Rent(BatchPages * PageSize);
         try
         {
-            // By the page each is compared with: all of one guest's together, in the order of its memory.
-            int[] pages = [.. Enumerable.Range(_starts[guest], _starts[guest + 1] - _starts[guest]).Where(page => first[page] >= 0)];
-            int[] leaders = Array.ConvertAll(pages, page => first[page]);
-            Array.Sort(leaders, pages);
-            for (int start = 0; start < pages.Length;)
+            Read(leaders, first);
+            foreach (Range batch in Batches(pages))
             {
-                cancellation.ThrowIfCancellationRequested();
-                int leaderGuest = GuestOf(leaders[start]), most = Math.Min(pages.Length, start + BatchPages), end = start + 1;
-                while (end < most && leaders[end] < _starts[leaderGuest + 1])
+                Read(pages.AsSpan(batch), own);
+                for (int i = batch.Start.Value; i < batch.End.Value; i++)
                 {
-                    end++;
+                    differs[pages[i]] = !own.AsSpan((i - batch.Start.Value) * PageSize, PageSize).SequenceEqual(first.AsSpan(members[i].Leader * PageSize, PageSize));
                 }
-
-                Compare(guest, leaderGuest, pages.AsSpan(start..end), leaders.AsSpan(start..end), differs, own, other);
-                start = end;
             }
         }
         finally
         {
+            ArrayPool<byte>.Shared.Return(first);
             ArrayPool<byte>.Shared.Return(own);
-            ArrayPool<byte>.Shared.Return(other);
         }
     }
 
-    private void Compare(int guest, int leaderGuest, ReadOnlySpan<int> pages, ReadOnlySpan<int> leaders, bool[] differs, byte[] own, byte[] other)
+    private void Read(ReadOnlySpan<int> pages, byte[] destination)
     {
-        Read(guest, pages, own);
-        Read(leaderGuest, leaders, other);
-        for (int i = 0; i < pages.Length; i++)
-        {
-            differs[pages[i]] = !own.AsSpan(i * PageSize, PageSize).SequenceEqual(other.AsSpan(i * PageSize, PageSize));
-        }
-    }
-
-    private void Read(int guest, ReadOnlySpan<int> pages, byte[] destination)
-    {
+        int guest = GuestOf(pages[0]);
         Span<PhysicalAddress> addresses = stackalloc PhysicalAddress[BatchPages];
         for (int i = 0; i < pages.Length; i++)
         {

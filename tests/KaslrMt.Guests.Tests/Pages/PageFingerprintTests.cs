@@ -61,6 +61,17 @@ public sealed class PageFingerprintTests
     }
 
     [Fact]
+    public void What_was_never_written_is_zeros_and_is_not_read()
+    {
+        const int Page = PageCensus.PageSize;
+        using var memory = new FakeMemory(40 * Page) { Written = [PhysicalRange.Between(4 * Page, 7 * Page), PhysicalRange.Between((20 * Page) + 1, 23 * Page)] };
+        memory.Ram.Fill(7);
+        PageFingerprints found = PageFingerprints.Read(memory, 2 * Page, 2);
+        Assert.Equal([4, 5, 6, 21, 22], Enumerable.Range(0, 40).Where(page => found.Pages[page] != PageFingerprint.Zero));
+        Assert.Equal(3, memory.Reads);
+    }
+
+    [Fact]
     public void Pages_are_numbered_across_the_gaps_of_ram()
     {
         var frames = new PageFrames([PhysicalRange.Between(0x800, 0x3800), PhysicalRange.Between(0x100000, 0x102000)]);

@@ -1,3 +1,4 @@
+using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 
 namespace KaslrMt.Cli.Experiments.Modules;
@@ -10,6 +11,9 @@ namespace KaslrMt.Cli.Experiments.Modules;
 /// <param name="Options">What was measured.</param>
 internal sealed record ModuleReport(string Guest, string Kernel, string Accelerator, int Cpus, IReadOnlyList<ModuleReport.Outcome> Options)
 {
+    /// <summary>When, where and how it was measured; null in results of versions that did not say.</summary>
+    public Measurement? Measured { get; init; }
+
     /// <summary>A module and where its text lies.</summary>
     internal sealed record BootedModule(string Name, string Address);
 

@@ -61,7 +61,7 @@ internal static class ModulesCommand
             using var key = TenantKey.Generate();
             var experiment = new ModulesExperiment(recipe, host, GuestLayout.OfTenant(key, Policy.Default), scratch.Path, Progress.To(parsed.InvocationConfiguration.Error));
             IReadOnlyList<ModuleReport.Outcome> outcomes = await experiment.RunAsync(options, parsed.GetValue(boots), signals.StopRequested).ConfigureAwait(false);
-            var report = new ModuleReport(recipe.Name, parsed.GetRequiredValue(kernel), host.Accelerator.Argument, recipe.Cpus, outcomes);
+            var report = new ModuleReport(recipe.Name, parsed.GetRequiredValue(kernel), host.Accelerator.Argument, recipe.Cpus, outcomes) { Measured = Measurement.Of(parsed) };
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.ModuleReport, Print);
             return ExitCode.Success;
         });
