@@ -24,9 +24,6 @@ internal sealed record CurveReport(
 
     /// <summary>One mode.</summary>
     /// <param name="Name"><c>off</c>, <c>stock</c>, <c>kaslr-mt</c>, …</param>
-    /// <param name="Label">The same for people.</param>
-    /// <param name="Policy">The policy; null where the layout is not ours.</param>
-    /// <param name="Tenants">How many tenants the guests are of; guests whose layout is not ours count as a tenant each.</param>
     /// <param name="Booted">Guests compared.</param>
     /// <param name="Skipped">Those that did not boot.</param>
     /// <param name="MeanBootSeconds">What a boot took.</param>
@@ -38,9 +35,6 @@ internal sealed record CurveReport(
     /// <param name="Ksm">What the host's KSM made of them; null where it was not asked for.</param>
     internal sealed record Mode(
         string Name,
-        string Label,
-        string? Policy,
-        int Tenants,
         int Booted,
         IReadOnlyList<string> Skipped,
         double? MeanBootSeconds,
@@ -51,12 +45,18 @@ internal sealed record CurveReport(
         long ChangedPages,
         Ksm? Ksm)
     {
+        /// <summary>The name for people; empty in results of versions that had none.</summary>
+        public string Label { get; init; } = "";
+
+        /// <summary>The policy; null where the layout is not ours, or is not said.</summary>
+        public string? Policy { get; init; }
+
+        /// <summary>How many tenants the guests are of: one each where the layout is not ours; 0 where it is not said.</summary>
+        public int Tenants { get; init; }
+
         /// <summary>The report of what was compared.</summary>
         public static Mode Of(CurveMode mode, Policy? policy, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(
             mode.Name,
-            mode.Label,
-            policy?.ToString(),
-            policy is null ? booted : mode.Tenants,
             booted,
             boots.Skipped,
             boots.MeanSeconds,
@@ -65,7 +65,12 @@ internal sealed record CurveReport(
             SharingReport.Row.Of("kernel", curve.Table.Kernel),
             SharingReport.Row.Of("all", curve.Table.All),
             curve.Table.Changed,
-            ksm is null ? null : Ksm.Of(ksm));
+            ksm is null ? null : Ksm.Of(ksm))
+        {
+            Label = mode.Label,
+            Policy = policy?.ToString(),
+            Tenants = policy is null ? booted : mode.Tenants,
+        };
     }
 
     /// <summary>One point of the curve.</summary>
