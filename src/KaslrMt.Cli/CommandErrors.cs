@@ -57,6 +57,9 @@ internal static class CommandErrors
     /// <summary>The file for a report exists already.</summary>
     public static readonly ErrorCode ReportExists = new(9020, ErrorCategory.Usage);
 
+    /// <summary>The guest's kernel cannot clear what it frees.</summary>
+    public static readonly ErrorCode NoZeroing = new(9021, ErrorCategory.Usage);
+
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 

@@ -65,16 +65,16 @@ public sealed class ExperimentTests : IDisposable
     {
         // Whether it settles depends on what else runs on this host; most is merged long before.
         KsmSettings before = KsmSettings.Read(KsmFolder.Open());
-        using KaslrmtProcess process = new(_scratch, "experiment", "curve", "--guests", "3", "--mode", "stock", "kaslr-mt", "--ksm-limit", "60", "--output", Folder, "--json");
+        using KaslrmtProcess process = new(_scratch, "experiment", "curve", "--guests", "3", "--mode", "stock", "kaslr-mt", "two-tenants-zeroed", "--ksm-limit", "60", "--output", Folder, "--json");
         (int code, string output, string error) = await process.EndAsync(Patience);
         Assert.True(code == 0, error);
         Assert.Equal(before.Values.AsEnumerable(), KsmSettings.Read(KsmFolder.Open()).Values.AsEnumerable());
         Assert.Empty(_scratch.Leftovers);
 
         JsonNode report = JsonNode.Parse(output)!;
-        JsonNode stock = report["modes"]![0]!, ours = report["modes"]![1]!;
-        Assert.Equal(("stock", "kaslr-mt"), ((string)stock["name"]!, (string)ours["name"]!));
-        Assert.All([stock, ours], mode =>
+        JsonNode stock = report["modes"]![0]!, ours = report["modes"]![1]!, two = report["modes"]![2]!;
+        Assert.Equal(("stock", "kaslr-mt", "two-tenants-zeroed"), ((string)stock["name"]!, (string)ours["name"]!, (string)two["name"]!));
+        Assert.All([stock, ours, two], mode =>
         {
             Assert.Equal((3, 0), ((int)mode["booted"]!, (int)mode["changedPages"]!));
             Assert.True((long)mode["ksm"]!["pagesSharing"]! > 0);
@@ -82,7 +82,17 @@ public sealed class ExperimentTests : IDisposable
         });
         Assert.True((double)ours["kernelPages"]!["redundantShare"]! > (double)stock["kernelPages"]!["redundantShare"]!);
         Assert.True((long)ours["ksm"]!["heldPages"]! < (long)stock["ksm"]!["heldPages"]!);
-        Assert.Equal(7, File.ReadAllLines(Path.Combine(Folder, "curve.csv")).Length);
+
+        // The second tenant's guest has its own copy of the kernel; the two of the first share theirs.
+        JsonNode text = two["classes"]![0]!;
+        Assert.Equal(2, (int)two["tenants"]!);
+        Assert.InRange((long)text["withinTenants"]!, (long)text["pages"]! / 4, (long)text["pages"]! * 2 / 3);
+        Assert.InRange((long)text["acrossTenants"]!, 1, (long)text["pages"]! / 8);
+
+        // Nothing is left on free pages: one content, zeros.
+        JsonNode free = two["classes"]!.AsArray().Single(row => (string)row!["name"]! == "free")!;
+        Assert.InRange((long)free["distinct"]!, 1, 16);
+        Assert.Equal(10, File.ReadAllLines(Path.Combine(Folder, "curve.csv")).Length);
     }
 
     private static async Task EventuallyAsync(Func<bool> holds, KaslrmtProcess process)

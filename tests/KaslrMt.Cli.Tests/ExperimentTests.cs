@@ -24,6 +24,7 @@ public sealed class ExperimentTests : IDisposable
     [InlineData("curve --guests 256 --memory 512G --no-ksm", "KMT6022", 4)]
     [InlineData("curve --guests 1", "KMT9001", 2)]
     [InlineData("curve --mode sideways", "KMT9001", 2)]
+    [InlineData("curve --mode off kaslr-mt-zeroed-by-name", "KMT9001", 2)]
     [InlineData("curve --policy 22 --no-ksm", "KMT1001", 2)]
     public async Task What_cannot_be_measured_is_said_first(string words, string number, int code)
     {

@@ -146,4 +146,21 @@ public class GuestCommandLineTests
         using var parsed = GuestCommandLine.Parse(string.Concat(Enumerable.Repeat("kaslr_mx=\"a b\" ", 200_000)));
         Assert.Null(parsed.Key);
     }
+
+    [Theory]
+    [InlineData("a=1 b", "a", "1")]
+    [InlineData("a=1 b", "b", "")]
+    [InlineData("a=1 b", "c", null)]
+    [InlineData("a=1 a=2", "a", "2")]
+    [InlineData("x-y=1 x_y=2", "x-y", "2")]
+    [InlineData("a=\"1 2\" b=3", "a", "1 2")]
+    [InlineData("\"a=1\"", "a", "1")]
+    [InlineData("b=1 -- a=1", "a", null)]
+    [InlineData("aa=1 b=a=1", "a", null)]
+    [InlineData("", "a", null)]
+    public void A_parameters_value_is_the_one_the_kernel_obeys(string line, string name, string? value)
+    {
+        using var parsed = GuestCommandLine.Parse(line);
+        Assert.Equal(value, parsed.ValueOf(name));
+    }
 }

@@ -16,6 +16,7 @@ public sealed class EqualPagesTests
         SharingTable table = Count(Guest("a", [1, 2, 3, 0]), Guest("a", [1, 2, 4, 0]), Guest("b", [1, 3, 5, 6]));
         Assert.Equal((12, 2, 7, 5), (table.All.Pages, table.All.Zero, table.All.Distinct, table.All.Redundant));
         Assert.Equal((3, 2), (table.All.WithinTenants, table.All.AcrossTenants));
+        Assert.Equal(3, table.All.Unique);
         Assert.Equal(table.All, table.Kernel);
         Assert.Equal(table.All, table[PageClass.KernelCode]);
         Assert.Equal(0, table[PageClass.Slab].Pages);
@@ -91,6 +92,8 @@ public sealed class EqualPagesTests
                 && table.All.Distinct == byContent.Length
                 && table.All.AcrossTenants == byContent.Sum(group => group.Select(page => page.Tenant).Distinct().Count() - 1)
                 && table.All.WithinTenants == table.All.Redundant - table.All.AcrossTenants
+                && table.All.Unique == all.SelectMany((guest, number) => guest.Pages.Select(content => (content, number))).GroupBy(page => page.content)
+                    .Where(group => group.Select(page => page.number).Distinct().Count() == 1).Sum(group => group.Count())
                 && table.All.Zero == all.Sum(guest => guest.Pages.Count(content => content == 0));
         }).QuickCheckThrowOnFailure();
     }

@@ -53,6 +53,8 @@ internal static class RunCommand
         DefaultValueFactory = _ => "fail",
     };
 
+    private static readonly Option<string> FreePages = FreePagesOption.Create();
+
     private static readonly Option<bool> NoVerify = new("--no-verify") { Description = "Do not compare the guest's memory with the layout after its start" };
 
     private static readonly Option<string> Qemu = new("--qemu")
@@ -80,7 +82,7 @@ internal static class RunCommand
         cpus.HelpName = "N";
         var command = new Command(Word, "Run a VM: in the foreground, where it ends with this command, however that ends, or detached");
         layout.AddTo(command);
-        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, Fallback, NoVerify, noCache, Qemu, Detach])
+        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, FreePages, Fallback, NoVerify, noCache, Qemu, Detach])
         {
             command.Options.Add(option);
         }
@@ -90,6 +92,8 @@ internal static class RunCommand
             TextWriter log = parsed.InvocationConfiguration.Error;
             RunOptions options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
             using LayoutRequest request = layout.Read(parsed);
+
+            FreePagesOption.Check(request.Line, options.FreePages);
             options = WithTable(options, request, parsed);
             using var signals = new OwnerSignals();
             await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), log).ConfigureAwait(false);
@@ -127,6 +131,7 @@ internal static class RunCommand
             "none" => SerialConsole.None,
             string file => SerialConsole.ToFile(CheckConsole(file)),
         },
+        FreePages = FreePagesOption.Parse(parsed.GetRequiredValue(FreePages)),
         UserArguments = UserArguments.Parse(qemuArguments),
         QemuProgram = parsed.GetRequiredValue(Qemu),
         FallBackToStock = parsed.GetRequiredValue(Fallback) switch

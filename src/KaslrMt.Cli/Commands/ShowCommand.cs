@@ -43,6 +43,7 @@ internal static class ShowCommand
         ("memory", report.Memory ?? ""),
         ("machine", report.Machine ?? ""),
         ("accelerator", report.Accelerator ?? ""),
+        ("free pages", report.FreePages ?? ""),
         ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
         ("QEMU", report.QemuProcess is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
         ("monitor", monitor),

@@ -1,3 +1,4 @@
+using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 
@@ -27,6 +28,9 @@ internal sealed record VmReport
     public string? Machine { get; init; }
 
     public string? Accelerator { get; init; }
+
+    /// <summary>What its free pages hold: <c>kept</c> or <c>zeroed</c>.</summary>
+    public string? FreePages { get; init; }
 
     public int? OwnerProcess { get; init; }
 
@@ -80,6 +84,7 @@ internal sealed record VmReport
         Memory = vm.State is null ? null : new ByteSize(vm.State.Memory).ToString(),
         Machine = vm.State?.Machine,
         Accelerator = vm.State?.Accelerator,
+        FreePages = vm.State is null ? null : FreePagesOption.Text(vm.State.FreePages),
         OwnerProcess = vm.State?.OwnerProcess,
         QemuProcess = vm.State?.QemuProcess,
         Created = vm.State?.Created,

@@ -24,12 +24,13 @@ internal static class CurveCommand
         guests.HelpName = "N";
         var modes = new Option<string[]>("--mode")
         {
-            Description = "Measure these modes only: off, stock, kaslr-mt; default: all three",
+            Description = "Measure these modes only: off, stock, kaslr-mt, kaslr-mt-physical (the kernel's physical base is the tenant's too), kaslr-mt-physmap (and the direct map's), two-tenants (they take turns); "
+                + "behind ours -by-name (--module-addresses by-name), behind any -zeroed (--free-pages zeroed) and -notrace (guests make no tracing files), in this order; "
+                + $"default: {string.Join(' ', CurveMode.Standard.Select(mode => mode.Name))}",
             HelpName = "MODE",
             AllowMultipleArgumentsPerToken = true,
         };
-        modes.AcceptOnlyFromAmong([.. ExperimentModes.All.Select(mode => mode.Name())]);
-        var policy = new Option<string>("--policy") { Description = "Which regions are the tenant's in kaslr-mt", HelpName = "BITMAP", DefaultValueFactory = _ => Policy.Default.ToString() };
+        var policy = new Option<string>("--policy") { Description = "Which regions are the tenant's where the layout is ours", HelpName = "BITMAP", DefaultValueFactory = _ => Policy.Default.ToString() };
         var noKsm = new Option<bool>("--no-ksm") { Description = "Leave the host's KSM alone: count what could be merged, merge nothing" };
         Option<int> limit = CommonOptions.Number(["--ksm-limit"], standard: 900, least: 1, most: 86_400);
         limit.Description = "Seconds that KSM may take to settle in each mode";
@@ -37,7 +38,7 @@ internal static class CurveCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             Name,
-            "Boot N guests without KASLR, with their own, and with one tenant's layout, and show what they share by their number and by what pages hold, and what the host's real KSM makes of it (the paper's Figures 4 and 5)")
+            "Boot N guests without KASLR, with their own, with one tenant's layout, and with what else a host can do, and show what they share by their number and by what pages hold, and what the host's real KSM makes of it (the paper's Figures 4 and 5)")
         {
             guests, modes, policy, noKsm, limit,
         };
@@ -47,14 +48,13 @@ internal static class CurveCommand
         {
             using var signals = new OwnerSignals();
             Policy chosen = Policy.Parse(parsed.GetRequiredValue(policy));
-            string[] named = parsed.GetValue(modes) ?? [];
-            ExperimentMode[] wanted = [.. ExperimentModes.All.Where(mode => named.Length == 0 || named.Contains(mode.Name()))];
+            IReadOnlyList<CurveMode> wanted = CurveMode.Parse(parsed.GetValue(modes) ?? []);
             bool merges = !parsed.GetValue(noKsm);
             ExperimentHost host = options.Host(parsed);
             GuestRecipe recipe = options.Recipe(parsed, host);
             ExperimentSettings settings = ExperimentSettings.Of(
-                Name, recipe, options.Kernel(parsed), host, parsed.GetValue(guests), [.. wanted.Select(mode => mode.Name())], $"policy {chosen}, {(merges ? "KSM" : "no KSM")}");
-            HostRoom.Check(recipe, settings.Guests, options.Output(parsed), (ulong)settings.Guests * (ulong)wanted.Length * recipe.Memory.Bytes / ResultShare);
+                Name, recipe, options.Kernel(parsed), host, parsed.GetValue(guests), [.. wanted.Select(mode => mode.Name)], $"policy {chosen}, {(merges ? "KSM" : "no KSM")}");
+            HostRoom.Check(recipe, settings.Guests, options.Output(parsed), (ulong)settings.Guests * (ulong)wanted.Count * recipe.Memory.Bytes / ResultShare);
 
             // Borrowed for the whole of it: another measurement must not start between two modes.
             KsmFolder? ksm = merges ? KsmCommand.Open() : null;
@@ -69,7 +69,7 @@ internal static class CurveCommand
             };
             int parallel = HostRoom.Parallel(recipe, options.Parallel(parsed), settings.Guests);
             List<CurveReport.Mode> measured = [];
-            foreach (ExperimentMode mode in wanted)
+            foreach (CurveMode mode in wanted)
             {
                 measured.Add(await experiment.MeasureAsync(mode, settings.Guests, parallel, signals.StopRequested).ConfigureAwait(false));
             }
@@ -83,6 +83,6 @@ internal static class CurveCommand
             return ExitCode.Success;
         });
         return command.WithExamples(
-            "kaslrmt experiment curve", "kaslrmt experiment curve --guest debian --memory 512M -o results", "kaslrmt experiment curve --guests 3 --mode stock kaslr-mt --no-ksm");
+            "kaslrmt experiment curve", "kaslrmt experiment curve --guest debian --memory 512M -o results", "kaslrmt experiment curve --guests 3 --mode stock kaslr-mt kaslr-mt-by-name-zeroed --no-ksm");
     }
 }

@@ -7,7 +7,7 @@ using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Experiments;
 
-/// <summary>The paper's section 8: what N guests share with KASLR off, with their own KASLR, and with ours; and what the host's KSM makes of it.</summary>
+/// <summary>The paper's section 8: what N guests share with KASLR off, with their own KASLR, and with ours, and what else a host can do; and what the host's KSM makes of it.</summary>
 /// <param name="folder">Where results are kept.</param>
 /// <param name="recipe">The guests.</param>
 /// <param name="host">What they run on.</param>
@@ -29,7 +29,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
     public required int Total { get; init; }
 
     /// <summary>Whether a mode was measured before.</summary>
-    public static bool Has(ExperimentFolder folder, ExperimentMode mode) => File.Exists(Path.Combine(folder.Path, FileOf(mode)));
+    public static bool Has(ExperimentFolder folder, CurveMode mode) => File.Exists(Path.Combine(folder.Path, FileOf(mode)));
 
     /// <summary>Measures a mode, or reads what was measured before.</summary>
     /// <param name="mode">The mode.</param>
@@ -37,35 +37,29 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
     /// <param name="parallel">How many boot at a time.</param>
     /// <param name="stop">Interrupts it; modes that were measured are kept.</param>
     /// <exception cref="KaslrMtException">KMT6028 when fewer than two guests boot; errors of the image, of QEMU, of KSM and of the disk.</exception>
-    public async Task<CurveReport.Mode> MeasureAsync(ExperimentMode mode, int guests, int parallel, CancellationToken stop)
+    public async Task<CurveReport.Mode> MeasureAsync(CurveMode mode, int guests, int parallel, CancellationToken stop)
     {
         if (folder.Read(FileOf(mode), ExperimentJson.Default.Mode) is { } before)
         {
-            return before;
+            return before with { Label = mode.Label };
         }
 
-        // A key for this mode's guests alone, which ends with them.
-        using TenantKey? key = mode == ExperimentMode.KaslrMt ? TenantKey.Generate() : null;
-        GuestLayout layout = mode switch
-        {
-            ExperimentMode.Off => GuestLayout.Off,
-            ExperimentMode.Stock => GuestLayout.Stock,
-            _ => GuestLayout.OfTenant(key!, Policy),
-        };
-        var boots = new GuestBoots(recipe, host, progress);
+        // Keys for this mode's guests alone, which end with them.
+        TenantKey[] keys = mode.Layout == ExperimentMode.KaslrMt ? [.. Enumerable.Range(0, mode.Tenants).Select(_ => TenantKey.Generate())] : [];
+        var boots = new GuestBoots(mode.Recipe(recipe), host, progress);
         ConcurrentDictionary<int, ExperimentGuest> running = [];
         try
         {
-            await BootAsync(mode, layout, guests, parallel, boots, running, stop).ConfigureAwait(false);
-            ExperimentGuest[] all = [.. running.OrderBy(pair => pair.Key).Select(pair => pair.Value)];
+            await BootAsync(mode, keys, guests, parallel, boots, running, stop).ConfigureAwait(false);
+            (int Number, ExperimentGuest Guest)[] all = [.. running.OrderBy(pair => pair.Key).Select(pair => (pair.Key, pair.Value))];
             if (all.Length < 2)
             {
-                throw new KaslrMtException(ExperimentErrors.TooFewGuests, $"{mode.Name()}: fewer than two guests booted");
+                throw new KaslrMtException(ExperimentErrors.TooFewGuests, $"{mode.Name}: fewer than two guests booted");
             }
 
             GuestCurve curve = await CompareAsync(mode, all, parallel, stop).ConfigureAwait(false);
-            KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, all, stop).ConfigureAwait(false) : null;
-            CurveReport.Mode report = CurveReport.Mode.Of(mode, all.Length, boots, curve, merged);
+            KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, [.. all.Select(one => one.Guest)], stop).ConfigureAwait(false) : null;
+            CurveReport.Mode report = CurveReport.Mode.Of(mode, mode.PolicyOf(Policy), all.Length, boots, curve, merged);
             folder.Write(FileOf(mode), report, ExperimentJson.Default.Mode);
             return report;
         }
@@ -73,53 +67,65 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
         {
             progress.Clear();
             await Task.WhenAll(running.Values.Select(guest => guest.DisposeAsync().AsTask())).ConfigureAwait(false);
+            Array.ForEach(keys, key => key.Dispose());
         }
     }
 
-    private static string FileOf(ExperimentMode mode) => $"{mode.Name()}.json";
+    private static string FileOf(CurveMode mode) => $"{mode.Name}.json";
+
+    // Tenants take turns, so that the first n guests of the curve are of all of them.
+    private GuestLayout Layout(CurveMode mode, TenantKey[] keys, int guest) => mode.Layout switch
+    {
+        ExperimentMode.Off => GuestLayout.Off,
+        ExperimentMode.Stock => GuestLayout.Stock,
+        _ => GuestLayout.OfTenant(keys[guest % keys.Length], mode.PolicyOf(Policy)!.Value),
+    };
+
+    private static string? TenantOf(CurveMode mode, int guest) =>
+        mode.Layout == ExperimentMode.KaslrMt ? string.Create(CultureInfo.InvariantCulture, $"tenant{guest % mode.Tenants}") : null;
 
     private async Task BootAsync(
-        ExperimentMode mode, GuestLayout layout, int guests, int parallel, GuestBoots boots, ConcurrentDictionary<int, ExperimentGuest> running, CancellationToken stop)
+        CurveMode mode, TenantKey[] keys, int guests, int parallel, GuestBoots boots, ConcurrentDictionary<int, ExperimentGuest> running, CancellationToken stop)
     {
-        progress.Say($"{mode.Name()}: booting", _booted, Total);
+        progress.Say($"{mode.Name}: booting", _booted, Total);
         await Parallel.ForEachAsync(Enumerable.Range(0, guests), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (number, cancel) =>
         {
-            string label = string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{number}");
-            await boots.TryAsync(label, layout, guest => Task.FromResult(running.TryAdd(number, guest)), cancel).ConfigureAwait(false);
-            progress.Say($"{mode.Name()}: booted", Interlocked.Increment(ref _booted), Total);
+            string label = string.Create(CultureInfo.InvariantCulture, $"{mode.Name}-{number}");
+            await boots.TryAsync(label, Layout(mode, keys, number), guest => Task.FromResult(running.TryAdd(number, guest)), cancel).ConfigureAwait(false);
+            progress.Say($"{mode.Name}: booted", Interlocked.Increment(ref _booted), Total);
         }).ConfigureAwait(false);
     }
 
-    private async Task<GuestCurve> CompareAsync(ExperimentMode mode, ExperimentGuest[] all, int parallel, CancellationToken stop)
+    private async Task<GuestCurve> CompareAsync(CurveMode mode, (int Number, ExperimentGuest Guest)[] all, int parallel, CancellationToken stop)
     {
         // One moment for all, and nothing changes between the first look and the last.
-        await Task.WhenAll(all.Select(guest => guest.PauseAsync(stop))).ConfigureAwait(false);
+        await Task.WhenAll(all.Select(one => one.Guest.PauseAsync(stop))).ConfigureAwait(false);
         var pages = new GuestPages[all.Length];
-        progress.Say($"{mode.Name()}: reading", 0, 0);
+        progress.Say($"{mode.Name}: reading", 0, 0);
         await Parallel.ForEachAsync(Enumerable.Range(0, all.Length), new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (i, cancel) =>
         {
-            GuestKernel kernel = await all[i].OpenKernelAsync(cancel).ConfigureAwait(false);
-            pages[i] = GuestPages.Read(all[i].Name, mode == ExperimentMode.KaslrMt ? "experiment" : null, kernel);
-            ProbeFile.Write(folder.ProbeFile(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}-{i}")), ProbePages.Of(pages[i]));
+            GuestKernel kernel = await all[i].Guest.OpenKernelAsync(cancel).ConfigureAwait(false);
+            pages[i] = GuestPages.Read(all[i].Guest.Name, TenantOf(mode, all[i].Number), kernel);
+            ProbeFile.Write(folder.ProbeFile(string.Create(CultureInfo.InvariantCulture, $"{mode.Name}-{i}")), ProbePages.Of(pages[i]));
         }).ConfigureAwait(false);
-        progress.Say($"{mode.Name()}: comparing", 0, 0);
+        progress.Say($"{mode.Name}: comparing", 0, 0);
         return await Task.Run(() => GuestCurve.Of(pages, stop), stop).ConfigureAwait(false);
     }
 
-    private async Task<KsmMeasurement> MergeAsync(ExperimentMode mode, KsmFolder ksm, KsmLoan loan, ExperimentGuest[] all, CancellationToken stop)
+    private async Task<KsmMeasurement> MergeAsync(CurveMode mode, KsmFolder ksm, KsmLoan loan, ExperimentGuest[] all, CancellationToken stop)
     {
         KsmMeasurement measured = await KsmMeasurement.RunAsync(
             ksm,
             loan,
             [.. all.Select(guest => guest.ProcessId)],
             KsmLimit,
-            (merged, scans) => progress.Say(string.Create(CultureInfo.InvariantCulture, $"{mode.Name()}: KSM: {merged} pages merged after {scans} scans"), 0, 0),
+            (merged, scans) => progress.Say(string.Create(CultureInfo.InvariantCulture, $"{mode.Name}: KSM: {merged} pages merged after {scans} scans"), 0, 0),
             stop).ConfigureAwait(false);
         if (measured.Others.Resident > 0)
         {
             progress.Line(string.Create(
                 CultureInfo.InvariantCulture,
-                $"kaslrmt: {mode.Name()}: other processes have {measured.Others.Resident / (double)ByteSize.MiB:0} MiB that KSM looks at too: its counters and times hold them; the pages held for the guests do not"));
+                $"kaslrmt: {mode.Name}: other processes have {measured.Others.Resident / (double)ByteSize.MiB:0} MiB that KSM looks at too: its counters and times hold them; the pages held for the guests do not"));
         }
 
         return measured;

@@ -1,6 +1,7 @@
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Guests;
+using KaslrMt.Layout;
 using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Experiments;
@@ -11,7 +12,7 @@ namespace KaslrMt.Cli.Experiments;
 /// <param name="MemoryBytes">Each guest's RAM.</param>
 /// <param name="Accelerator">What executed them.</param>
 /// <param name="Guests">Guests wanted.</param>
-/// <param name="Modes">KASLR off, stock, ours.</param>
+/// <param name="Modes">KASLR off, stock, ours, and variants of them.</param>
 /// <param name="Paper">The paper's two points of each curve.</param>
 internal sealed record CurveReport(
     string Guest, string Kernel, ulong MemoryBytes, string Accelerator, int Guests, IReadOnlyList<CurveReport.Mode> Modes, IReadOnlyList<PaperCurve> Paper)
@@ -22,7 +23,7 @@ internal sealed record CurveReport(
     private const int Decimals = 4;
 
     /// <summary>One mode.</summary>
-    /// <param name="Name"><c>off</c>, <c>stock</c> or <c>kaslr-mt</c>.</param>
+    /// <param name="Name"><c>off</c>, <c>stock</c>, <c>kaslr-mt</c>, …</param>
     /// <param name="Booted">Guests compared.</param>
     /// <param name="Skipped">Those that did not boot.</param>
     /// <param name="MeanBootSeconds">What a boot took.</param>
@@ -44,9 +45,18 @@ internal sealed record CurveReport(
         long ChangedPages,
         Ksm? Ksm)
     {
+        /// <summary>The name for people; empty in results of versions that had none.</summary>
+        public string Label { get; init; } = "";
+
+        /// <summary>The policy; null where the layout is not ours, or is not said.</summary>
+        public string? Policy { get; init; }
+
+        /// <summary>How many tenants the guests are of: one each where the layout is not ours; 0 where it is not said.</summary>
+        public int Tenants { get; init; }
+
         /// <summary>The report of what was compared.</summary>
-        public static Mode Of(ExperimentMode mode, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(
-            mode.Name(),
+        public static Mode Of(CurveMode mode, Policy? policy, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(
+            mode.Name,
             booted,
             boots.Skipped,
             boots.MeanSeconds,
@@ -55,7 +65,12 @@ internal sealed record CurveReport(
             SharingReport.Row.Of("kernel", curve.Table.Kernel),
             SharingReport.Row.Of("all", curve.Table.All),
             curve.Table.Changed,
-            ksm is null ? null : Ksm.Of(ksm));
+            ksm is null ? null : Ksm.Of(ksm))
+        {
+            Label = mode.Label,
+            Policy = policy?.ToString(),
+            Tenants = policy is null ? booted : mode.Tenants,
+        };
     }
 
     /// <summary>One point of the curve.</summary>

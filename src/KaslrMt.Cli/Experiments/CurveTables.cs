@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
+using KaslrMt.Hypervisors;
 
 namespace KaslrMt.Cli.Experiments;
 
@@ -12,27 +13,19 @@ internal static class CurveTables
     public static void Print(TextWriter output, CurveReport report)
     {
         output.WriteLine($"{report.Guest} guests, {report.Kernel}, {new ByteSize(report.MemoryBytes)}, {report.Accelerator}: redundant kernel memory by the number of guests, in per cent");
-        Table table = Report.Table([">guests", .. report.Modes.Select(mode => $">{mode.Name}"), .. report.Modes.Select(mode => $">paper {mode.Name}")]);
+        CurveReport.Mode[] known = [.. report.Modes.Where(mode => report.Paper.Any(paper => paper.Mode == mode.Name))];
+        Table table = Report.Table([">guests", .. report.Modes.Select(mode => $">{mode.Name}"), .. known.Select(mode => $">paper {mode.Name}")]);
         int most = report.Modes.Max(mode => mode.Booted);
         foreach (int guests in Enumerable.Range(2, most - 1).Where(guests => guests <= 5 || guests % 5 == 0 || guests == most))
         {
-            table.Row([Number(guests), .. report.Modes.Select(mode => Percent(PointOf(mode, guests)?.KernelRedundantShare)), .. report.Modes.Select(mode => Percent(Paper(report, mode, guests)))]);
+            table.Row([Number(guests), .. report.Modes.Select(mode => Percent(PointOf(mode, guests)?.KernelRedundantShare)), .. known.Select(mode => Percent(Paper(report, mode, guests)))]);
         }
 
         Report.Print(output, table);
-        output.WriteLine();
-        output.WriteLine("By class, with all guests, in per cent of the class's pages:");
-        table = Report.Table(["pages", .. report.Modes.Select(mode => $">{mode.Name}"), .. report.Modes.Select(mode => $">{mode.Name} pages")]);
-        for (int i = 0; i < report.Modes[0].Classes.Count + 2; i++)
-        {
-            SharingReport.Row[] rows = [.. report.Modes.Select(mode => RowsOf(mode)[i])];
-            if (rows.Any(row => row.Pages > 0))
-            {
-                table.Row([rows[0].Name, .. rows.Select(row => Percent(row.RedundantShare)), .. rows.Select(row => Number(row.Pages))]);
-            }
-        }
-
-        Report.Print(output, table);
+        PrintClasses(output, report, "By class, with all guests, in per cent of the class's pages:", (_, row) => Percent(row.RedundantShare));
+        PrintClasses(output, report, "Different contents, pages for each guest:", (mode, row) => PerGuest(row.Distinct, mode));
+        PrintClasses(output, report, "Pages that no other guest has, for each guest:", (mode, row) => PerGuest(row.Unique, mode));
+        PrintTenants(output, report);
         PrintKsm(output, report);
         foreach (CurveReport.Mode mode in report.Modes.Where(mode => mode.Skipped.Count > 0))
         {
@@ -43,14 +36,14 @@ internal static class CurveTables
     /// <summary>Figure 4.</summary>
     public static string CurveCsv(CurveReport report)
     {
-        var text = new StringBuilder("mode,guests,kernel_pages,kernel_distinct,kernel_redundant,all_pages,all_distinct,all_redundant\n");
+        var text = new StringBuilder("mode,guests,kernel_pages,kernel_distinct,kernel_redundant,all_pages,all_distinct,all_redundant,label\n");
         foreach (CurveReport.Mode mode in report.Modes)
         {
             foreach (CurveReport.Point point in mode.Points)
             {
                 text.Append(
                     CultureInfo.InvariantCulture,
-                    $"{mode.Name},{point.Guests},{point.KernelPages},{point.KernelDistinct},{point.KernelRedundantShare},{point.AllPages},{point.AllDistinct},{point.AllRedundantShare}\n");
+                    $"{mode.Name},{point.Guests},{point.KernelPages},{point.KernelDistinct},{point.KernelRedundantShare},{point.AllPages},{point.AllDistinct},{point.AllRedundantShare},{Quoted(mode.Label)}\n");
             }
         }
 
@@ -60,12 +53,12 @@ internal static class CurveTables
     /// <summary>Figure 5.</summary>
     public static string ClassesCsv(CurveReport report)
     {
-        var text = new StringBuilder("mode,guests,class,pages,zero,distinct,redundant,redundant_share\n");
+        var text = new StringBuilder("mode,guests,class,pages,zero,distinct,redundant,redundant_share,unique,within_tenants,across_tenants,label\n");
         foreach (CurveReport.Mode mode in report.Modes)
         {
             foreach (SharingReport.Row row in RowsOf(mode))
             {
-                text.Append(CultureInfo.InvariantCulture, $"{mode.Name},{mode.Booted},{row.Name},{row.Pages},{row.Zero},{row.Distinct},{row.Redundant},{row.RedundantShare}\n");
+                text.Append(CultureInfo.InvariantCulture, $"{mode.Name},{mode.Booted},{row.Name},{row.Pages},{row.Zero},{row.Distinct},{row.Redundant},{row.RedundantShare},{row.Unique},{row.WithinTenants},{row.AcrossTenants},{Quoted(mode.Label)}\n");
             }
         }
 
@@ -75,18 +68,56 @@ internal static class CurveTables
     /// <summary>The host's KSM.</summary>
     public static string KsmCsv(CurveReport report)
     {
-        var text = new StringBuilder("mode,guests,state,settled,seconds,scans,ksmd_seconds,shared,sharing,unshared,volatile,zero,held_by_counters,resident_before,held_pages,other_mergeable_bytes\n");
+        var text = new StringBuilder("mode,guests,state,settled,seconds,scans,ksmd_seconds,shared,sharing,unshared,volatile,zero,held_by_counters,resident_before,held_pages,other_mergeable_bytes,mean_boot_seconds,label\n");
         foreach (CurveReport.Mode mode in report.Modes)
         {
             if (mode.Ksm is { } ksm)
             {
                 text.Append(
                     CultureInfo.InvariantCulture,
-                    $"{mode.Name},{mode.Booted},{ksm.Guests},{(ksm.Settled ? "yes" : "no")},{ksm.Seconds},{ksm.Scans},{ksm.ProcessorSeconds},{ksm.PagesShared},{ksm.PagesSharing},{ksm.PagesUnshared},{ksm.PagesVolatile},{ksm.ZeroPages},{ksm.HeldByCounters},{ksm.ResidentBefore},{ksm.HeldPages},{ksm.OtherMergeableBytes}\n");
+                    $"{mode.Name},{mode.Booted},{ksm.Guests},{(ksm.Settled ? "yes" : "no")},{ksm.Seconds},{ksm.Scans},{ksm.ProcessorSeconds},{ksm.PagesShared},{ksm.PagesSharing},{ksm.PagesUnshared},{ksm.PagesVolatile},{ksm.ZeroPages},{ksm.HeldByCounters},{ksm.ResidentBefore},{ksm.HeldPages},{ksm.OtherMergeableBytes},{mode.MeanBootSeconds},{Quoted(mode.Label)}\n");
             }
         }
 
         return text.ToString();
+    }
+
+    private static void PrintClasses(TextWriter output, CurveReport report, string title, Func<CurveReport.Mode, SharingReport.Row, string> cell)
+    {
+        output.WriteLine();
+        output.WriteLine(title);
+        Table table = Report.Table(["pages", .. report.Modes.Select(mode => $">{mode.Name}")]);
+        for (int i = 0; i < report.Modes[0].Classes.Count + 2; i++)
+        {
+            SharingReport.Row[] rows = [.. report.Modes.Select(mode => RowsOf(mode)[i])];
+            if (rows.Any(row => row.Pages > 0))
+            {
+                table.Row([rows[0].Name, .. report.Modes.Select((mode, j) => cell(mode, rows[j]))]);
+            }
+        }
+
+        Report.Print(output, table);
+    }
+
+    private static void PrintTenants(TextWriter output, CurveReport report)
+    {
+        CurveReport.Mode[] several = [.. report.Modes.Where(mode => mode.Policy is not null && mode.Tenants > 1)];
+        if (several.Length == 0)
+        {
+            return;
+        }
+
+        output.WriteLine();
+        output.WriteLine("Of several tenants' kernel pages, in per cent, by what repeats them:");
+        Table table = Report.Table("mode", ">tenants", ">their own tenant's", ">only another tenant's", ">nothing");
+        foreach (CurveReport.Mode mode in several)
+        {
+            SharingReport.Row row = mode.KernelPages;
+            double all = Math.Max(row.Pages, 1);
+            table.Row(mode.Name, Number(mode.Tenants), Percent(row.WithinTenants / all), Percent(row.AcrossTenants / all), Percent(row.Distinct / all));
+        }
+
+        Report.Print(output, table);
     }
 
     private static void PrintKsm(TextWriter output, CurveReport report)
@@ -99,15 +130,16 @@ internal static class CurveTables
 
         output.WriteLine();
         output.WriteLine("The host's KSM at full speed on the same guests, standing still; pages of 4 KiB:");
-        long? off = merged.FirstOrDefault(mode => mode.Name == ExperimentMode.Off.Name())?.Ksm!.HeldPages;
-        Table table = Report.Table("KASLR", ">held", ">of off", ">before", ">shared", ">sharing", ">unshared", ">volatile", ">zero", ">settled in s", ">ksmd s", ">scans");
+        long? off = HeldBy(merged, new CurveMode(ExperimentMode.Off)), zeroed = HeldBy(merged, new CurveMode(ExperimentMode.Off, FreePages: FreePages.Zeroed));
+        Table table = Report.Table("KASLR", ">held", ">of off", ">of off, zeroed", ">before", ">shared", ">sharing", ">unshared", ">volatile", ">zero", ">settled in s", ">ksmd s", ">scans");
         foreach (CurveReport.Mode mode in merged)
         {
             CurveReport.Ksm ksm = mode.Ksm!;
             table.Row(
                 mode.Name,
                 Number(ksm.HeldPages),
-                off is > 0 and long baseline ? ((double)ksm.HeldPages / baseline).ToString("0.000", CultureInfo.InvariantCulture) : "",
+                Ratio(ksm.HeldPages, off),
+                Ratio(ksm.HeldPages, zeroed),
                 Number(ksm.ResidentBefore),
                 Number(ksm.PagesShared),
                 Number(ksm.PagesSharing),
@@ -122,6 +154,10 @@ internal static class CurveTables
         Report.Print(output, table);
     }
 
+    private static long? HeldBy(CurveReport.Mode[] merged, CurveMode wanted) => merged.FirstOrDefault(mode => mode.Name == wanted.Name)?.Ksm!.HeldPages;
+
+    private static string Ratio(long pages, long? baseline) => baseline is > 0 and long all ? ((double)pages / all).ToString("0.000", CultureInfo.InvariantCulture) : "";
+
     private static IReadOnlyList<SharingReport.Row> RowsOf(CurveReport.Mode mode) => [.. mode.Classes, mode.KernelPages, mode.AllPages];
 
     private static CurveReport.Point? PointOf(CurveReport.Mode mode, int guests) => mode.Points.FirstOrDefault(point => point.Guests == guests);
@@ -134,6 +170,10 @@ internal static class CurveTables
     };
 
     private static string Number(long value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private static string PerGuest(long pages, CurveReport.Mode mode) => ((double)pages / Math.Max(mode.Booted, 1)).ToString("0.0", CultureInfo.InvariantCulture);
+
+    private static string Quoted(string label) => $"\"{label}\"";
 
     private static string Percent(double? share) => share is double value ? (value * 100).ToString("0.00", CultureInfo.InvariantCulture) : "";
 }

@@ -16,9 +16,6 @@ internal enum ExperimentMode
 /// <summary>The modes' names.</summary>
 internal static class ExperimentModes
 {
-    /// <summary>All, in the order in which they are measured.</summary>
-    public static IReadOnlyList<ExperimentMode> All { get; } = Enum.GetValues<ExperimentMode>();
-
     /// <summary>The name in reports, options and file names.</summary>
     public static string Name(this ExperimentMode mode) => mode switch
     {

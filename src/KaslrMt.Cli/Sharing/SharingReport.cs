@@ -50,8 +50,14 @@ internal sealed record SharingReport(
     /// <param name="RedundantShare">Redundant of all, 0 to 1.</param>
     internal sealed record Row(string Name, long Pages, long Zero, long Distinct, long Redundant, long WithinTenants, long AcrossTenants, double RedundantShare)
     {
+        /// <summary>Pages whose content no other guest has; 0 in results of versions that did not count them.</summary>
+        public long Unique { get; init; }
+
         /// <summary>The row of a tally.</summary>
         public static Row Of(string name, PageTally tally) => new(
-            name, tally.Pages, tally.Zero, tally.Distinct, tally.Redundant, tally.WithinTenants, tally.AcrossTenants, Math.Round(tally.RedundantShare, 4));
+            name, tally.Pages, tally.Zero, tally.Distinct, tally.Redundant, tally.WithinTenants, tally.AcrossTenants, Math.Round(tally.RedundantShare, 4))
+        {
+            Unique = tally.Unique,
+        };
     }
 }

@@ -27,6 +27,9 @@ internal sealed record RunOptions
     /// <summary>Virtual CPUs.</summary>
     public int Cpus { get; init; } = 1;
 
+    /// <summary>What its free pages hold.</summary>
+    public FreePages FreePages { get; init; }
+
     /// <summary>What executes the guest.</summary>
     public required AcceleratorChoice Accelerator { get; init; }
 

@@ -3,6 +3,7 @@ using KaslrMt.Cli.Tables;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -72,6 +73,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             Memory = request.Memory.Bytes,
             Machine = request.Machine.Argument,
             Accelerator = options.Accelerator.Argument,
+            FreePages = options.FreePages,
             Detached = options.Detached,
         };
         for (int boot = first.Reboots; ; boot++)
@@ -177,7 +179,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         try
         {
-            BootImage written = BootImages.Write(options.Kernel, cache, facts => request.Plan(facts.Geometry, boot), folder.ImagePath, request.Ram.Overwritten, request.Modules);
+            BootImage written = BootImages.Write(options.Kernel, cache, facts => Plan(facts, boot), folder.ImagePath, request.Ram.Overwritten, request.Modules);
             using (written.Layout)
             {
                 IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
@@ -192,6 +194,12 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
                 $"kaslrmt: WARNING: {options.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
             return null;
         }
+    }
+
+    private KernelLayout Plan(KernelFacts kernel, int boot)
+    {
+        FreePagesOption.Require(options.FreePages, kernel.Release);
+        return request.Plan(kernel.Geometry, boot);
     }
 
     private async Task SettleAsync(VirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken stop)
@@ -258,7 +266,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         Accelerator = options.Accelerator,
         Cpus = options.Cpus,
         Initrd = options.Initrd,
-        CommandLine = request.Line.Text,
+        CommandLine = FreePagesOption.Complete(request.Line, options.FreePages),
         Console = boot == 0 ? options.Console : options.Console.Continued(),
         UserArguments = options.UserArguments,
         OutlivesOwner = options.Detached,

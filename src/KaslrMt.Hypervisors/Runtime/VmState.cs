@@ -63,6 +63,9 @@ public sealed record VmState
     /// <summary><c>tcg</c> or <c>kvm</c>.</summary>
     public string? Accelerator { get; init; }
 
+    /// <summary>What its free pages hold.</summary>
+    public FreePages FreePages { get; init; }
+
     /// <summary>When the VM was first started.</summary>
     public DateTimeOffset Created { get; init; }
 
@@ -75,6 +78,6 @@ public sealed record VmState
 
 /// <summary>Writes and reads <see cref="VmState"/> without reflection, which would cost every command its start-up time.</summary>
 [JsonSourceGenerationOptions(
-    WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+    WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(VmState))]
 internal sealed partial class VmStateJson : JsonSerializerContext;

@@ -92,6 +92,27 @@ public sealed class GuestCommandLine : IDisposable
         }
     }
 
+    /// <summary>What a parameter of the kernel is set to: where it is repeated, by its last mention, as the kernel obeys it.</summary>
+    /// <param name="name">The parameter; <c>-</c> and <c>_</c> are one.</param>
+    /// <returns>Empty when it stands there without a value, null when it does not.</returns>
+    public string? ValueOf(ReadOnlySpan<char> name)
+    {
+        string? value = null;
+        for (ReadOnlySpan<char> rest = TakeSpaces(Text, null); !rest.IsEmpty;)
+        {
+            KernelParameter parameter = KernelParameter.First(rest);
+            if (parameter.EndsKernelParameters)
+            {
+                break;
+            }
+
+            value = parameter.IsNamed(name) ? parameter.Value.ToString() : value;
+            rest = TakeSpaces(rest[parameter.Raw.Length..], null);
+        }
+
+        return value;
+    }
+
     /// <summary>Zeroes the key.</summary>
     public void Dispose() => Key?.Dispose();
 

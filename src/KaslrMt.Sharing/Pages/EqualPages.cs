@@ -80,7 +80,7 @@ internal sealed partial class EqualPages
             {
                 if (fingerprints[page] == PageFingerprint.Zero)
                 {
-                    counter.AddZero(classes[page], tenants[guest]);
+                    counter.AddZero(classes[page], tenants[guest], guest);
                 }
             }
         }
@@ -94,7 +94,7 @@ internal sealed partial class EqualPages
             }
 
             int guest = GuestOf(_pages[i]);
-            counter.Add(_guests[guest].Classes[_pages[i] - _starts[guest]], tenants[guest]);
+            counter.Add(_guests[guest].Classes[_pages[i] - _starts[guest]], tenants[guest], guest);
         }
 
         counter.EndGroup();
@@ -305,80 +305,6 @@ internal sealed partial class EqualPages
             }
 
             start = end;
-        }
-    }
-
-    /// <summary>Counts group by group.</summary>
-    private sealed class Counter
-    {
-        private const int AllRow = 13;
-        private const int KernelRow = 14;
-        private const int Rows = 15;
-
-        private readonly PageTally[] _tallies = [.. Enumerable.Range(0, Rows).Select(_ => new PageTally())];
-        private readonly int _tenants;
-
-        // For the current group: pages by row and tenant, and which of those are not 0.
-        private readonly int[] _counts;
-        private readonly List<int> _touched = [];
-
-        public Counter(int tenants)
-        {
-            _tenants = Math.Max(tenants, 1);
-            _counts = new int[Rows * _tenants];
-        }
-
-        public void AddZero(PageClass pageClass, int tenant)
-        {
-            Add(pageClass, tenant);
-            _tallies[(int)pageClass].Zero++;
-            _tallies[AllRow].Zero++;
-            _tallies[KernelRow].Zero += pageClass <= PageClass.Vmemmap ? 1 : 0;
-        }
-
-        public void Add(PageClass pageClass, int tenant)
-        {
-            Add((int)pageClass, tenant);
-            Add(AllRow, tenant);
-            if (pageClass <= PageClass.Vmemmap)
-            {
-                Add(KernelRow, tenant);
-            }
-        }
-
-        public void EndGroup()
-        {
-            // Sorted by row, so that a row's tenants follow one another.
-            _touched.Sort();
-            for (int i = 0; i < _touched.Count;)
-            {
-                int row = _touched[i] / _tenants;
-                PageTally tally = _tallies[row];
-                int owners = 0;
-                for (; i < _touched.Count && _touched[i] / _tenants == row; i++, owners++)
-                {
-                    int pages = _counts[_touched[i]];
-                    tally.Pages += pages;
-                    tally.WithinTenants += pages - 1;
-                    _counts[_touched[i]] = 0;
-                }
-
-                tally.Distinct++;
-                tally.AcrossTenants += owners - 1;
-            }
-
-            _touched.Clear();
-        }
-
-        public SharingTable Table(long changed) => new([.. _tallies[..AllRow]], _tallies[AllRow], _tallies[KernelRow], changed);
-
-        private void Add(int row, int tenant)
-        {
-            int index = (row * _tenants) + tenant;
-            if (_counts[index]++ == 0)
-            {
-                _touched.Add(index);
-            }
         }
     }
 }

@@ -18,6 +18,9 @@ public sealed record PageTally
     /// <summary>Pages that repeat another tenant's page and none of their own tenant's.</summary>
     public long AcrossTenants { get; internal set; }
 
+    /// <summary>Pages whose content no other guest has, though their own may have it more than once.</summary>
+    public long Unique { get; internal set; }
+
     /// <summary>Redundant pages (the paper, section 8.1): what perfect deduplication saves.</summary>
     public long Redundant => Pages - Distinct;
 

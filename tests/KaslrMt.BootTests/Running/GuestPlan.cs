@@ -43,6 +43,8 @@ internal sealed record GuestPlan
 
     internal ModuleAddresses Modules { get; init; }
 
+    internal FreePages FreePages { get; init; }
+
     internal bool FallBackToStock { get; init; }
 
     internal bool UseCache { get; init; }

@@ -36,6 +36,7 @@ internal sealed class TestGuest : IAsyncDisposable
             Cpus = plan.Cpus,
             Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
             Console = SerialConsole.ToFile(ConsolePath),
+            FreePages = plan.FreePages,
             FallBackToStock = plan.FallBackToStock,
             UseCache = plan.UseCache,
             StopGrace = TimeSpan.Zero,

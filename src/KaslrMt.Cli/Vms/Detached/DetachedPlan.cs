@@ -47,6 +47,9 @@ internal sealed record DetachedPlan
     /// <summary>How the kernel places modules; null in a plan of a version that did not know it.</summary>
     public string? ModuleAddresses { get; init; }
 
+    /// <summary>What free pages hold.</summary>
+    public FreePages FreePages { get; init; }
+
     /// <summary>The tenant key's file, or null where the key came another way.</summary>
     public string? KeyFile { get; init; }
 
@@ -89,6 +92,7 @@ internal sealed record DetachedPlan
         Policy = request.Policy.ToString(),
         Producer = request.Producer.Name,
         ModuleAddresses = ModuleAddressesOption.Text(request.Modules),
+        FreePages = options.FreePages,
         KeyFile = request.KeyFile,
         Cpus = options.Cpus,
         Accelerator = options.Accelerator.Kind,
@@ -121,6 +125,7 @@ internal sealed record DetachedPlan
         },
         UserArguments = UserArguments.Parse(QemuArguments),
         QemuProgram = QemuProgram,
+        FreePages = FreePages,
         FallBackToStock = FallBackToStock,
         Verify = Verify,
         UseCache = UseCache,

@@ -53,6 +53,7 @@ internal sealed record MovingVm
         Memory = Plan.Memory,
         Machine = Plan.Machine,
         Accelerator = Plan.Accelerator == Accelerator.Kvm ? "kvm" : "tcg",
+        FreePages = Plan.FreePages,
         Detached = true,
         Release = Release,
         Created = Created,
