@@ -15,7 +15,7 @@ internal static class ReportCommand
     {
         var sources = new Argument<string[]>("SOURCE")
         {
-            Description = "The folder of an experiment (regions, curve), or a file with what 'experiment modules --json' or 'sharing --json' printed",
+            Description = "The folder of an experiment (regions, curve, modules), or a file with what 'experiment modules --json' or 'sharing --json' printed",
             Arity = new ArgumentArity(1, MostSources),
         };
         sources.NotEmpty();
