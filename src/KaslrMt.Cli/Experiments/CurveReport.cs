@@ -45,14 +45,16 @@ internal sealed record CurveReport(
         long ChangedPages,
         Ksm? Ksm)
     {
+        // Not init: generated code would set what a file of an earlier version does not hold to null.
+
         /// <summary>The name for people; empty in results of versions that had none.</summary>
-        public string Label { get; init; } = "";
+        public string Label { get; set; } = "";
 
         /// <summary>The policy; null where the layout is not ours, or is not said.</summary>
         public string? Policy { get; init; }
 
         /// <summary>How many tenants the guests are of: one each where the layout is not ours; 0 where it is not said.</summary>
-        public int Tenants { get; init; }
+        public int Tenants { get; set; }
 
         /// <summary>The report of what was compared.</summary>
         public static Mode Of(CurveMode mode, Policy? policy, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(

@@ -51,7 +51,7 @@ internal sealed record SharingReport(
     internal sealed record Row(string Name, long Pages, long Zero, long Distinct, long Redundant, long WithinTenants, long AcrossTenants, double RedundantShare)
     {
         /// <summary>Pages whose content no other guest has; 0 in results of versions that did not count them.</summary>
-        public long Unique { get; init; }
+        public long Unique { get; set; }
 
         /// <summary>The row of a tally.</summary>
         public static Row Of(string name, PageTally tally) => new(
