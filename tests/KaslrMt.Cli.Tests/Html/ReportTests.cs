@@ -132,6 +132,36 @@ public sealed partial class ReportTests : IDisposable
         (await Call.Of("report", _scratch.Write("results.json", results), "-o", Page)).FailedWith("KMT9019", 3);
     }
 
+    [Theory]
+    [InlineData("NaN")]
+    [InlineData("5-NaN")]
+    [InlineData("Infinity")]
+    [InlineData("")]
+    public async Task A_figure_of_the_papers_that_is_no_number_is_drawn_as_none(string paper)
+    {
+        JsonObject results = ReportFixtures.Regions("110010");
+        results["paper"]![0]!["paper"] = paper;
+        JsonObject pairs = Charts(await WriteAsync(results)).First(chart => chart["kind"]!.GetValue<string>() == "pairs");
+        Assert.Equal(0, pairs["rows"]![0]!["high"]!.GetValue<double>());
+    }
+
+    // The serializer says of a value that it is half a character; of a member's name it does not.
+    [Theory]
+    [InlineData("{\"policie\\ud800\": 1, ")]
+    [InlineData("{\"\\udfff\": {}, \"aaaaaaaa\\ud800\": 1, ")]
+    public async Task Half_a_character_in_a_name_is_damage(string beginning) => (await Call.Of(
+        "report", _scratch.Write("results.json", beginning + ReportFixtures.Curve("off").ToJsonString()[1..]), "-o", Page)).FailedWith("KMT9019", 3);
+
+    // 100 boots of 400 modules each, and no name twice: a file of 2 MB, and four million fields of a table.
+    [Fact]
+    public async Task Results_whose_page_would_not_fit_into_memory_are_refused()
+    {
+        JsonObject results = ReportFixtures.Modules();
+        results["options"]![0]!["boots"] = new JsonArray([.. Enumerable.Range(0, 100).Select(boot => new JsonArray(
+            [.. Enumerable.Range(0, 400).Select(module => new JsonObject { ["name"] = $"m{boot}_{module}", ["address"] = "0xffffffffc0000000" })]))]);
+        (await Call.Of("report", _scratch.Write("results.json", results.ToJsonString()), "-o", Page)).FailedWith("KMT9019", 3);
+    }
+
     [Fact]
     public async Task Results_that_are_cut_off_or_too_large_or_missing_are_named()
     {

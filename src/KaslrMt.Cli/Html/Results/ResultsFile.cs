@@ -91,6 +91,11 @@ internal static class ResultsFile
             case JsonValueKind.Object:
                 foreach (JsonProperty property in element.EnumerateObject())
                 {
+                    if (!IsText(property))
+                    {
+                        throw Bad(file, "is damaged: a name is no text");
+                    }
+
                     Check(file, property.Value);
                 }
 
@@ -106,6 +111,19 @@ internal static class ResultsFile
                 throw Bad(file, "is damaged: a number is none");
             default:
                 break;
+        }
+    }
+
+    // Bytes that are no UTF-8, and escapes for half a character.
+    private static bool IsText(JsonProperty property)
+    {
+        try
+        {
+            return property.Name.Length >= 0;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
         }
     }
 

@@ -15,6 +15,9 @@ internal static class ResultsShape
     private const int Most = 4096;
     private const int MostModes = 64;
 
+    // Of the tables of modules, a field for each name and boot: 100 boots of six options with 70 modules make 42,000.
+    private const long MostFields = 1 << 18;
+
     /// <summary>The results, when they do.</summary>
     /// <exception cref="KaslrMtException">KMT9019 when they do not.</exception>
     public static object Find(string file, object results)
@@ -75,6 +78,7 @@ internal static class ResultsShape
         { Options.Count: 0 } => "holds no option that was measured",
         { Options.Count: > MostModes } => "is damaged: it holds too much",
         _ when report.Options.Any(option => option.Boots.Count is 0 or > 100 || option.Boots.Any(boot => boot.Count > Most)) => "is damaged: an option has no boots, or too many",
+        _ when report.Options.Sum(Fields) > MostFields => "is damaged: it holds too much",
         _ when report.Options.SelectMany(option => option.Boots).SelectMany(boot => boot).Any(module => !TryAddress(module.Address, out _)) => "is damaged: a module's address is none",
         _ when report.Options.Any(option => !IsShare(option.EqualCode) || !IsShare(option.EqualData) || !IsShare(option.EqualText)) => "is damaged: a share is not from 0 to 1",
         _ => null,
@@ -87,6 +91,8 @@ internal static class ResultsShape
         _ when report.Classes.Append(report.Kernel).Append(report.All).Any(IsNoRow) => "is damaged: a count is none",
         _ => null,
     };
+
+    private static long Fields(ModuleReport.Outcome option) => option.Boots.SelectMany(boot => boot).DistinctBy(module => module.Name).LongCount() * option.Boots.Count;
 
     private static IEnumerable<RegionsReport.ImpactRow> Cells(RegionsReport report) => report.Impact.Concat(report.ImpactByPlace);
 

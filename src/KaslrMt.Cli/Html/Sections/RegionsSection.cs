@@ -52,8 +52,9 @@ internal static class RegionsSection
 
     private static PairsChart.Pair Pair(RegionsReport.PaperRow row)
     {
-        // The paper's text is a number or a range, such as 25-30.
-        double[] bounds = [.. row.Paper.Split('-').Select(text => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) ? Math.Clamp(value, 0, PerCent) : 0)];
+        // The paper's text is a number or a range, such as 25-30. As a decimal: double reads NaN, too, which JSON does not know.
+        double[] bounds = [.. row.Paper.Split('-').Select(text =>
+            decimal.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal value) ? (double)Math.Clamp(value, 0, PerCent) : 0)];
         return new PairsChart.Pair(row.Class, row.Policies, bounds[0], bounds[^1], row.ByContent * PerCent);
     }
 
