@@ -77,6 +77,24 @@ public sealed class KsmTests : IDisposable
     }
 
     [Fact]
+    public void A_note_that_has_no_place_is_not_taken_for_another_measurement()
+    {
+        string note = Path.Combine(_ksm.Path, "none", "note");
+        Assert.Equal(KsmErrors.Refused, Assert.Throws<KaslrMtException>(() => KsmLoan.Take(_ksm.Folder, note)).Code);
+        Assert.False(KsmLoan.GiveBackLeftover(_ksm.Folder, note));
+    }
+
+    // A folder in the note's place is refused as root's note is to others, and tests run as root.
+    [Fact]
+    public void Who_may_not_touch_the_note_may_still_look_and_may_not_borrow()
+    {
+        string note = Path.Combine(_ksm.Path, "link");
+        File.CreateSymbolicLink(note, "/proc/sys/kernel/ostype");
+        Assert.False(KsmLoan.GiveBackLeftover(_ksm.Folder, note));
+        Assert.Equal(KsmErrors.NotPermitted, Assert.Throws<KaslrMtException>(() => KsmLoan.Take(_ksm.Folder, note)).Code);
+    }
+
+    [Fact]
     public void Both_forms_of_a_processes_lines_are_read()
     {
         const string Stat = "ksm_rmap_items 100\nksm_zero_pages 3\nksm_merging_pages 20\nksm_process_profit -5\nksm_merge_any: no\nksm_mergeable: yes\n";

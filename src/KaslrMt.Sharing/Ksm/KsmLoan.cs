@@ -12,6 +12,9 @@ public sealed class KsmLoan : IDisposable
 {
     private const int LargestNote = 4096;
 
+    // flock(2): EWOULDBLOCK.
+    private const int WouldBlock = 11;
+
     private readonly KsmFolder _ksm;
     private readonly KsmSettings _before;
     private FileStream? _held;
@@ -58,11 +61,22 @@ public sealed class KsmLoan : IDisposable
 
     /// <summary>Gives back what a killed process had borrowed.</summary>
     /// <returns>Whether there was something to give back.</returns>
-    /// <exception cref="KaslrMtException">KMT6012, KMT6013 when it cannot be done; the note stays.</exception>
+    /// <exception cref="KaslrMtException">KMT6012, KMT6013 when the settings cannot be written; the note stays.</exception>
     public static bool GiveBackLeftover(KsmFolder ksm, string note)
     {
         ArgumentNullException.ThrowIfNull(ksm);
-        if (!File.Exists(note) || TryHold(note, FileMode.Open) is not { } held)
+        FileStream? held;
+        try
+        {
+            held = File.Exists(note) ? TryHold(note, FileMode.Open) : null;
+        }
+        catch (KaslrMtException error) when (error.Code == KsmErrors.NotPermitted)
+        {
+            // Another user's. Who may not change KSM's settings may still look at them.
+            held = null;
+        }
+
+        if (held is null)
         {
             return false;
         }
@@ -136,9 +150,13 @@ public sealed class KsmLoan : IDisposable
         {
             return null;
         }
-        catch (IOException)
+        catch (IOException error) when (error.HResult == WouldBlock)
         {
             return null;
+        }
+        catch (IOException error)
+        {
+            throw new KaslrMtException(KsmErrors.Refused, $"{note}, the note of KSM's settings, cannot be written: {error.Message}", "give another in KASLRMT_KSM_NOTE", error);
         }
         catch (UnauthorizedAccessException error)
         {
