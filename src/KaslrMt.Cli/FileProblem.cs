@@ -12,4 +12,11 @@ internal static class FileProblem
         UnauthorizedAccessException => "permission denied",
         _ => error.Message.Split(" : ")[0],
     };
+
+    /// <summary>Whether a file that only one process may open is open elsewhere: flock(2) said EWOULDBLOCK.</summary>
+    public static bool IsHeldByAnother(IOException error)
+    {
+        const int WouldBlock = 11;
+        return error.HResult == WouldBlock;
+    }
 }

@@ -60,6 +60,51 @@ public sealed class ExperimentTests : IDisposable
         Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
     }
 
+    // All of them are JSON. "null" was taken for no settings, and another experiment's results would have been mixed with it.
+    [Theory]
+    [InlineData("null")]
+    [InlineData("{}")]
+    [InlineData("{ \"experiment\": null }")]
+    public void Settings_that_hold_nothing_are_damaged(string content)
+    {
+        ExperimentFolder.Open(Folder, Settings()).Dispose();
+        File.WriteAllText(Path.Combine(Folder, "experiment.json"), content);
+        Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal(content, File.ReadAllText(Path.Combine(Folder, "experiment.json")));
+    }
+
+    // The disk was full when the settings were to be written, or the process was killed.
+    [Fact]
+    public void A_folder_whose_beginning_failed_can_be_begun_again()
+    {
+        Directory.CreateDirectory(Folder);
+        File.WriteAllText(Path.Combine(Folder, "lock"), "");
+        ExperimentFolder.Open(Folder, Settings()).Dispose();
+        Directory.Delete(Path.Combine(Folder, "probes"));
+        ExperimentFolder.Open(Folder, Settings()).Dispose();
+        Assert.True(Directory.Exists(Path.Combine(Folder, "probes")));
+    }
+
+    [Fact]
+    public void A_file_is_no_folder()
+    {
+        File.WriteAllText(Folder, "dear");
+        Assert.Equal(ExperimentErrors.OtherExperiment, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal("dear", File.ReadAllText(Folder));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("x\n")]
+    public void A_damaged_key_is_named_with_its_place(string content)
+    {
+        using ExperimentFolder folder = ExperimentFolder.Open(Folder, Settings());
+        File.WriteAllText(Path.Combine(Folder, "key"), content);
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => folder.Key());
+        Assert.Equal(ExperimentErrors.Damaged, error.Code);
+        Assert.Contains(Path.Combine(Folder, "key"), error.Problem, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Two_experiments_do_not_work_in_one_folder()
     {

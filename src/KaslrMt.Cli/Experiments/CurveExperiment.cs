@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using KaslrMt.Cli.Html.Results;
 using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 using KaslrMt.Layout;
@@ -41,7 +42,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
     {
         if (folder.Read(FileOf(mode), ExperimentJson.Default.Mode) is { } before)
         {
-            return before with { Label = mode.Label };
+            return IsOf(mode, before) ? before with { Label = mode.Label } : throw folder.Damaged(FileOf(mode));
         }
 
         // Keys for this mode's guests alone, which end with them.
@@ -70,6 +71,13 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
             Array.ForEach(keys, key => key.Dispose());
         }
     }
+
+    // What the tables rely on.
+    private static bool IsOf(CurveMode mode, CurveReport.Mode kept) =>
+        kept.Name == mode.Name
+        && kept.Booted == kept.Points.Count
+        && ResultsShape.Fault(kept) is null
+        && kept.Classes.Select(row => row.Name).SequenceEqual(PageClassNames.All.Select(pageClass => pageClass.Name()));
 
     private static string FileOf(CurveMode mode) => $"{mode.Name}.json";
 

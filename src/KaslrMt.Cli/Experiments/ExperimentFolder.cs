@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using KaslrMt.Cli.Output;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
@@ -33,6 +34,11 @@ internal sealed class ExperimentFolder : IDisposable
     {
         string full = System.IO.Path.GetFullPath(path);
         string file = System.IO.Path.Combine(full, SettingsFile);
+        if (File.Exists(full))
+        {
+            throw new KaslrMtException(ExperimentErrors.OtherExperiment, $"{full} is no folder", "give another --output");
+        }
+
         Directory.CreateDirectory(full, Private);
         if (!File.Exists(file) && Directory.EnumerateFileSystemEntries(full).Any(entry => System.IO.Path.GetFileName(entry) != "lock"))
         {
@@ -49,10 +55,11 @@ internal sealed class ExperimentFolder : IDisposable
             }
             else
             {
-                Directory.CreateDirectory(folder.In("probes"), Private);
+                // First: a folder with something else in it and without this would be taken for no experiment's.
                 folder.Write(SettingsFile, settings, ExperimentJson.Default.ExperimentSettings);
             }
 
+            Directory.CreateDirectory(folder.In("probes"), Private);
             return folder;
         }
         catch
@@ -66,12 +73,19 @@ internal sealed class ExperimentFolder : IDisposable
     public string ProbeFile(string label) => In(System.IO.Path.Combine("probes", $"{label}.kmt"));
 
     /// <summary>The key of the experiment's tenant: drawn once, kept (mode 0600) until <see cref="ForgetKey"/>, because all guests of a policy need the same.</summary>
-    /// <exception cref="KaslrMtException">KMT11xx when the file is damaged; KMT2601, KMT2602.</exception>
+    /// <exception cref="KaslrMtException">KMT6027 when the file is damaged; KMT2601, KMT2602.</exception>
     public TenantKey Key()
     {
         if (File.Exists(In(KeyFile)))
         {
-            return TenantKey.Parse(File.ReadAllBytes(In(KeyFile)));
+            try
+            {
+                return TenantKey.Parse(File.ReadAllBytes(In(KeyFile)));
+            }
+            catch (KaslrMtException error)
+            {
+                throw Damaged(KeyFile, error);
+            }
         }
 
         TenantKey key = TenantKey.Generate();
@@ -109,14 +123,18 @@ internal sealed class ExperimentFolder : IDisposable
         try
         {
             return !file.Exists ? null
-                : file.Length <= LargestFile ? JsonSerializer.Deserialize(File.ReadAllBytes(file.FullName), type)
+                : file.Length <= LargestFile ? StrictJson.Read(File.ReadAllBytes(file.FullName), type)
                 : throw new JsonException("too large");
         }
         catch (JsonException error)
         {
-            throw new KaslrMtException(ExperimentErrors.Damaged, $"{file.FullName} is damaged", "remove it, or give another --output", error);
+            throw Damaged(name, error);
         }
     }
+
+    /// <summary>The error of a file that does not hold what it should.</summary>
+    public KaslrMtException Damaged(string name, Exception? cause = null) =>
+        new(ExperimentErrors.Damaged, $"{In(name)} is damaged", "remove it, or give another --output", cause);
 
     /// <summary>Lets other processes in.</summary>
     public void Dispose() => _lock.Dispose();
@@ -135,7 +153,7 @@ internal sealed class ExperimentFolder : IDisposable
                 UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
             });
         }
-        catch (IOException error)
+        catch (IOException error) when (FileProblem.IsHeldByAnother(error))
         {
             throw new KaslrMtException(ExperimentErrors.FolderInUse, $"another process works in {path}", "wait until it has ended, or give another --output", error);
         }

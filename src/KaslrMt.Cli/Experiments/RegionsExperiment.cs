@@ -16,7 +16,7 @@ internal sealed class RegionsExperiment(ExperimentFolder folder, ExperimentSetti
     /// <summary>Measures what is missing, and compares.</summary>
     /// <param name="parallel">Guests at a time.</param>
     /// <param name="stop">Interrupts it; what is measured is kept.</param>
-    /// <exception cref="KaslrMtException">KMT6028 when no policy has two probes; errors of the image, of QEMU and of the disk.</exception>
+    /// <exception cref="KaslrMtException">KMT6028 when no policy has two probes; KMT6027 when a file of one is damaged; errors of the image, of QEMU and of the disk.</exception>
     public async Task<RegionsReport> RunAsync(int parallel, CancellationToken stop)
     {
         Policy[] policies = [.. settings.Variants.Select(text => Policy.Parse(text))];
@@ -36,7 +36,11 @@ internal sealed class RegionsExperiment(ExperimentFolder folder, ExperimentSetti
 
         progress.Say("comparing", 0, 0);
         var measured = new PolicyEquality?[policies.Length];
-        Parallel.For(0, policies.Length, new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, i => measured[i] = Compare(policies[i]));
+        await Parallel.ForAsync(0, policies.Length, new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, (i, _) =>
+        {
+            measured[i] = Compare(policies[i]);
+            return ValueTask.CompletedTask;
+        }).ConfigureAwait(false);
         progress.Clear();
         RegionsReport report = RegionsReport.Of(settings, [.. measured.OfType<PolicyEquality>()], boots.Skipped, boots.MeanSeconds);
         return report.Policies.Count > 0

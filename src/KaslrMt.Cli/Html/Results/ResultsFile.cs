@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
 using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Output;
@@ -17,12 +16,6 @@ internal static class ResultsFile
     // 64 policies take 82 kB, 30 guests in three modes 37 kB.
     private const int LargestFile = 8 << 20;
     private const string Remedy = "give an experiment's folder, or a file that 'sharing --json' or an experiment's --json wrote";
-
-    private static readonly JsonSerializerOptions Strict = new(ReportJson.Default.Options)
-    {
-        RespectNullableAnnotations = true,
-        TypeInfoResolver = ReportJson.Default.WithAddedModifier(RequireAll),
-    };
 
     /// <summary>Reads a folder's results, or a file.</summary>
     /// <returns>A <see cref="RegionsReport"/>, <see cref="CurveReport"/>, <see cref="ModuleReport"/> or <see cref="SharingReport"/>.</returns>
@@ -70,69 +63,14 @@ internal static class ResultsFile
             throw Bad(file, "is no results of this program");
         }
 
-        Check(file, root);
+        StrictJson.Check(root);
         return root switch
         {
-            _ when root.TryGetProperty("policies", out _) => As<RegionsReport>(root),
-            _ when root.TryGetProperty("modes", out _) => As<CurveReport>(root),
-            _ when root.TryGetProperty("options", out _) => As<ModuleReport>(root),
-            _ when root.TryGetProperty("saveableBytes", out _) => As<SharingReport>(root),
+            _ when root.TryGetProperty("policies", out _) => StrictJson.Read(root, ReportJson.Default.RegionsReport),
+            _ when root.TryGetProperty("modes", out _) => StrictJson.Read(root, ReportJson.Default.CurveReport),
+            _ when root.TryGetProperty("options", out _) => StrictJson.Read(root, ReportJson.Default.ModuleReport),
+            _ when root.TryGetProperty("saveableBytes", out _) => StrictJson.Read(root, ReportJson.Default.SharingReport),
             _ => throw Bad(file, "is no results of this program"),
         };
-    }
-
-    private static T As<T>(JsonElement root) => root.Deserialize((JsonTypeInfo<T>)Strict.GetTypeInfo(typeof(T))) ?? throw new JsonException();
-
-    // The serializer lets null into lists, and reads 1e999 as infinity.
-    private static void Check(string file, JsonElement element)
-    {
-        switch (element.ValueKind)
-        {
-            case JsonValueKind.Object:
-                foreach (JsonProperty property in element.EnumerateObject())
-                {
-                    if (!IsText(property))
-                    {
-                        throw Bad(file, "is damaged: a name is no text");
-                    }
-
-                    Check(file, property.Value);
-                }
-
-                break;
-            case JsonValueKind.Array:
-                foreach (JsonElement item in element.EnumerateArray())
-                {
-                    Check(file, item.ValueKind == JsonValueKind.Null ? throw Bad(file, "is damaged: a list holds nothing where something must be") : item);
-                }
-
-                break;
-            case JsonValueKind.Number when !(element.TryGetDouble(out double number) && double.IsFinite(number)):
-                throw Bad(file, "is damaged: a number is none");
-            default:
-                break;
-        }
-    }
-
-    // Bytes that are no UTF-8, and escapes for half a character.
-    private static bool IsText(JsonProperty property)
-    {
-        try
-        {
-            return property.Name.Length >= 0;
-        }
-        catch (InvalidOperationException)
-        {
-            return false;
-        }
-    }
-
-    // A member that is missing would be null or 0 otherwise.
-    private static void RequireAll(JsonTypeInfo type)
-    {
-        foreach (JsonPropertyInfo property in type.Properties)
-        {
-            property.IsRequired |= property.AssociatedParameter is { IsNullable: false, HasDefaultValue: false } && Nullable.GetUnderlyingType(property.PropertyType) is null;
-        }
     }
 }

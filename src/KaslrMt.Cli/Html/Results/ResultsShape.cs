@@ -40,6 +40,17 @@ internal static class ResultsShape
         return text.StartsWith("0x", StringComparison.Ordinal) && ulong.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out address);
     }
 
+    /// <summary>What is wrong with a mode by itself; null when nothing is.</summary>
+    public static string? Fault(CurveReport.Mode mode) => mode switch
+    {
+        _ when mode.Points.Count is 0 or > Most || mode.Classes.Count > Most => "is damaged: a mode has no points, or too many",
+        _ when !Enumerable.Range(1, mode.Points.Count).SequenceEqual(mode.Points.Select(point => point.Guests)) => "is damaged: a mode's points are not those of 1, 2, … guests",
+        _ when mode.Points.Any(point => !IsShare(point.KernelRedundantShare)) => "is damaged: a share is not from 0 to 1",
+        _ when mode.Classes.Append(mode.KernelPages).Append(mode.AllPages).Any(IsNoRow) => "is damaged: a count is none",
+        { Ksm: { } ksm } when ksm.HeldPages < 0 || ksm.ResidentBefore < 0 => "is damaged: a count is none",
+        _ => null,
+    };
+
     private static string? Fault(RegionsReport report)
     {
         string[] classes = [.. SharingTable.KernelClasses.Select(pageClass => pageClass.Name())];
@@ -63,12 +74,8 @@ internal static class ResultsShape
         { Modes.Count: 0 } => "holds no mode that was measured",
         { Modes.Count: > MostModes } => "is damaged: it holds too much",
         _ when report.Modes.Select(mode => mode.Name).Distinct().Count() < report.Modes.Count => "is damaged: it holds a mode twice",
-        _ when report.Modes.Any(mode => mode.Points.Count is 0 or > Most || mode.Classes.Count > Most) => "is damaged: a mode has no points, or too many",
-        _ when report.Modes.Any(mode => !Enumerable.Range(1, mode.Points.Count).SequenceEqual(mode.Points.Select(point => point.Guests))) => "is damaged: a mode's points are not those of 1, 2, … guests",
-        _ when report.Modes.SelectMany(mode => mode.Points).Any(point => !IsShare(point.KernelRedundantShare)) => "is damaged: a share is not from 0 to 1",
+        _ when report.Modes.Select(Fault).FirstOrDefault(fault => fault is not null) is { } fault => fault,
         _ when report.Modes.Any(mode => !mode.Classes.Select(row => row.Name).SequenceEqual(report.Modes[0].Classes.Select(row => row.Name))) => "is damaged: modes have other classes than the first",
-        _ when report.Modes.SelectMany(mode => mode.Classes.Append(mode.KernelPages).Append(mode.AllPages)).Any(IsNoRow) => "is damaged: a count is none",
-        _ when report.Modes.Any(mode => mode.Ksm is { } ksm && (ksm.HeldPages < 0 || ksm.ResidentBefore < 0)) => "is damaged: a count is none",
         _ when report.Paper.Count > Most || report.Paper.Any(paper => !IsShare(paper.Two) || !IsShare(paper.Thirty)) => "is damaged: a share is not from 0 to 1",
         _ => null,
     };
