@@ -29,7 +29,7 @@ public sealed class WholeFile : IDisposable
         string folder = Path.GetDirectoryName(full) ?? "/";
         try
         {
-            if (RegularFile.Fault(path) is string fault)
+            if ((RegularFile.Fault(path) ?? LinkFault(full)) is string fault)
             {
                 throw new IOException(fault);
             }
@@ -152,6 +152,13 @@ public sealed class WholeFile : IDisposable
 
     /// <summary>The bytes written so far.</summary>
     internal long Length => RandomAccess.GetLength(_handle);
+
+    // /dev/stdout is a link to /proc/self/fd/1, behind which there may be a regular file: replacing a file by its name would take the link from the
+    // host for good, and leave the file as it was.
+    private static string? LinkFault(string full) => new FileInfo(full).LinkTarget is string target
+        && (target.StartsWith("/proc/", StringComparison.Ordinal) || full.LastIndexOf('/') == "/dev".Length && full.StartsWith("/dev/", StringComparison.Ordinal))
+            ? "it stands for an open file"
+            : null;
 
     private static string TemporaryIn(string folder, string path) => Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}");
 

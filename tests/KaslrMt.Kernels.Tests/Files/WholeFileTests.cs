@@ -42,6 +42,16 @@ public sealed class WholeFileTests : IDisposable
         Assert.Equal([Target], Directory.GetFiles(_folder));
     }
 
+    // As /dev/stdout, when output goes to a file: the link was replaced, and all programs of the host lost it.
+    [Fact]
+    public void What_stands_for_an_open_file_is_not_replaced()
+    {
+        using FileStream open = File.Create(Path.Combine(_folder, "output"));
+        File.CreateSymbolicLink(Target, $"/proc/self/fd/{open.SafeFileHandle.DangerousGetHandle()}");
+        Assert.Equal(FileErrors.NotWritable, Assert.Throws<KaslrMtException>(() => WholeFile.Create(Target)).Code);
+        Assert.NotNull(new FileInfo(Target).LinkTarget);
+    }
+
     [Fact]
     public void A_new_file_replaces_nothing_not_even_a_link_to_nowhere()
     {
