@@ -36,7 +36,11 @@ internal sealed class RegionsExperiment(ExperimentFolder folder, ExperimentSetti
 
         progress.Say("comparing", 0, 0);
         var measured = new PolicyEquality?[policies.Length];
-        Parallel.For(0, policies.Length, new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, i => measured[i] = Compare(policies[i]));
+        await Parallel.ForAsync(0, policies.Length, new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, (i, _) =>
+        {
+            measured[i] = Compare(policies[i]);
+            return ValueTask.CompletedTask;
+        }).ConfigureAwait(false);
         progress.Clear();
         RegionsReport report = RegionsReport.Of(settings, [.. measured.OfType<PolicyEquality>()], boots.Skipped, boots.MeanSeconds);
         return report.Policies.Count > 0
