@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the screenshots of the report that the docs show, in a real browser (Chromium, without a window), from results of experiments.
 # Usage: eng/screenshots.sh CURVE REGIONS [MODULES]     CURVE, REGIONS: folders or results.json of 'experiment curve' and 'experiment regions';
-#                                                       MODULES: what 'experiment modules --json' printed
+#                                                       MODULES: the same of 'experiment modules'
 # Result: docs/images/report-{curve,regions,modules,space}.png
 set -euo pipefail
 
@@ -40,7 +40,7 @@ shoot() {
   say "$target: $(stat -c %s "$target") bytes"
 }
 
-shoot curve "$curve" section-1 1000
+shoot curve "$curve" section-1 1500 .facts
 shoot regions "$regions" section-1 1900 '.facts, .frame:has(.plain), .frame:has(.impact) ~ .frame:has(.impact)'
 [ -z "$modules" ] || shoot modules "$modules" section-1 1350
 shoot space "$curve" section-2 1000

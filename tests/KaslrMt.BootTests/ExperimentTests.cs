@@ -58,6 +58,12 @@ public sealed class ExperimentTests : IDisposable
         Assert.True(Share("111111", "vmemmap", "byPlace") > 0.5 && Share("000000", "vmemmap", "byContent") < 0.2);
         Assert.True(Share("111111", "module-code", "byContent") > Share("000000", "module-code", "byContent"));
         Assert.Equal(output, await File.ReadAllTextAsync(Path.Combine(Folder, "results.json")));
+
+        // A file that lost its end is told by name, and nothing else is measured again.
+        await File.WriteAllBytesAsync(Probes[0], (await File.ReadAllBytesAsync(Probes[0]))[..100]);
+        (int damaged, string nothing, string told) = await KaslrmtProcess.RunAsync(_scratch, words);
+        Assert.Equal((3, ""), (damaged, nothing));
+        Assert.Contains($"KMT6027: {Probes[0]} ", told, StringComparison.Ordinal);
     }
 
     [Fact]

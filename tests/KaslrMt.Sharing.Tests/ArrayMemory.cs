@@ -7,6 +7,9 @@ internal sealed class ArrayMemory(byte[] ram) : IGuestMemory
 {
     public IReadOnlyList<PhysicalRange> Ranges => [new(new PhysicalAddress(0), (ulong)ram.Length)];
 
+    /// <summary>Whether the guest has ended.</summary>
+    public bool Gone { get; init; }
+
     public void Read(PhysicalAddress address, Span<byte> destination)
     {
         if (!TryRead(address, destination))
@@ -17,6 +20,11 @@ internal sealed class ArrayMemory(byte[] ram) : IGuestMemory
 
     public bool TryRead(PhysicalAddress address, Span<byte> destination)
     {
+        if (Gone)
+        {
+            throw new KaslrMtException(GuestErrors.GuestGone, "ended");
+        }
+
         if (address.Value > (ulong)ram.Length || (ulong)destination.Length > (ulong)ram.Length - address.Value)
         {
             return false;

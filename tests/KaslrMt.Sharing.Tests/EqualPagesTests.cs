@@ -52,6 +52,14 @@ public sealed class EqualPagesTests
     }
 
     [Fact]
+    public void A_guest_that_goes_away_while_pages_are_compared_is_that_error_and_no_other()
+    {
+        byte[] ram = Ram([1, 2]);
+        GuestPages gone = new("a", null, "", new ArrayMemory(ram) { Gone = true }, [PageClass.User, PageClass.User], Fingerprints(ram));
+        Assert.Equal(GuestErrors.GuestGone, Assert.Throws<KaslrMtException>(() => Count(Guest("t", [1, 2]), gone)).Code);
+    }
+
+    [Fact]
     public void A_forged_fingerprint_does_not_make_pages_equal()
     {
         byte[] ram = Ram([1, 2]);

@@ -9,19 +9,20 @@ namespace KaslrMt.Cli.Experiments;
 /// <summary>Prints what <c>experiment curve</c> measured, and writes it as CSV.</summary>
 internal static class CurveTables
 {
+    private const int Letters = 26;
+
     /// <summary>Figures 4 and 5 beside the paper's, and KSM.</summary>
     public static void Print(TextWriter output, CurveReport report)
     {
-        output.WriteLine($"{report.Guest} guests, {report.Kernel}, {new ByteSize(report.MemoryBytes)}, {report.Accelerator}: redundant kernel memory by the number of guests, in per cent");
-        CurveReport.Mode[] known = [.. report.Modes.Where(mode => report.Paper.Any(paper => paper.Mode == mode.Name))];
-        Table table = Report.Table([">guests", .. report.Modes.Select(mode => $">{mode.Name}"), .. known.Select(mode => $">paper {mode.Name}")]);
-        int most = report.Modes.Max(mode => mode.Booted);
-        foreach (int guests in Enumerable.Range(2, most - 1).Where(guests => guests <= 5 || guests % 5 == 0 || guests == most))
+        output.WriteLine($"{report.Guest} guests, {report.Kernel}, {new ByteSize(report.MemoryBytes)}, {report.Accelerator}");
+        Table names = Report.Table("", "mode", "its guests");
+        for (int i = 0; i < report.Modes.Count; i++)
         {
-            table.Row([Number(guests), .. report.Modes.Select(mode => Percent(PointOf(mode, guests)?.KernelRedundantShare)), .. known.Select(mode => Percent(Paper(report, mode, guests)))]);
+            names.Row(Letter(i), report.Modes[i].Name, report.Modes[i].Label ?? "");
         }
 
-        Report.Print(output, table);
+        Report.Print(output, names);
+        PrintCurve(output, report);
         PrintClasses(output, report, "By class, with all guests, in per cent of the class's pages:", (_, row) => Percent(row.RedundantShare));
         PrintClasses(output, report, "Different contents, pages for each guest:", (mode, row) => PerGuest(row.Distinct, mode));
         PrintClasses(output, report, "Pages that no other guest has, for each guest:", (mode, row) => PerGuest(row.Unique, mode));
@@ -82,11 +83,35 @@ internal static class CurveTables
         return text.ToString();
     }
 
+    // Modes have long names, and there may be many: columns have letters.
+    private static string Letter(int mode) => mode < Letters ? $"{(char)('A' + mode)}" : $"{Letter((mode / Letters) - 1)}{Letter(mode % Letters)}";
+
+    private static string[] Columns(CurveReport report) => [.. report.Modes.Select((_, i) => $">{Letter(i)}")];
+
+    private static void PrintCurve(TextWriter output, CurveReport report)
+    {
+        output.WriteLine();
+        output.WriteLine("Redundant kernel memory by the number of guests, in per cent:");
+        Table table = Report.Table([">guests", .. Columns(report)]);
+        int most = report.Modes.Max(mode => mode.Booted);
+        foreach (int guests in Enumerable.Range(2, most - 1).Where(guests => guests <= 5 || guests % 5 == 0 || guests == most))
+        {
+            table.Row([Number(guests), .. report.Modes.Select(mode => Percent(PointOf(mode, guests)?.KernelRedundantShare))]);
+        }
+
+        foreach (int guests in (int[])[2, 30])
+        {
+            table.Row([$"the paper: {guests}", .. report.Modes.Select(mode => Percent(Paper(report, mode, guests)))]);
+        }
+
+        Report.Print(output, table);
+    }
+
     private static void PrintClasses(TextWriter output, CurveReport report, string title, Func<CurveReport.Mode, SharingReport.Row, string> cell)
     {
         output.WriteLine();
         output.WriteLine(title);
-        Table table = Report.Table(["pages", .. report.Modes.Select(mode => $">{mode.Name}")]);
+        Table table = Report.Table(["pages", .. Columns(report)]);
         for (int i = 0; i < report.Modes[0].Classes.Count + 2; i++)
         {
             SharingReport.Row[] rows = [.. report.Modes.Select(mode => RowsOf(mode)[i])];
@@ -131,27 +156,30 @@ internal static class CurveTables
         output.WriteLine();
         output.WriteLine("The host's KSM at full speed on the same guests, standing still; pages of 4 KiB:");
         long? off = HeldBy(merged, new CurveMode(ExperimentMode.Off)), zeroed = HeldBy(merged, new CurveMode(ExperimentMode.Off, FreePages: FreePages.Zeroed));
-        Table table = Report.Table("KASLR", ">held", ">of off", ">of off, zeroed", ">before", ">shared", ">sharing", ">unshared", ">volatile", ">zero", ">settled in s", ">ksmd s", ">scans");
-        foreach (CurveReport.Mode mode in merged)
+        Table held = Report.Table("", ">held", ">of off", ">of off, zeroed", ">before", ">settled in s", ">ksmd s", ">scans");
+        Table counters = Report.Table("", ">shared", ">sharing", ">unshared", ">volatile", ">zero");
+        for (int i = 0; i < report.Modes.Count; i++)
         {
-            CurveReport.Ksm ksm = mode.Ksm!;
-            table.Row(
-                mode.Name,
-                Number(ksm.HeldPages),
-                Ratio(ksm.HeldPages, off),
-                Ratio(ksm.HeldPages, zeroed),
-                Number(ksm.ResidentBefore),
-                Number(ksm.PagesShared),
-                Number(ksm.PagesSharing),
-                Number(ksm.PagesUnshared),
-                Number(ksm.PagesVolatile),
-                ksm.ZeroPages is long zero ? Number(zero) : "",
-                ksm.Settled ? ksm.Seconds.ToString("0.0", CultureInfo.InvariantCulture) : "no",
-                ksm.ProcessorSeconds?.ToString("0.0", CultureInfo.InvariantCulture) ?? "",
-                Number(ksm.Scans));
+            if (report.Modes[i].Ksm is { } ksm)
+            {
+                held.Row(
+                    Letter(i),
+                    Number(ksm.HeldPages),
+                    Ratio(ksm.HeldPages, off),
+                    Ratio(ksm.HeldPages, zeroed),
+                    Number(ksm.ResidentBefore),
+                    ksm.Settled ? ksm.Seconds.ToString("0.0", CultureInfo.InvariantCulture) : "no",
+                    ksm.ProcessorSeconds?.ToString("0.0", CultureInfo.InvariantCulture) ?? "",
+                    Number(ksm.Scans));
+                counters.Row(
+                    Letter(i), Number(ksm.PagesShared), Number(ksm.PagesSharing), Number(ksm.PagesUnshared), Number(ksm.PagesVolatile), ksm.ZeroPages is long zero ? Number(zero) : "");
+            }
         }
 
-        Report.Print(output, table);
+        Report.Print(output, held);
+        output.WriteLine();
+        output.WriteLine("KSM's own counters, of all memory on this host that it may merge:");
+        Report.Print(output, counters);
     }
 
     private static long? HeldBy(CurveReport.Mode[] merged, CurveMode wanted) => merged.FirstOrDefault(mode => mode.Name == wanted.Name)?.Ksm!.HeldPages;

@@ -213,7 +213,13 @@ internal sealed partial class EqualPages
         Array.Sort(leaders, groups);
         var differs = new bool[_starts[^1]];
         var options = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
-        Parallel.ForEach(Batches(leaders), options, batch => Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs));
+
+        // Unlike ForEach, this ends with the guest's own error, not with one around it.
+        Parallel.ForEachAsync(Batches(leaders), options, (batch, _) =>
+        {
+            Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs);
+            return ValueTask.CompletedTask;
+        }).GetAwaiter().GetResult();
         Changed = differs.Count(changed => changed);
         if (Changed > 0)
         {

@@ -9,7 +9,7 @@ function drawBars(chart, width) {
   const groups = [...new Set(chart.bars.map((bar) => bar.group))];
   const grouped = groups.length > 1;
   const stacked = chart.bars.some((bar) => bar.values.length > 1);
-  const short = (name) => shorten(name, width < 560 ? 14 : 26);
+  const short = (name) => shorten(name, width < 560 ? 14 : 34);
   const pieces = chart.bars.flatMap((bar) => {
     let from = 0;
     return bar.values.map((value, i) => ({ ...bar, from, to: (from += value), fill: fill(styles[(bar.part + i) % styles.length]), what: chart.parts[(bar.part + i) % styles.length].name, value }));

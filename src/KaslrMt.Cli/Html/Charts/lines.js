@@ -8,7 +8,7 @@ function drawLines(chart, width) {
   const styleOf = new Map(chart.series.map((series) => [series.name, series.style]));
   const style = (point) => styleOf.get(point.series) ?? 0;
   const ends = names.flatMap((name) => chart.points.filter((point) => point.series === name).slice(-1));
-  const text = (point) => `${shorten(point.series, 22)} ${point.y.toFixed(1)}`;
+  const text = (point) => `${shorten(point.series, width < 560 ? 22 : 34)} ${point.y.toFixed(1)}`;
   const theirs = (point) => `${chart.othersName}: ${shorten(point.series, 18)} ${point.y.toFixed(0)}`;
   const lastX = d3.max(chart.points, (point) => point.x) ?? 1;
   const theirEnds = chart.others.filter((point) => point.x === d3.max(chart.others, (other) => other.x));
