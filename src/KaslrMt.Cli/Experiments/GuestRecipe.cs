@@ -30,9 +30,6 @@ internal sealed record GuestRecipe
     /// <summary>Virtual CPUs.</summary>
     public int Cpus { get; init; } = 1;
 
-    /// <summary>What QEMU takes for itself: its translated code and its devices (60 to 90 MB for <c>minimal</c> with TCG and one processor).</summary>
-    public ulong QemuBytes { get; init; } = 112 * ByteSize.MiB;
-
     /// <summary>The machine type.</summary>
     public QemuMachine Machine { get; init; } = QemuMachine.Q35;
 

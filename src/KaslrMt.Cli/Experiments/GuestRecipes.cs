@@ -15,9 +15,6 @@ internal static class GuestRecipes
     /// <summary>Debian with systemd and udev (<c>eng/guests.sh</c>): modules come by the hardware's events.</summary>
     public const string Debian = "debian";
 
-    /// <summary>What systemd and udev make QEMU translate: with TCG and 384 MiB, all of it touched, a guest of Debian's took 820 MB.</summary>
-    internal const ulong DebianQemuBytes = 448 * ByteSize.MiB;
-
     /// <summary>Lets a guest's last work at boot (freeing init sections, RCU callbacks) end.</summary>
     private const int MinimalSettleSeconds = 1;
 
@@ -58,7 +55,6 @@ internal static class GuestRecipes
                 Disk = disk,
                 CommandLine = "console=ttyS0 root=/dev/vda ro quiet no_timer_check panic=-1",
                 Memory = memory,
-                QemuBytes = DebianQemuBytes,
             }
             : throw new KaslrMtException(ExperimentErrors.GuestMissing, $"the debian guest is not complete: there is no {missing}", "build it: eng/guests.sh debian");
     }
