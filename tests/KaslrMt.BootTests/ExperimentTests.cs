@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Sharing;
@@ -99,6 +100,25 @@ public sealed class ExperimentTests : IDisposable
         JsonNode free = two["classes"]!.AsArray().Single(row => (string)row!["name"]! == "free")!;
         Assert.InRange((long)free["distinct"]!, 1, 16);
         Assert.Equal(10, File.ReadAllLines(Path.Combine(Folder, "curve.csv")).Length);
+    }
+
+    [Fact]
+    public async Task A_guest_that_ends_before_it_is_read_is_named_and_nothing_is_left()
+    {
+        using KaslrmtProcess process = new(_scratch, "experiment", "curve", "--guests", "3", "--mode", "stock", "--parallel", "1", "--no-ksm", "--output", Folder);
+        string Guest(int number) => _scratch.Leftovers.FirstOrDefault(folder => folder.EndsWith($"-stock-{number}", StringComparison.Ordinal)) ?? "";
+        await EventuallyAsync(() => Guest(1).Length > 0, process);
+        string killed = Path.GetFileName(Guest(0));
+        int id = _scratch.Runtime.List().Single(vm => vm.Name == killed).State!.QemuProcess!.Value;
+        using (Process kill = Process.Start("kill", ["-KILL", $"{id}"]))
+        {
+            await kill.WaitForExitAsync();
+        }
+
+        (int code, string output, string error) = await process.EndAsync(Patience);
+        Assert.Equal((1, ""), (code, output));
+        Assert.Contains($"KMT6026: {killed} had booted, and ended before it could be read", error, StringComparison.Ordinal);
+        Assert.Empty(_scratch.Leftovers);
     }
 
     private static async Task EventuallyAsync(Func<bool> holds, KaslrmtProcess process)

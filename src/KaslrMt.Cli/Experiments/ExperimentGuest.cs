@@ -11,6 +11,7 @@ namespace KaslrMt.Cli.Experiments;
 /// <summary>One guest of an experiment, booted until it has settled. It runs on until disposed; it ends with this process whatever happens.</summary>
 internal sealed class ExperimentGuest : IAsyncDisposable
 {
+    private static readonly TimeSpan ExitPatience = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
     private readonly VmFolder _folder;
@@ -79,8 +80,30 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     }
 
     /// <summary>Stops its processors; its memory stands still from then on.</summary>
-    /// <exception cref="KaslrMtException">Errors of the monitor.</exception>
-    public Task PauseAsync(CancellationToken stop) => _machine.Monitor.ExecuteAsync("stop", cancellation: stop);
+    /// <exception cref="KaslrMtException">KMT6026 when it has ended meanwhile; errors of the monitor.</exception>
+    public async Task PauseAsync(CancellationToken stop)
+    {
+        try
+        {
+            await _machine.Monitor.ExecuteAsync("stop", cancellation: stop).ConfigureAwait(false);
+        }
+        catch (KaslrMtException error) when (error.Code == HypervisorErrors.MonitorClosed)
+        {
+            // Its QEMU has ended, or is about to; if neither, the monitor's own error is what there is to say.
+            Task<VmExit> ended = _machine.WaitForExitAsync(stop);
+            if (await Task.WhenAny(ended, Task.Delay(ExitPatience, stop)).ConfigureAwait(false) != ended)
+            {
+                throw;
+            }
+
+            VmExit exit = await ended.ConfigureAwait(false);
+            throw new KaslrMtException(
+                ExperimentErrors.BootFailed,
+                $"{Name} had booted, and ended before it could be read ({exit.Reason}) {Printable.Of(exit.LastWords)}",
+                "if the host ran out of memory, take fewer or smaller guests; what was measured before is kept",
+                error);
+        }
+    }
 
     /// <summary>Lets it go on.</summary>
     /// <exception cref="KaslrMtException">Errors of the monitor.</exception>
@@ -125,6 +148,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
         Memory = recipe.Memory,
         Cpus = recipe.Cpus,
         Accelerator = accelerator,
+        TranslatedCode = HostRoom.TranslatedCode,
         Initrd = recipe.Initrd,
         CommandLine = layout.Mode == ExperimentMode.Off ? $"{recipe.CommandLine} nokaslr" : recipe.CommandLine,
         Console = SerialConsole.ToFile(console),

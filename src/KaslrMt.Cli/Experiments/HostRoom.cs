@@ -6,8 +6,13 @@ namespace KaslrMt.Cli.Experiments;
 /// <summary>What the host has for an experiment's guests, looked at before the first one starts.</summary>
 internal static class HostRoom
 {
-    // QEMU itself: its translated code and its devices (measured 60 to 90 MB with TCG and one processor).
-    private const ulong QemuBytes = 112 * ByteSize.MiB;
+    /// <summary>The most that QEMU may take for an experiment's guest's translated code: of its own limit of 1 GiB a Debian guest takes 430 MiB at boot, which would be all its RAM again.</summary>
+    public static readonly ByteSize TranslatedCode = new(128 * ByteSize.MiB);
+
+    // QEMU itself, with its devices and translated code: a guest of busybox has little of that (60 to 90 MB with TCG and one processor), a Debian
+    // guest all it may, and 115 MiB beside it.
+    private const ulong SmallQemuBytes = 112 * ByteSize.MiB;
+    private const ulong LargeQemuBytes = 248 * ByteSize.MiB;
 
     // Fingerprints, classes and what groups them.
     private const ulong BytesPerPage = 96;
@@ -55,7 +60,7 @@ internal static class HostRoom
         }
     }
 
-    private static ulong Need(GuestRecipe recipe) => recipe.Memory.Bytes + QemuBytes + (recipe.Memory.Bytes / 4096 * BytesPerPage);
+    private static ulong Need(GuestRecipe recipe) => recipe.Memory.Bytes + (recipe.Disk is null ? SmallQemuBytes : LargeQemuBytes) + (recipe.Memory.Bytes / 4096 * BytesPerPage);
 
     private static void CheckDisk(string folder, ulong needed, string what)
     {

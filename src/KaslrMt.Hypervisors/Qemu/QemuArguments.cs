@@ -18,7 +18,7 @@ internal static class QemuArguments
         List<string> arguments =
         [
             "-name", $"guest={name}", "-pidfile", pidFile, "-no-user-config", "-nodefaults", "-display", "none",
-            "-M", settings.Machine.Argument, "-accel", settings.Accelerator.Argument,
+            "-M", settings.Machine.Argument, "-accel", AcceleratorOf(settings),
             "-m", string.Create(CultureInfo.InvariantCulture, $"{settings.Memory.Bytes / ByteSize.MiB}M"),
             "-smp", settings.Cpus.ToString(CultureInfo.InvariantCulture),
         ];
@@ -75,6 +75,11 @@ internal static class QemuArguments
         GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz);
 
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
+    private static string AcceleratorOf(VirtualMachineSettings settings) =>
+        settings.TranslatedCode is ByteSize most && settings.Accelerator.Kind == Accelerator.Tcg
+            ? string.Create(CultureInfo.InvariantCulture, $"{settings.Accelerator.Argument},tb-size={most.Bytes / ByteSize.MiB}")
+            : settings.Accelerator.Argument;
+
     private static string? Console(SerialConsole console, string? socket) =>
         console.UsesStandardStreams ? "stdio,id=kaslrmt-console,signal=on"
         : console.FilePath is { } file ? $"file,id=kaslrmt-console,path={Escape(file)}{(console.Appends ? ",append=on" : "")}"

@@ -15,6 +15,11 @@ public sealed record VirtualMachineSettings
     /// <summary>What executes the guest.</summary>
     public required AcceleratorChoice Accelerator { get; init; }
 
+    /// <summary>
+    /// With TCG: the most memory for translated code, whole MiB; what is beyond is translated again when it is met again. Null for QEMU's own limit, 1 GiB.
+    /// </summary>
+    public ByteSize? TranslatedCode { get; init; }
+
     /// <summary>Virtual CPUs, 1 to 255.</summary>
     public int Cpus { get; init; } = 1;
 
