@@ -60,7 +60,7 @@ internal static class DemoTable
             {
                 output.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{kernel.Name}: one tenant's VMs take {ours / (double)stock:0.00} x the memory of VMs with stock KASLR, {ours / (double)off:0.00} x of those without KASLR"));
+                    $"{kernel.Name}: one tenant's VMs take {ours / (double)stock:0.00} x of stock KASLR's, {ours / (double)off:0.00} x of no KASLR's"));
             }
         }
     }

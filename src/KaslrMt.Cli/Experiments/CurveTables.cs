@@ -15,10 +15,10 @@ internal static class CurveTables
     public static void Print(TextWriter output, CurveReport report)
     {
         output.WriteLine($"{report.Guest} guests, {report.Kernel}, {new ByteSize(report.MemoryBytes)}, {report.Accelerator}");
-        Table names = Report.Table("", "mode", "its guests");
+        Table names = Report.Table("", "mode");
         for (int i = 0; i < report.Modes.Count; i++)
         {
-            names.Row(Letter(i), report.Modes[i].Name, report.Modes[i].Label ?? "");
+            names.Row(Letter(i), report.Modes[i].Name);
         }
 
         Report.Print(output, names);
