@@ -37,8 +37,8 @@ internal static class DemoTable
     {
         bool merged = report.KsmUnused is null;
         output.WriteLine();
-        output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? "; and MiB" : ""));
-        output.WriteLine(merged ? "that the host holds for both VMs' RAM once its KSM has merged what it can" : $"(memory held after merging is not shown: {report.KsmUnused})");
+        output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? ";" : ""));
+        output.WriteLine(merged ? "and the MiB that the host holds for both once its KSM has merged what it can" : $"(memory held after merging is not shown: {report.KsmUnused})");
         string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">all kernel"];
         Table table = Report.Table(merged ? [.. columns, ">held"] : columns);
         foreach (DemoReport.KernelRow kernel in report.Kernels)
@@ -93,7 +93,7 @@ internal static class DemoTable
 
     private static Table Steps(DemoReport report)
     {
-        Table table = Report.Table("kernel", "VM", ">image", "", ">QEMU start", ">boot to init", ">read memory");
+        Table table = Report.Table("kernel", "VM", ">image", "", ">QEMU start", ">boot", ">read memory");
         foreach (DemoReport.KernelRow kernel in report.Kernels)
         {
             foreach (DemoReport.VmRow vm in kernel.Vms)
