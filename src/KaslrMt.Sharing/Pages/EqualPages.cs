@@ -215,9 +215,9 @@ internal sealed partial class EqualPages
         var options = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
 
         // Unlike ForEach, this ends with the guest's own error, not with one around it.
-        Parallel.ForEachAsync(Batches(leaders), options, (batch, _) =>
+        Parallel.ForEachAsync(Batches(leaders), options, (batch, cancel) =>
         {
-            Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs);
+            Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs, cancel);
             return ValueTask.CompletedTask;
         }).GetAwaiter().GetResult();
         Changed = differs.Count(changed => changed);
@@ -243,7 +243,7 @@ internal sealed partial class EqualPages
         }
     }
 
-    private void Confirm(ReadOnlySpan<int> leaders, ReadOnlySpan<int> groups, bool[] differs)
+    private void Confirm(ReadOnlySpan<int> leaders, ReadOnlySpan<int> groups, bool[] differs, CancellationToken cancel)
     {
         List<(int Page, int Leader)> members = [];
         for (int leader = 0; leader < leaders.Length; leader++)
@@ -263,6 +263,8 @@ internal sealed partial class EqualPages
             Read(leaders, first);
             foreach (Range batch in Batches(pages))
             {
+                // A content that fills the guests makes one group of all their pages.
+                cancel.ThrowIfCancellationRequested();
                 Read(pages.AsSpan(batch), own);
                 for (int i = batch.Start.Value; i < batch.End.Value; i++)
                 {
