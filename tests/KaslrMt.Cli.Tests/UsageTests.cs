@@ -30,6 +30,8 @@ public sealed class UsageTests
     [InlineData("symbolize --kernel x --offset 5")]
     [InlineData("symbolize --kernel x --offset 0x40000000")]
     [InlineData("symbolize --kernel x --offset zero")]
+    [InlineData("demo --kernel ../6.1-cloud")]
+    [InlineData("demo --kernel ..")]
     [InlineData("save")]
     [InlineData("save web1 file")]
     [InlineData("restore")]

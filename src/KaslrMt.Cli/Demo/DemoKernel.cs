@@ -25,9 +25,14 @@ internal sealed record DemoKernel(string Name, string Image, string Module)
     /// <summary>The kernels to demonstrate.</summary>
     /// <param name="folder">Where they are.</param>
     /// <param name="names">Folders in it.</param>
-    /// <exception cref="KaslrMtException">KMT9005 when one is missing.</exception>
-    public static IReadOnlyList<DemoKernel> FindIn(string folder, IEnumerable<string> names) => [.. names.Select(name =>
+    /// <exception cref="KaslrMtException">KMT9001 for a name that is none; KMT9005 when one is missing.</exception>
+    public static IReadOnlyList<DemoKernel> FindIn(string folder, IEnumerable<string> names) => [.. names.Distinct().Select(name =>
     {
+        if (Path.GetFileName(name) != name || name is "" or "." or "..")
+        {
+            throw new KaslrMtException(CommandErrors.Usage, $"--kernel '{Printable.Of(name, 60)}' is no kernel's name", "give the name of a folder in --kernels, such as 6.12-cloud");
+        }
+
         string image = Path.Combine(folder, name, "vmlinuz");
         string modules = Path.Combine(folder, name, "modules");
         string? module = Directory.Exists(modules)
