@@ -1,4 +1,5 @@
 using KaslrMt.Cli.Experiments;
+using KaslrMt.Cli.Tests.Experiments;
 using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Tests;
@@ -125,18 +126,5 @@ public sealed class ExperimentTests : IDisposable
         Assert.False(first.Matches(third));
     }
 
-    private static ExperimentSettings Settings() => new()
-    {
-        Experiment = "regions",
-        Guest = "minimal",
-        Kernel = "6.1-cloud",
-        KernelDigest = "00",
-        InitrdDigest = "11",
-        CommandLine = "quiet",
-        Memory = 1 << 28,
-        Cpus = 1,
-        Accelerator = "tcg",
-        Guests = 3,
-        Variants = ["111111", "110010"],
-    };
+    private static ExperimentSettings Settings() => NoGuests.Settings with { Guests = 3, Variants = ["111111", "110010"] };
 }

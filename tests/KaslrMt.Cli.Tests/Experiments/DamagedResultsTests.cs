@@ -50,18 +50,12 @@ public sealed class DamagedResultsTests : IDisposable
         using ExperimentFolder folder = Folder("000000");
         File.WriteAllText(folder.ProbeFile("000000-0"), content);
         File.WriteAllText(folder.ProbeFile("000000-1"), content);
-        var experiment = new RegionsExperiment(folder, Settings("000000"), new GuestBoots(Recipe, Host(), Silent), Silent);
+        var experiment = new RegionsExperiment(
+            folder, Settings("000000"), new GuestBoots(NoGuests.Recipe, NoGuests.Host(_scratch), NoGuests.Silent), NoGuests.Silent);
         KaslrMtException error = await Assert.ThrowsAsync<KaslrMtException>(() => experiment.RunAsync(2, CancellationToken.None));
         Assert.Equal(ExperimentErrors.Damaged, error.Code);
         Assert.Contains("000000-", error.Problem, StringComparison.Ordinal);
     }
-
-    private static Progress Silent => Progress.To(TextWriter.Null);
-
-    // Nothing that could boot: what is damaged must be found before.
-    private static GuestRecipe Recipe => new() { Name = "none", Kernel = "/none", Initrd = "/none", CommandLine = "", Memory = new ByteSize(1 << 28) };
-
-    private static ExperimentHost Host() => ExperimentHost.Open(TimeSpan.FromSeconds(1));
 
     private static JsonObject Whole()
     {
@@ -84,26 +78,13 @@ public sealed class DamagedResultsTests : IDisposable
         Assert.Contains("off.json", error.Problem, StringComparison.Ordinal);
     }
 
-    private static async Task<CurveReport.Mode> MeasureAsync(ExperimentFolder folder, string content)
+    private async Task<CurveReport.Mode> MeasureAsync(ExperimentFolder folder, string content)
     {
         await File.WriteAllTextAsync(Path.Combine(folder.Path, "off.json"), content);
-        return await new CurveExperiment(folder, Recipe, Host(), Silent) { Total = 0 }.MeasureAsync(CurveMode.Parse(["off"])[0], 3, 1, CancellationToken.None);
+        return await new CurveExperiment(folder, NoGuests.Recipe, NoGuests.Host(_scratch), NoGuests.Silent) { Total = 0 }.MeasureAsync(CurveMode.Parse(["off"])[0], 3, 1, CancellationToken.None);
     }
 
     private ExperimentFolder Folder(string variant) => ExperimentFolder.Open(_scratch.At("results"), Settings(variant));
 
-    private static ExperimentSettings Settings(string variant) => new()
-    {
-        Experiment = "none",
-        Guest = "none",
-        Kernel = "none",
-        KernelDigest = "00",
-        InitrdDigest = "11",
-        CommandLine = "",
-        Memory = 1 << 28,
-        Cpus = 1,
-        Accelerator = "tcg",
-        Guests = 2,
-        Variants = [variant],
-    };
+    private static ExperimentSettings Settings(string variant) => NoGuests.Settings with { Variants = [variant] };
 }

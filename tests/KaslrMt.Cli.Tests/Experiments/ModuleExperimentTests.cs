@@ -73,10 +73,9 @@ public sealed class ModuleExperimentTests : IDisposable
         },
         ExperimentJson.Default.ModuleBoot);
 
-    private static async Task<IReadOnlyList<ModuleReport.Outcome>> RunAsync(ExperimentFolder folder, int boots, bool stopped = false)
+    private async Task<IReadOnlyList<ModuleReport.Outcome>> RunAsync(ExperimentFolder folder, int boots, bool stopped = false)
     {
-        var recipe = new GuestRecipe { Name = "none", Kernel = "/none", Initrd = "/none", CommandLine = "", Memory = new ByteSize(1 << 28) };
-        var experiment = new ModulesExperiment(recipe, ExperimentHost.Open(TimeSpan.FromSeconds(1)), folder, Progress.To(TextWriter.Null));
+        var experiment = new ModulesExperiment(NoGuests.Recipe, NoGuests.Host(_scratch), folder, NoGuests.Silent);
         using var stop = new CancellationTokenSource();
         if (stopped)
         {
@@ -86,20 +85,7 @@ public sealed class ModuleExperimentTests : IDisposable
         return await experiment.RunAsync([ModuleOption.All[0]], boots, stop.Token);
     }
 
-    private ExperimentFolder Folder() => ExperimentFolder.Open(_scratch.At("modules"), new ExperimentSettings
-    {
-        Experiment = "modules",
-        Guest = "none",
-        Kernel = "none",
-        KernelDigest = "00",
-        InitrdDigest = "11",
-        CommandLine = "",
-        Memory = 1 << 28,
-        Cpus = 2,
-        Accelerator = "tcg",
-        Guests = 2,
-        Variants = ["plain"],
-    });
+    private ExperimentFolder Folder() => ExperimentFolder.Open(_scratch.At("modules"), NoGuests.Settings with { Variants = ["plain"] });
 
     private static PageFingerprint Page(ulong value) => new(value, value);
 }
