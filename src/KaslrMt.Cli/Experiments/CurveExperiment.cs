@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using KaslrMt.Cli.Html.Results;
+using KaslrMt.Cli.Results;
 using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 using KaslrMt.Layout;

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using KaslrMt.Cli.Html.Results;
+using KaslrMt.Cli.Results;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 

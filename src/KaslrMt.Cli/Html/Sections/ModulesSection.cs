@@ -1,6 +1,6 @@
 using System.Globalization;
 using KaslrMt.Cli.Experiments.Modules;
-using KaslrMt.Cli.Html.Results;
+using KaslrMt.Cli.Results;
 
 namespace KaslrMt.Cli.Html.Sections;
 

@@ -5,7 +5,7 @@ using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
 
-namespace KaslrMt.Cli.Html.Results;
+namespace KaslrMt.Cli.Results;
 
 /// <summary>Reads what an experiment kept, or what a command printed with <c>--json</c>. Nothing in it is believed to be well-formed.</summary>
 internal static class ResultsFile

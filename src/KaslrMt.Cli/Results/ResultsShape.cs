@@ -6,7 +6,7 @@ using KaslrMt.Guests;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
 
-namespace KaslrMt.Cli.Html.Results;
+namespace KaslrMt.Cli.Results;
 
 /// <summary>Whether results fit together: what a page of them relies on.</summary>
 internal static class ResultsShape
