@@ -1,3 +1,8 @@
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli;
 
 /// <summary>Stack traces are for who debugs the program: they are shown with <c>KASLRMT_DEBUG=1</c> only.</summary>

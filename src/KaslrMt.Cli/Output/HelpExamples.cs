@@ -1,5 +1,9 @@
 using System.CommandLine;
 using System.Runtime.CompilerServices;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,5 +1,8 @@
 using System.Numerics;
 using KaslrMt.Guests;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,3 +1,8 @@
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli.Output;
 
 /// <summary>Breaks text into lines at spaces.</summary>

@@ -1,5 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,6 +1,10 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.Reflection;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 
@@ -28,7 +32,7 @@ internal static class VersionLine
 
         public override int Invoke(ParseResult parseResult)
         {
-            parseResult.InvocationConfiguration.Output.WriteLine($"kaslrmt {Version}");
+            parseResult.InvocationConfiguration.Output.WriteLine($"{HelpPage.NameOf(parseResult.RootCommandResult.Command)} {Version}");
             return ExitCode.Success;
         }
     }

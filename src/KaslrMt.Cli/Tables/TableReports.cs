@@ -1,3 +1,5 @@
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Tables;

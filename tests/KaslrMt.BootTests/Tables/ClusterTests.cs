@@ -1,15 +1,14 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.Tenants;
 using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Tests.Etcd;
+using KaslrMt.Tenants;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Tables;
 
