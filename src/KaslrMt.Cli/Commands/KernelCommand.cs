@@ -3,7 +3,6 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Kernels;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 

@@ -5,7 +5,6 @@ using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;

@@ -4,7 +4,6 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;

@@ -1,6 +1,5 @@
 using System.Numerics;
 using KaslrMt.Guests;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using KaslrMt.Layout;
 using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;

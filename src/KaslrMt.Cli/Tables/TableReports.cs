@@ -1,4 +1,3 @@
-using KaslrMt.Layout;
 using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 

@@ -1,7 +1,6 @@
 using System.Net.Sockets;
 using System.Text.Json;
 using KaslrMt.Hypervisors;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms.Detached;

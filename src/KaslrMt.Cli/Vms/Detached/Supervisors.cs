@@ -1,6 +1,5 @@
 using System.Reflection;
 using KaslrMt.Hypervisors;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms.Detached;
