@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
 using KaslrMt.Tenants;
@@ -5,11 +6,23 @@ using KaslrMt.Tenants;
 namespace KaslrMt.Vms;
 
 /// <summary>The configuration file: lines <c>key = value</c>, empty ones, and ones that begin with <c>#</c>. It holds no secret, only where secrets are.</summary>
-internal static class HostConfiguration
+internal sealed record HostConfiguration
 {
     private const string SystemFile = "/etc/kaslrmt/config";
     private const int LargestFile = 64 << 10;
     private const int LongestLease = 3600;
+
+    /// <summary>Where the tenant table is, and how this host takes part in it.</summary>
+    public TableSettings Table { get; init; } = new();
+
+    /// <summary>Callers besides the agent's own user, and the tenants that they may act for.</summary>
+    public ImmutableArray<AccessGrant> Grants { get; init; } = [];
+
+    /// <summary>Where the agent takes migrations for its table; null for nowhere.</summary>
+    public string? Receive { get; init; }
+
+    /// <summary>The unprivileged user that root's VMs run as, or null for the default.</summary>
+    public string? VmUser { get; init; }
 
     /// <summary>The first that exists: <c>$XDG_CONFIG_HOME/kaslrmt/config</c> (default <c>~/.config</c>), then <c>/etc/kaslrmt/config</c>; null for none.</summary>
     public static string? Find()
@@ -24,9 +37,9 @@ internal static class HostConfiguration
     /// <summary>Reads it.</summary>
     /// <param name="path">The file; null for the defaults.</param>
     /// <exception cref="KaslrMtException">KMT9014 with file and line.</exception>
-    public static TableSettings Load(string? path)
+    public static HostConfiguration Load(string? path)
     {
-        var settings = new TableSettings();
+        var settings = new HostConfiguration();
         if (path is null)
         {
             return settings;
@@ -49,7 +62,7 @@ internal static class HostConfiguration
             {
                 settings = equals < 0 || key.Length == 0 || value.Length == 0
                     ? throw new FormatException("it is not 'key = value'")
-                    : seen.Add(key) ? With(settings, key, value) : throw new FormatException($"'{Printable.Of(key, 40)}' was given before");
+                    : seen.Add(key) || key == "allow" ? With(settings, key, value) : throw new FormatException($"'{Printable.Of(key, 40)}' was given before");
             }
             catch (Exception error) when (error is FormatException or KaslrMtException)
             {
@@ -60,6 +73,14 @@ internal static class HostConfiguration
 
         return settings;
     }
+
+    private static HostConfiguration With(HostConfiguration settings, string key, string value) => key switch
+    {
+        "allow" => settings with { Grants = settings.Grants.Add(AccessGrant.Parse(value)) },
+        "receive" => settings with { Receive = LinkAddress.Parse(value, "receive").ToString() },
+        "vm-user" => settings with { VmUser = value },
+        _ => settings with { Table = With(settings.Table, key, value) },
+    };
 
     private static TableSettings With(TableSettings settings, string key, string value) => key switch
     {

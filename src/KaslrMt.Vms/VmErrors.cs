@@ -21,8 +21,8 @@ public static class VmErrors
     /// <summary>The file for the guest's console cannot be written.</summary>
     public static readonly ErrorCode Console = new(9011, ErrorCategory.Permission);
 
-    /// <summary>A detached VM's supervisor failed, or was called by hand.</summary>
-    public static readonly ErrorCode Supervisor = new(9013, ErrorCategory.Host);
+    /// <summary>What describes a VM is malformed, or of a later version.</summary>
+    public static readonly ErrorCode SpecInvalid = new(9013, ErrorCategory.Host);
 
     /// <summary>The configuration file is malformed or cannot be read.</summary>
     public static readonly ErrorCode Configuration = new(9014, ErrorCategory.Initialization);
@@ -41,4 +41,19 @@ public static class VmErrors
 
     /// <summary>The guest's kernel cannot clear what it frees.</summary>
     public static readonly ErrorCode NoZeroing = new(9021, ErrorCategory.Usage);
+
+    /// <summary>The VM ended before it ran.</summary>
+    public static readonly ErrorCode Ended = new(9022, ErrorCategory.Host);
+
+    /// <summary>The agent speaks another version of the interface than the command.</summary>
+    public static readonly ErrorCode AgentVersion = new(9023, ErrorCategory.Host);
+
+    /// <summary>The agent could not be started, or ended in the middle of an order.</summary>
+    public static readonly ErrorCode AgentFailed = new(9024, ErrorCategory.Host);
+
+    /// <summary>A request of the agent's interface is malformed.</summary>
+    public static readonly ErrorCode RequestInvalid = new(9025, ErrorCategory.Usage);
+
+    /// <summary>The caller may not act for the tenant that it names.</summary>
+    public static readonly ErrorCode NotAllowed = new(9026, ErrorCategory.Permission);
 }

@@ -1,34 +1,40 @@
-using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.Layout;
 
 namespace KaslrMt.Vms;
 
-/// <summary>Runs a VM from its first boot to its end: makes each boot's image, starts QEMU, and starts it anew when the guest reboots.</summary>
-/// <param name="request">What the layout is chosen from.</param>
-/// <param name="options">What the VM is to be.</param>
-/// <param name="log">Where the owner's own lines go: standard error.</param>
-internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWriter log)
+/// <summary>Runs a VM from its first boot to its end: boots it, verifies it, and boots it anew when its guest reboots.</summary>
+/// <param name="host">What all VMs of this process share.</param>
+/// <param name="spec">The VM.</param>
+/// <param name="request">What its layouts are chosen from.</param>
+/// <param name="log">Takes the owner's own lines.</param>
+internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, TextWriter log)
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
+    private readonly BootPipeline _pipeline = new(spec, request, log);
     private readonly Lock _gate = new();
     private OwnedVm? _current;
 
-    /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where nobody looked or could.</summary>
-    public Action<bool?>? Settled { get; init; }
+    /// <summary>Whether the VM goes on when this process dies, for a later owner to take over.</summary>
+    public bool Detached { get; init; }
 
-    /// <summary>The VM's place in the tenant table, which is told of its processes; or null.</summary>
-    public VmRegistration? Place { get; init; }
+    /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where it was not compared.</summary>
+    public Action<bool?>? Verified { get; init; }
+
+    /// <summary>The VM's record in the tenant table, which is told of its processes; or null.</summary>
+    public VmRegistration? Registration { get; init; }
 
     /// <summary>The layout of a VM that came from a file or another host, to be compared with its memory; or null.</summary>
     public IntendedLayout? Arrived { get; init; }
 
-    /// <summary>The VM while its QEMU runs; null between two boots.</summary>
+    /// <summary>How long the guest may take to power off when the VM is stopped.</summary>
+    public TimeSpan StopGrace { get; set; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>Gets the VM while its hypervisor runs; null between two boots.</summary>
     public OwnedVm? Current => Volatile.Read(ref _current);
 
-    /// <summary>Notes a state of the VM in its folder, unless its QEMU has ended meanwhile: then what is noted is this owner's to say.</summary>
+    /// <summary>Notes a state of the VM in its folder, unless its hypervisor has ended meanwhile: then what is noted is this owner's to say.</summary>
     public void Note(OwnedVm running, VmFolder folder, VmState state)
     {
         lock (_gate)
@@ -40,52 +46,22 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
     }
 
-    /// <summary>Settings under which the VM arrives from a file or another host: loaded, not begun.</summary>
-    public VirtualMachineSettings IncomingSettings() => Settings("", boot: 1) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
-
-    /// <summary>Runs the VM.</summary>
-    /// <param name="cancellationToken">Cancelled when the VM is to cancellationToken.</param>
-    /// <returns>How it ended.</returns>
-    public async Task<VmExit> RunAsync(CancellationToken cancellationToken)
-    {
-        RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
-        runtime.Sweep();
-        using VmFolder folder = runtime.Claim(options.Name);
-        return await RunAsync(runtime, folder, null, null, cancellationToken).ConfigureAwait(false);
-    }
-
     /// <summary>Runs the VM in a folder that is claimed or adopted.</summary>
-    /// <param name="runtime">Where the folder is.</param>
     /// <param name="folder">The VM's folder.</param>
     /// <param name="adopted">The state of an adopted VM, or null.</param>
     /// <param name="running">An adopted VM that runs; null to boot one. It is ended with this.</param>
-    /// <param name="cancellationToken">Cancelled when the VM is to cancellationToken.</param>
-    /// <returns>How it ended.</returns>
-    public async Task<VmExit> RunAsync(RuntimeDirectory runtime, VmFolder folder, VmState? adopted, VirtualMachine? running, CancellationToken cancellationToken)
+    /// <param name="cancellationToken">Cancelled when the VM is to stop.</param>
+    /// <returns>How the VM ended.</returns>
+    public async Task<VmExit> RunAsync(VmFolder folder, VmState? adopted, VirtualMachine? running, CancellationToken cancellationToken)
     {
-        ImageCache? cache = options.UseCache ? CacheLocation.Open(runtime) : null;
-        VmState first = adopted ?? VmState.OwnedByThisProcess(options.Name) with
-        {
-            Tenant = options.Tenant,
-            Kernel = Path.GetFullPath(options.Kernel),
-            Memory = request.Memory.Bytes,
-            Machine = request.Machine.Argument,
-            Accelerator = options.Accelerator.Argument,
-            FreePages = options.FreePages,
-            Detached = options.Detached,
-        };
+        ImageCache? cache = host.CacheFor(spec);
+        VmState first = adopted ?? FirstState();
         for (int boot = first.Reboots; ; boot++)
         {
             VmExit exit;
             if (running is not null)
             {
-                await using (running.ConfigureAwait(false))
-                {
-                    SetCurrent(new OwnedVm(running, first));
-                    exit = await WatchAsync(running, Arrived, cancellationToken).ConfigureAwait(false);
-                    SetCurrent(null);
-                }
-
+                exit = await OwnAsync(running, first, Arrived, cancellationToken).ConfigureAwait(false);
                 running = null;
             }
             else
@@ -98,51 +74,60 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
                 }
                 catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
                 {
-                    // QEMU was just starting, for the first time or after a reboot.
+                    // The hypervisor was just starting, for the first time or after a reboot.
                     return new VmExit(ShutdownReason.HostSignal, null, null, "");
                 }
             }
 
-            bool again = exit.Reason == ShutdownReason.Reboot && !options.UserArguments.RebootEnds && !cancellationToken.IsCancellationRequested;
+            bool again = exit.Reason == ShutdownReason.Reboot && !spec.UserArguments.RebootEnds && !cancellationToken.IsCancellationRequested;
             if (!again)
             {
                 return exit;
             }
 
-            await log.WriteLineAsync($"kaslrmt: {options.Name}: the guest reboots, with new per-VM bases").ConfigureAwait(false);
+            await log.WriteLineAsync($"kaslrmt: {spec.Name}: the guest reboots, with new per-VM bases").ConfigureAwait(false);
         }
     }
 
+    private VmState FirstState() => VmState.OwnedByThisProcess(spec.Name) with
+    {
+        Tenant = spec.Tenant,
+        Kernel = spec.Kernel,
+        Memory = spec.Memory,
+        Machine = spec.Machine,
+        Accelerator = spec.AcceleratorChoice.Argument,
+        FreePages = spec.FreePages,
+        Detached = Detached,
+    };
+
     private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken cancellationToken)
     {
-        IntendedLayout? intended = Prepare(folder, cache, boot);
-        string image = intended is null ? options.Kernel : folder.ImagePath;
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image, boot), folder, cancellationToken).ConfigureAwait(false);
-
-        if (Place is not null)
-        {
-            await Place.ReportAsync(vm.ProcessId, intended?.Kernel.Release).ConfigureAwait(false);
-        }
-
-        // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
-        File.Delete(folder.ImagePath);
+        (VirtualMachine vm, IntendedLayout? intended) = await _pipeline.StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
+        await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
         state = state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);
-        SetCurrent(new OwnedVm(vm, state));
-
         if (boot == 0)
         {
             await log.WriteLineAsync(
-                $"kaslrmt: {options.Name}: started with {request.Memory}, {request.Machine}, {options.Accelerator.Argument} ({options.Accelerator.Reason})").ConfigureAwait(false);
+                $"kaslrmt: {spec.Name}: started with {request.Memory}, {request.Machine}, {spec.AcceleratorChoice.Argument} ({spec.AcceleratorReason})").ConfigureAwait(false);
         }
 
-        try
+        return await OwnAsync(vm, state, intended, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<VmExit> OwnAsync(VirtualMachine vm, VmState state, IntendedLayout? intended, CancellationToken cancellationToken)
+    {
+        await using (vm.ConfigureAwait(false))
         {
-            return await WatchAsync(vm, intended, cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            SetCurrent(null);
+            SetCurrent(new OwnedVm(vm, state));
+            try
+            {
+                return await WatchAsync(vm, intended, cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                SetCurrent(null);
+            }
         }
     }
 
@@ -157,80 +142,53 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     private async Task<VmExit> WatchAsync(VirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
     {
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
-        Task verified = SettleAsync(vm, intended, ended, cancellationToken);
+        Task verified = VerifyAsync(vm, intended, ended, cancellationToken);
         try
         {
             await ended.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
-            await log.WriteLineAsync($"kaslrmt: {options.Name}: stopping").ConfigureAwait(false);
-            await vm.StopAsync(options.StopGrace).ConfigureAwait(false);
+            await log.WriteLineAsync($"kaslrmt: {spec.Name}: stopping").ConfigureAwait(false);
+            await vm.StopAsync(StopGrace).ConfigureAwait(false);
         }
 
         await verified.ConfigureAwait(false);
         return await ended.ConfigureAwait(false);
     }
 
-    /// <summary>Makes the image; null when the kernel boots with its own KASLR instead.</summary>
-    private IntendedLayout? Prepare(VmFolder folder, ImageCache? cache, int boot)
+    private async Task VerifyAsync(VirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)
     {
-        try
+        bool staysPaused = spec.UserArguments.StaysPaused;
+        if (staysPaused)
         {
-            BootImage written = BootImages.Write(options.Kernel, cache, facts => Plan(facts, boot), folder.ImagePath, request.Ram.Overwritten, request.Modules);
-            using (written.Layout)
-            {
-                IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
-                intended.WriteTo(folder);
-                return intended;
-            }
+            Verified?.Invoke(null);
         }
-        catch (KaslrMtException error) when (options.FallBackToStock && error.Category is ErrorCategory.Image or ErrorCategory.Relocation)
+
+        bool? verified = intended is null || !spec.Verify || staysPaused ? null : await CompareAsync(vm, intended, ended, cancellationToken).ConfigureAwait(false);
+        if (!staysPaused && !ended.IsCompleted && !cancellationToken.IsCancellationRequested)
         {
-            log.WriteLine($"kaslrmt: {error.Code}: {error.Message}");
-            log.WriteLine(
-                $"kaslrmt: WARNING: {options.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
-            return null;
+            Verified?.Invoke(verified);
         }
     }
 
-    private KernelLayout Plan(KernelFacts kernel, int boot)
-    {
-        FreePagesSetting.Require(options.FreePages, kernel.Release);
-        return request.Plan(kernel.Geometry, boot);
-    }
-
-    private async Task SettleAsync(VirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)
-    {
-        if (options.UserArguments.StaysPaused)
-        {
-            Settled?.Invoke(null);
-        }
-
-        bool? verified = intended is null || !options.Verify || options.UserArguments.StaysPaused ? null : await VerifyAsync(vm, intended, ended, cancellationToken).ConfigureAwait(false);
-        if (!ended.IsCompleted && !cancellationToken.IsCancellationRequested)
-        {
-            Settled?.Invoke(verified);
-        }
-    }
-
-    private async Task<bool?> VerifyAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken cancellationToken)
+    private async Task<bool?> CompareAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken cancellationToken)
     {
         try
         {
             LayoutVerification verification = await LayoutVerification
                 .RunAsync(intended, vm.Monitor, vm.ProcessId, BootPatience, cancellationToken).ConfigureAwait(false);
             await log.WriteLineAsync(verification.Matches
-                ? $"kaslrmt: {options.Name}: layout verified in the guest's memory"
-                : $"kaslrmt: WARNING: {options.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {options.Name}'").ConfigureAwait(false);
-            return await KeepsPromiseAsync(verification).ConfigureAwait(false) && verification.Matches;
+                ? $"kaslrmt: {spec.Name}: layout verified in the guest's memory"
+                : $"kaslrmt: WARNING: {spec.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {spec.Name}'").ConfigureAwait(false);
+            return await KeepsPolicyAsync(verification).ConfigureAwait(false) && verification.Matches;
         }
         catch (KaslrMtException error)
         {
             // A guest that ended, or ends within a moment, takes its memory and monitor along: nothing to say then.
             if (await Task.WhenAny(ended, Task.Delay(TimeSpan.FromSeconds(1), CancellationToken.None)).ConfigureAwait(false) != ended)
             {
-                await log.WriteLineAsync($"kaslrmt: WARNING: {options.Name}: layout not verified: {error.Code}: {error.Message}").ConfigureAwait(false);
+                await log.WriteLineAsync($"kaslrmt: WARNING: {spec.Name}: layout not verified: {error.Code}: {error.Message}").ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException)
@@ -241,36 +199,23 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         return null;
     }
 
-    private async Task<bool> KeepsPromiseAsync(LayoutVerification seen)
+    private async Task<bool> KeepsPolicyAsync(LayoutVerification seen)
     {
-        RuntimeDirectory runtime = options.Runtime ?? RuntimeDirectory.Open();
-        PolicyCheck? promise = options.Tenant is null
+        PolicyCheck? check = spec.Tenant is null
             ? null
-            : PolicyCheck.Check(options.Tenant, runtime.List(), new Dictionary<string, LayoutVerification> { [options.Name] = seen });
-        IReadOnlyList<PolicyViolation> breaches = [.. promise?.Violations.Where(breach => breach.Vms.Contains(options.Name)) ?? []];
-        foreach (PolicyViolation breach in breaches)
+            : PolicyCheck.Check(spec.Tenant, host.Runtime.List(), new Dictionary<string, LayoutVerification> { [spec.Name] = seen });
+        bool kept = true;
+        foreach (string violation in check?.Violations.Where(one => one.Vms.Contains(spec.Name)).Select(PolicyCheck.Describe) ?? [])
         {
-            await log.WriteLineAsync($"kaslrmt: WARNING: {options.Name}: tenant {options.Tenant}: {PolicyCheck.Describe(breach)}").ConfigureAwait(false);
+            kept = false;
+            await log.WriteLineAsync($"kaslrmt: WARNING: {spec.Name}: tenant {spec.Tenant}: {violation}").ConfigureAwait(false);
         }
 
-        return breaches.Count == 0;
+        return kept;
     }
-
-    private VirtualMachineSettings Settings(string image, int boot) => new()
-    {
-        Kernel = image,
-        Machine = request.Machine,
-        Memory = request.Memory,
-        Accelerator = options.Accelerator,
-        Cpus = options.Cpus,
-        Initrd = options.Initrd,
-        CommandLine = FreePagesSetting.Complete(request.Line, options.FreePages),
-        Console = boot == 0 ? options.Console : options.Console.Continued(),
-        UserArguments = options.UserArguments,
-        OutlivesOwner = options.Detached,
-        Program = options.QemuProgram,
-    };
-
-    /// <summary>A QEMU of this owner's, and what its folder says.</summary>
-    internal sealed record OwnedVm(VirtualMachine Vm, VmState State);
 }
+
+/// <summary>A hypervisor of this process's, and what the VM's folder says.</summary>
+/// <param name="Vm">The running VM.</param>
+/// <param name="State">Its state.</param>
+internal sealed record OwnedVm(VirtualMachine Vm, VmState State);

@@ -50,6 +50,9 @@ public sealed record VirtualMachineSettings
     /// <summary>The QEMU program: a name to look up in PATH, or a path.</summary>
     public string Program { get; init; } = "qemu-system-x86_64";
 
+    /// <summary>The folder that relative paths in <see cref="UserArguments"/> start from; null for this process's own.</summary>
+    public string? WorkingDirectory { get; init; }
+
     /// <summary>How long QEMU may take until its monitor answers.</summary>
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(60);
 }

@@ -56,6 +56,25 @@ internal sealed class LayoutRequest : IDisposable
     /// <summary>How the kernel places modules.</summary>
     public ModuleAddresses Modules { get; init; }
 
+    /// <summary>Gets what the layouts of a specified VM are chosen from.</summary>
+    /// <param name="spec">The VM.</param>
+    /// <param name="secrets">Its secrets; the request owns them from here on.</param>
+    /// <param name="earlier">What the key gave before, in its place; the request owns it.</param>
+    public static LayoutRequest Of(VmSpec spec, VmSecrets secrets, DerivedSlots? earlier = null) => new()
+    {
+        Memory = new ByteSize(spec.Memory),
+        Machine = QemuMachine.Parse(spec.Machine),
+        Initrd = spec.Initrd,
+        Line = GuestCommandLine.Parse(spec.CommandLine),
+        Policy = Policy.Parse(spec.Policy),
+        Producer = AddressProducers.Parse(spec.Producer),
+        Key = secrets.Key,
+        KeyFile = spec.KeyFile,
+        Earlier = earlier,
+        Modules = spec.ModuleAddresses is null ? ModuleAddresses.ByOrder : ModuleAddressesSetting.Parse(spec.ModuleAddresses),
+        Seed = secrets.Seed,
+    };
+
     /// <summary>Plans the layout of one boot.</summary>
     /// <param name="kernel">What the kernel says.</param>
     /// <param name="boot">How often the VM booted before: with a seed given, each boot has its own bases still.</param>

@@ -10,16 +10,18 @@ namespace KaslrMt.Vms;
 internal sealed record MigrationHeader
 {
     /// <summary>More is none: plan and layout have limits of their own.</summary>
-    public const int LargestSize = DetachedPlan.LargestSize + (1 << 20);
+    public const int LargestSize = VmSpec.LargestSize + (1 << 20);
 
     /// <summary>What the VM is.</summary>
-    public required DetachedPlan Plan { get; init; }
+    [JsonPropertyName("plan")]
+    public required VmSpec Spec { get; init; }
 
     /// <summary>Its layout; null where it boots with its kernel's own KASLR.</summary>
     public IntendedLayout? Layout { get; init; }
 
     /// <summary>Which start of the tenant table's it is; null where it is in none.</summary>
-    public RegistrationFile? Place { get; init; }
+    [JsonPropertyName("place")]
+    public RegistrationFile? Registration { get; init; }
 
     /// <summary>Its kernel's release.</summary>
     public string? Release { get; init; }
@@ -33,25 +35,25 @@ internal sealed record MigrationHeader
     private static ReadOnlySpan<byte> Magic => "kaslrmt saved 1\n"u8;
 
     /// <summary>What is known of a VM that runs here.</summary>
-    public static MigrationHeader Of(DetachedPlan plan, VmFolder folder, VmState state) => new()
+    public static MigrationHeader Of(VmSpec spec, VmFolder folder, VmState state) => new()
     {
-        Plan = plan,
+        Spec = spec,
         Layout = IntendedLayout.ReadFrom(folder.Path),
-        Place = plan.Table is null ? null : RegistrationFile.ReadFrom(folder),
+        Registration = spec.Table is null ? null : RegistrationFile.ReadFrom(folder),
         Release = state.Release,
         Created = state.Created,
         Reboots = state.Reboots,
     };
 
     /// <summary>Its state in a folder of this process's.</summary>
-    public VmState ToState() => VmState.OwnedByThisProcess(Plan.Name) with
+    public VmState ToState() => VmState.OwnedByThisProcess(Spec.Name) with
     {
-        Tenant = Plan.Tenant,
-        Kernel = Plan.Kernel,
-        Memory = Plan.Memory,
-        Machine = Plan.Machine,
-        Accelerator = Plan.Accelerator == Accelerator.Kvm ? "kvm" : "tcg",
-        FreePages = Plan.FreePages,
+        Tenant = Spec.Tenant,
+        Kernel = Spec.Kernel,
+        Memory = Spec.Memory,
+        Machine = Spec.Machine,
+        Accelerator = Spec.Accelerator == Accelerator.Kvm ? "kvm" : "tcg",
+        FreePages = Spec.FreePages,
         Detached = true,
         Release = Release,
         Created = Created,
@@ -129,14 +131,12 @@ internal sealed record MigrationHeader
     public static string DefaultFile(string stateDirectory, string name) => Path.Combine(stateDirectory, "saved", name);
 
     /// <summary>Shows no base.</summary>
-    public override string ToString() => $"{nameof(MigrationHeader)} {Plan.Name}";
+    public override string ToString() => $"{nameof(MigrationHeader)} {Spec.Name}";
 }
 
 /// <summary>Writes and reads <see cref="MigrationHeader"/> and the orders about it without reflection.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(MigrationHeader))]
-[JsonSerializable(typeof(ControlRequest))]
-[JsonSerializable(typeof(IncomingRequest))]
 [JsonSerializable(typeof(LinkMessages))]
 [JsonSerializable(typeof(MoveReport))]
 internal sealed partial class MigrationHeaderJson : JsonSerializerContext;

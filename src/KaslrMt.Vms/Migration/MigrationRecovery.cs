@@ -8,13 +8,13 @@ namespace KaslrMt.Vms;
 internal static class MigrationRecovery
 {
     /// <summary>Settles it.</summary>
-    /// <param name="settings">Where the table is; null for a VM that is in none.</param>
+    /// <param name="table">The table; null for a VM that is in none.</param>
     /// <param name="note">Which start it is; null for a VM that is in no table.</param>
     /// <param name="vm">Its QEMU here.</param>
     /// <param name="folder">Its folder.</param>
     /// <returns>Whether it goes on here, and its record then. Where not, its QEMU is to be ended, and the table stays as it is.</returns>
     /// <exception cref="KaslrMtException">40xx: the table does not answer, and nothing was settled.</exception>
-    public static async Task<(bool Here, VmRecord? Record)> RunAsync(TableSettings? settings, VmRecord? note, VirtualMachine vm, VmFolder folder)
+    public static async Task<(bool Here, VmRecord? Record)> RunAsync(HostTable? table, VmRecord? note, VirtualMachine vm, VmFolder folder)
     {
         string status = await vm.StatusAsync().ConfigureAwait(false);
         if (status == "running")
@@ -24,16 +24,16 @@ internal static class MigrationRecovery
         }
 
         VmRecord? record = note;
-        if (settings is not null && note is not null)
+        if (table is not null && note is not null)
         {
-            await using TenantTable table = await TenantTable.OpenAsync(settings).ConfigureAwait(false);
-            record = await DecideAsync(table, note, status, [ProcessMark.Current, ProcessMark.Of(vm.ProcessId)]).ConfigureAwait(false);
+            TenantTable open = await table.GetAsync(CancellationToken.None).ConfigureAwait(false);
+            record = await DecideAsync(open, note, status, [ProcessMark.Of(vm.ProcessId)]).ConfigureAwait(false);
             if (record is null)
             {
                 return (false, null);
             }
 
-            RegistrationFile.Of(record, settings).WriteTo(folder);
+            RegistrationFile.Of(record, table.Settings).WriteTo(folder);
         }
 
         await vm.ContinueAsync().ConfigureAwait(false);
@@ -74,7 +74,7 @@ internal static class MigrationRecovery
                     return outcome.Vm;
                 }
 
-            case { Status: VmStatus.Running or VmStatus.Starting } when known.Host == host && (same || known.Processes.Contains(processes[1])):
+            case { Status: VmStatus.Running or VmStatus.Starting } when known.Host == host && (same || known.Processes.Contains(processes[0])):
                 return known;
 
             default:

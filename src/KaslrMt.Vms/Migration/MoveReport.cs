@@ -6,4 +6,4 @@ namespace KaslrMt.Vms;
 /// <param name="Host">The host it runs on now.</param>
 /// <param name="Bytes">What its guest's state took.</param>
 /// <param name="DowntimeMilliseconds">How long its guest stood still, as QEMU counts it.</param>
-internal sealed record MoveReport(string Name, string? File, string? Host, long Bytes, long? DowntimeMilliseconds);
+public sealed record MoveReport(string Name, string? File, string? Host, long Bytes, long? DowntimeMilliseconds);

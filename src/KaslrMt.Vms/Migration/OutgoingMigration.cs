@@ -1,76 +1,88 @@
-using System.Text.Json;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Tenants.Etcd;
 
 namespace KaslrMt.Vms;
 
-/// <summary>Saves a detached VM to a file or moves it to another host, when its supervisor is told to.</summary>
-/// <remarks>The tenant table decides who has the VM: a change of it stands between the guest's standing still here and its going on there.</remarks>
-/// <param name="plan">What the VM is.</param>
+/// <summary>Saves a detached VM to a file, or moves it to another host.</summary>
+/// <remarks>The tenant table decides which host has the VM: a change of it stands between the guest's standing still here and its going on there.</remarks>
+/// <param name="spec">The VM.</param>
 /// <param name="folder">Its folder.</param>
-/// <param name="place">Its place in the tenant table, or null.</param>
+/// <param name="registration">Its record in the tenant table, or null.</param>
 /// <param name="owner">Its owner.</param>
-internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRegistration? place, VmOwner owner)
+internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistration? registration, VmOwner owner)
 {
     // A host that lost power says nothing more. The table is asked then.
     private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
 
-    /// <summary>Does what is asked. When it fails, the VM goes on here.</summary>
-    public async Task ObeyAsync(ControlRequest order, SupervisorReport report, CancellationToken cancellationToken)
-    {
-        if (owner.Current is not { } running)
-        {
-            throw new KaslrMtException(VmErrors.CannotMove, $"'{plan.Name}' is just starting", "try again in a moment");
-        }
+    private readonly SemaphoreSlim _one = new(1);
 
-        (VirtualMachine vm, VmState state) = running;
-        owner.Note(running, folder, state with { Moving = true });
+    /// <summary>Saves the VM to a new file. When this fails, the VM goes on here.</summary>
+    /// <param name="file">The absolute path of the file; it must not exist.</param>
+    /// <param name="cancellationToken">Cancels, if it is not too late.</param>
+    public Task<MoveReport> SaveAsync(string file, CancellationToken cancellationToken) =>
+        MoveAsync((vm, state) => SaveAsync(vm, state, file, cancellationToken), cancellationToken);
+
+    /// <summary>Moves the VM to a host that awaits it. When this fails, the VM goes on here.</summary>
+    /// <param name="address">Where that host listens.</param>
+    /// <param name="cancellationToken">Cancels, if it is not too late.</param>
+    public Task<MoveReport> MigrateAsync(LinkAddress address, CancellationToken cancellationToken) =>
+        MoveAsync((vm, state) => MigrateAsync(vm, state, address, cancellationToken), cancellationToken);
+
+    private async Task<MoveReport> MoveAsync(Func<VirtualMachine, VmState, Task<MoveReport>> move, CancellationToken cancellationToken)
+    {
+        await _one.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            await (place?.BeginMoveAsync(cancellationToken) ?? Task.CompletedTask).ConfigureAwait(false);
+            OwnedVm running = owner.Current ?? throw new KaslrMtException(VmErrors.CannotMove, $"'{spec.Name}' is just starting", "try again in a moment");
+            owner.Note(running, folder, running.State with { Moving = true });
             try
             {
-                MoveReport done = order.SaveTo is { } file
-                    ? await SaveAsync(vm, state, file, cancellationToken).ConfigureAwait(false)
-                    : await MigrateAsync(vm, state, LinkAddress.Parse(order.MigrateTo ?? "", "--to"), cancellationToken).ConfigureAwait(false);
-                report.Result(JsonSerializer.Serialize(done, MigrationHeaderJson.Default.MoveReport));
+                await (registration?.BeginMoveAsync(cancellationToken) ?? Task.CompletedTask).ConfigureAwait(false);
+                try
+                {
+                    return await move(running.Vm, running.State).ConfigureAwait(false);
+                }
+                catch
+                {
+                    registration?.Stays();
+                    throw;
+                }
             }
             catch
             {
-                place?.Stays();
+                owner.Note(running, folder, running.State);
                 throw;
             }
         }
-        catch
+        finally
         {
-            owner.Note(running, folder, state);
-            throw;
+            _one.Release();
         }
     }
 
     private async Task<MoveReport> SaveAsync(VirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
     {
-        byte[] preface = MigrationHeader.Of(plan, folder, state).ToPreface();
+        byte[] preface = MigrationHeader.Of(spec, folder, state).ToPreface();
         MigrationProgress last = await vm
-            .SaveAsync(file, folder, preface: preface, saved: () => place?.SavedAsync() ?? Task.CompletedTask, cancellationToken: cancellationToken).ConfigureAwait(false);
-        return new MoveReport(plan.Name, file, null, preface.Length + last.Transferred, null);
+            .SaveAsync(file, folder, preface: preface, saved: () => registration?.SavedAsync() ?? Task.CompletedTask, cancellationToken: cancellationToken).ConfigureAwait(false);
+        return new MoveReport(spec.Name, file, null, preface.Length + last.Transferred, null);
     }
 
     private async Task<MoveReport> MigrateAsync(VirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
     {
-        if (place is null || plan.Table?.Store is not { } store || !EtcdLocation.IsOne(store))
+        if (registration is null || spec.Table?.Store is not { } store || !EtcdLocation.IsOne(store))
         {
             throw new KaslrMtException(
-                VmErrors.CannotMove, $"'{plan.Name}' is in no tenant table of several hosts", "run it with --tenant and a store in etcd, without a key of its own");
+                VmErrors.CannotMove, $"'{spec.Name}' is in no tenant table of several hosts", "run it with --tenant and a store in etcd, without a key of its own");
         }
 
-        using KeyRing keys = KeyRingFile.Find(plan.Table.StateDirectory, plan.Table.KeyFile).Load();
+        using KeyRing keys = KeyRingFile.Find(spec.Table.StateDirectory, spec.Table.KeyFile).Load();
         using MigrationLink link = await MigrationLink.ToAsync(await address.ConnectAsync(cancellationToken).ConfigureAwait(false), keys, cancellationToken).ConfigureAwait(false);
         string host;
         try
         {
-            await link.SendAsync(LinkFrame.Vm, MigrationHeader.Of(plan, folder, state).ToBytes(), cancellationToken).ConfigureAwait(false);
+            await link.SendAsync(LinkFrame.Vm, MigrationHeader.Of(spec, folder, state).ToBytes(), cancellationToken).ConfigureAwait(false);
             host = await AwaitAsync(LinkFrame.Ready, await link.ReceiveAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
         }
         catch (IOException error)
@@ -78,7 +90,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
             throw new KaslrMtException(VmErrors.Link, $"the other host hung up ({error.Message})", "see what it says", error);
         }
 
-        await place.LeavesForAsync(host, cancellationToken).ConfigureAwait(false);
+        await registration.LeavesForAsync(host, cancellationToken).ConfigureAwait(false);
         using LocalSocket door = LocalSocket.Listen(Path.Combine(folder.Path, "migrate.sock"));
         using var end = new CancellationTokenSource();
         Task<LinkRelay> meeting = MeetAsync(door, link, end.Token);
@@ -86,7 +98,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
         {
             MigrationProgress last = await vm.MigrateAsync(
                 MigrationAddress.Unix(door.Address), arrived: () => HandOverAsync(meeting, link, host), cancellationToken: cancellationToken).ConfigureAwait(false);
-            return new MoveReport(plan.Name, null, host, last.Transferred, (long)last.Downtime.TotalMilliseconds);
+            return new MoveReport(spec.Name, null, host, last.Transferred, (long)last.Downtime.TotalMilliseconds);
         }
         finally
         {
@@ -105,7 +117,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
             await link.SendAsync(LinkFrame.Go, new LinkMessages(), CancellationToken.None).ConfigureAwait(false);
             using var patience = new CancellationTokenSource(AnswerPatience);
             await AwaitAsync(LinkFrame.Taken, await relay.NextAsync(patience.Token).ConfigureAwait(false)).ConfigureAwait(false);
-            place!.Left();
+            registration!.Left();
             return;
         }
         catch (Exception error) when (error is KaslrMtException or IOException or OperationCanceledException)
@@ -113,7 +125,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
             problem = error is OperationCanceledException ? "it did not say that it has the guest" : error.Message;
         }
 
-        if (!await place!.HasLeftAsync().ConfigureAwait(false))
+        if (!await registration!.HasLeftAsync().ConfigureAwait(false))
         {
             throw new KaslrMtException(HypervisorErrors.MigrationFailed, $"host {host} did not take the guest: {problem}", "the guest goes on where it was");
         }

@@ -19,17 +19,22 @@ internal static class OpenTable
         TenantTable table = await TenantTable.OpenAsync(settings, cancellationToken).ConfigureAwait(false);
         try
         {
-            foreach (VmRecord gone in await table.ReconcileAsync(cancellationToken).ConfigureAwait(false))
-            {
-                await error.WriteLineAsync($"kaslrmt: {gone.Name} of {gone.Tenant}: its processes are gone; it counts no more").ConfigureAwait(false);
-            }
-
+            await ReconcileAsync(table, error, cancellationToken).ConfigureAwait(false);
             return table;
         }
         catch
         {
             await table.DisposeAsync().ConfigureAwait(false);
             throw;
+        }
+    }
+
+    /// <summary>Takes VMs out of the table whose processes on this host are gone.</summary>
+    public static async Task ReconcileAsync(TenantTable table, TextWriter error, CancellationToken cancellationToken)
+    {
+        foreach (VmRecord gone in await table.ReconcileAsync(cancellationToken).ConfigureAwait(false))
+        {
+            await error.WriteLineAsync($"kaslrmt: {gone.Name} of {gone.Tenant}: its processes are gone; it counts no more").ConfigureAwait(false);
         }
     }
 }

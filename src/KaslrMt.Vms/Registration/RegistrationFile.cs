@@ -80,7 +80,7 @@ internal sealed record RegistrationFile
     /// <exception cref="KaslrMtException">KMT9013: there is none that can be read.</exception>
     public static RegistrationFile ReadFrom(VmFolder folder) =>
         TryReadFrom(folder.Path)
-        ?? throw new KaslrMtException(VmErrors.Supervisor, $"{Path.Combine(folder.Path, FileName)} does not tell the VM's place in the tenant table");
+        ?? throw new KaslrMtException(VmErrors.SpecInvalid, $"{Path.Combine(folder.Path, FileName)} does not tell the VM's place in the tenant table");
 }
 
 /// <summary>Writes and reads <see cref="RegistrationFile"/> without reflection.</summary>

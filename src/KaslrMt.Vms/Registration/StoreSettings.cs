@@ -14,7 +14,7 @@ internal static class StoreSettings
     /// <exception cref="KaslrMtException">KMT4001: the location is none; KMT9014: the configuration file is wrong.</exception>
     public static TableSettings Read(string? option)
     {
-        TableSettings configured = HostConfiguration.Load(HostConfiguration.Find());
+        TableSettings configured = HostConfiguration.Load(HostConfiguration.Find()).Table;
         string? environment = Environment.GetEnvironmentVariable(Variable);
         return (option ?? (string.IsNullOrEmpty(environment) ? null : environment)) is { } given
             ? configured with { Store = Checked(given) }

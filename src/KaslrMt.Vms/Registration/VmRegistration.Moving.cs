@@ -16,13 +16,6 @@ internal sealed partial class VmRegistration
     /// <summary>Told when the VM's record became another start's, for the next supervisor.</summary>
     public Action<VmRecord>? Renewed { get; set; }
 
-    /// <summary>The place of a VM that came from a file or another host and runs here now.</summary>
-    /// <param name="settings">Where the table is.</param>
-    /// <param name="table">It, open; disposed of with this.</param>
-    /// <param name="vm">Its record.</param>
-    /// <param name="log">Takes what goes wrong later.</param>
-    public static VmRegistration Of(TableSettings settings, TenantTable table, VmRecord vm, TextWriter log) => new(settings, table, vm, null, log);
-
     /// <summary>Begins to save or move the VM. <see cref="Stays"/> must follow, or its leaving.</summary>
     public Task BeginMoveAsync(CancellationToken cancellationToken) => _telling.WaitAsync(cancellationToken);
 
@@ -42,7 +35,7 @@ internal sealed partial class VmRegistration
     /// <exception cref="KaslrMtException">40xx: it goes on here.</exception>
     public async Task SavedAsync()
     {
-        TenantTable table = await TableAsync(CancellationToken.None).ConfigureAwait(false);
+        TenantTable table = await _host.GetAsync(CancellationToken.None).ConfigureAwait(false);
         (await table.SaveAsync(_vm.Name, _vm.Incarnation).ConfigureAwait(false)).Dispose();
         _left = true;
     }
@@ -51,7 +44,7 @@ internal sealed partial class VmRegistration
     /// <exception cref="KaslrMtException">40xx: it goes on here.</exception>
     public async Task LeavesForAsync(string host, CancellationToken cancellationToken)
     {
-        TenantTable table = await TableAsync(cancellationToken).ConfigureAwait(false);
+        TenantTable table = await _host.GetAsync(cancellationToken).ConfigureAwait(false);
         (await table.BeginMigrationAsync(_vm.Name, host, _vm.Incarnation, cancellationToken).ConfigureAwait(false)).Dispose();
     }
 
@@ -66,7 +59,7 @@ internal sealed partial class VmRegistration
         {
             try
             {
-                TenantTable table = await TableAsync(CancellationToken.None).ConfigureAwait(false);
+                TenantTable table = await _host.GetAsync(CancellationToken.None).ConfigureAwait(false);
                 using Outcome outcome = await table.AbortMigrationAsync(_vm.Name, _vm.Incarnation).ConfigureAwait(false);
                 _left = outcome.Vm!.Host != table.Host.Id;
                 return _left;
@@ -92,7 +85,7 @@ internal sealed partial class VmRegistration
     /// <exception cref="KaslrMtException">40xx: the table does not answer.</exception>
     public TenantKey? ReloadKey() => Task.Run(async () =>
     {
-        TenantTable table = await TableAsync(CancellationToken.None).ConfigureAwait(false);
+        TenantTable table = await _host.GetAsync(CancellationToken.None).ConfigureAwait(false);
         return await table.KeyOfAsync(Vm).ConfigureAwait(false);
     }).GetAwaiter().GetResult();
 

@@ -4,8 +4,8 @@ using KaslrMt.Tenants;
 
 namespace KaslrMt.Vms;
 
-/// <summary>A running VM's place in the tenant table, from before its first instruction until after its last, as its owner holds it.</summary>
-/// <remarks>Once taken, no failure of the store reaches the VM: it is logged, and tried again until it succeeds or the VM has ended.</remarks>
+/// <summary>A running VM's record in the tenant table, from before its first instruction until after its last, as its owner holds it.</summary>
+/// <remarks>Once entered, no failure of the store reaches the VM: the failure is logged, and the change is tried again until it succeeds or the VM has ended.</remarks>
 internal sealed partial class VmRegistration : IAsyncDisposable
 {
     // A VM whose store is away is not kept waiting; the report follows when the store is back.
@@ -14,60 +14,57 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     // Shorter than what 'kaslrmt stop' waits for an owner.
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(8);
 
-    private readonly TableSettings _settings;
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(2);
+
+    private readonly HostTable _host;
     private readonly TextWriter _log;
     private readonly CancellationTokenSource _end = new();
     private readonly SemaphoreSlim _due = new(0);
     private readonly Lock _gate = new();
     private readonly Task _keeping;
-    private TenantTable? _table;
     private VmRecord _vm;
     private TenantKey? _key;
     private TaskCompletionSource? _unreported;
     private KaslrMtException? _failure;
 
-    private VmRegistration(TableSettings settings, TenantTable? table, VmRecord vm, TenantKey? key, TextWriter log)
+    private VmRegistration(HostTable host, VmRecord vm, TenantKey? key, TextWriter log)
     {
-        _settings = settings;
-        _table = table;
+        _host = host;
         _vm = vm;
         _key = key;
         _log = log;
+        host.Lapsed += ReportAgain;
         _keeping = Task.Run(KeepAsync);
     }
 
+    /// <summary>Whether the VM's QEMU outlives this process, so that QEMU's end alone is the VM's end.</summary>
+    public bool OutlivesOwner { get; init; }
+
     /// <summary>Enters a VM that is about to start.</summary>
-    /// <param name="settings">Where the table is.</param>
-    /// <param name="tenant">Whose it is.</param>
-    /// <param name="name">Its name.</param>
+    /// <param name="host">The table, as this process shares it.</param>
+    /// <param name="spec">The VM; it has a tenant.</param>
     /// <param name="policy">Its policy.</param>
+    /// <param name="outlivesOwner">As <see cref="OutlivesOwner"/>.</param>
     /// <param name="log">Takes what goes wrong later.</param>
     /// <param name="cancellationToken">Gives up before the entry is made.</param>
     /// <exception cref="KaslrMtException">40xx: nothing was entered.</exception>
-    public static async Task<VmRegistration> TakeAsync(
-        TableSettings settings, string tenant, string name, Policy policy, TextWriter log, CancellationToken cancellationToken)
+    public static async Task<VmRegistration> EnterAsync(
+        HostTable host, VmSpec spec, Policy policy, bool outlivesOwner, TextWriter log, CancellationToken cancellationToken)
     {
-        TableNames.Check(tenant, "tenant");
-        TableNames.Check(name, "VM");
-        TenantTable table = await OpenTable.ReconciledAsync(settings, log, cancellationToken).ConfigureAwait(false);
-        try
-        {
-            // Not cancelled: a start that is given up midway leaves open whether it happened.
-            cancellationToken.ThrowIfCancellationRequested();
-            Outcome outcome = await table.StartAsync(tenant, name, policy, cancel: CancellationToken.None).ConfigureAwait(false);
-            return new VmRegistration(settings, table, outcome.Vm!, outcome.TenantKey, log);
-        }
-        catch
-        {
-            await table.DisposeAsync().ConfigureAwait(false);
-            throw;
-        }
+        TableNames.Check(spec.Tenant!, "tenant");
+        TableNames.Check(spec.Name, "VM");
+        TenantTable table = await host.ReconciledAsync(cancellationToken).ConfigureAwait(false);
+
+        // Not cancelled: a start that is given up midway leaves open whether it happened.
+        cancellationToken.ThrowIfCancellationRequested();
+        Outcome outcome = await table.StartAsync(spec.Tenant!, spec.Name, policy, null, CancellationToken.None).ConfigureAwait(false);
+        return new VmRegistration(host, outcome.Vm!, outcome.TenantKey, log) { OutlivesOwner = outlivesOwner };
     }
 
-    /// <summary>Takes over the place of a VM that runs though its owner died; the table is opened once it can be.</summary>
-    public static VmRegistration TakeOver(TableSettings settings, VmRecord vm, TextWriter log) => new(settings, null, vm, null, log);
+    /// <summary>Takes over the record of a VM that runs already: its owner died, or it came from a file or another host.</summary>
+    public static VmRegistration TakeOver(HostTable host, VmRecord vm, TextWriter log) => new(host, vm, null, log) { OutlivesOwner = true };
 
-    /// <summary>The record, as last known.</summary>
+    /// <summary>Gets the record, as last known.</summary>
     public VmRecord Vm
     {
         get
@@ -82,7 +79,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     /// <summary>Gives the tenant's key away, once; the caller disposes of it.</summary>
     public TenantKey? TakeKey() => Interlocked.Exchange(ref _key, null);
 
-    /// <summary>Tells the table which processes keep the VM running: this one, and its QEMU.</summary>
+    /// <summary>Tells the table which processes keep the VM running.</summary>
     /// <param name="qemu">QEMU's number; null while there is none, as between two boots.</param>
     /// <param name="release">The kernel's release, if known.</param>
     public async Task ReportAsync(int? qemu, string? release)
@@ -90,7 +87,9 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_gate)
         {
-            ImmutableArray<ProcessMark> processes = qemu is int id ? [ProcessMark.Current, ProcessMark.Of(id)] : [ProcessMark.Current];
+            ImmutableArray<ProcessMark> processes = qemu is not int id ? [ProcessMark.Current]
+                : OutlivesOwner ? [ProcessMark.Of(id)]
+                : [ProcessMark.Current, ProcessMark.Of(id)];
             _vm = _vm with { Processes = processes, Release = release ?? _vm.Release, Status = VmStatus.Running };
             _unreported = done;
         }
@@ -99,9 +98,13 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         await Task.WhenAny(done.Task, Task.Delay(ReportPatience)).ConfigureAwait(false);
     }
 
+    /// <summary>Lets go of the record without a change: the VM runs on, and another process takes it over.</summary>
+    public void Abandon() => _left = true;
+
     /// <summary>Takes the VM out of the table: it has ended.</summary>
     public async ValueTask DisposeAsync()
     {
+        _host.Lapsed -= ReportAgain;
         await _end.CancelAsync().ConfigureAwait(false);
         await _keeping.ConfigureAwait(false);
         if (!_left)
@@ -110,11 +113,6 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         }
 
         _key?.Dispose();
-        if (_table is not null)
-        {
-            await _table.DisposeAsync().ConfigureAwait(false);
-        }
-
         _end.Dispose();
         _due.Dispose();
         _telling.Dispose();
@@ -125,7 +123,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         using var patience = new CancellationTokenSource(StopPatience);
         try
         {
-            TenantTable table = await TableAsync(patience.Token).ConfigureAwait(false);
+            TenantTable table = await _host.GetAsync(patience.Token).ConfigureAwait(false);
             using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation, cancel: patience.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
@@ -144,33 +142,31 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         }
     }
 
-    private async Task<TenantTable> TableAsync(CancellationToken cancellationToken) =>
-        _table ??= await TenantTable.OpenAsync(_settings, cancellationToken).ConfigureAwait(false);
+    private void ReportAgain()
+    {
+        lock (_gate)
+        {
+            _unreported ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        _due.Release();
+    }
 
     private async Task KeepAsync()
     {
-        long renewed = Environment.TickCount64;
-        TimeSpan interval = _settings.Lease / 3;
         try
         {
             while (true)
             {
-                bool tellsNews = await _due.WaitAsync(interval, _end.Token).ConfigureAwait(false);
+                // Without a failure behind it, a VM waits for news without a timer: thirty of them cost an idle agent nothing.
+                await _due.WaitAsync(_failure is null ? Timeout.InfiniteTimeSpan : RetryInterval, _end.Token).ConfigureAwait(false);
                 try
                 {
-                    TenantTable table = await TableAsync(_end.Token).ConfigureAwait(false);
-                    if (!tellsNews)
-                    {
-                        await table.RenewAsync(_end.Token).ConfigureAwait(false);
-                    }
-
-                    // A host without a lease may have been evicted meanwhile.
-                    bool lapsed = Environment.TickCount64 - renewed > _settings.Lease.TotalMilliseconds;
-                    if ((lapsed || Volatile.Read(ref _unreported) is not null) && await _telling.WaitAsync(0, _end.Token).ConfigureAwait(false))
+                    if (Volatile.Read(ref _unreported) is not null && await _telling.WaitAsync(0, _end.Token).ConfigureAwait(false))
                     {
                         try
                         {
-                            await TellAsync(table).ConfigureAwait(false);
+                            await TellAsync(await _host.GetAsync(_end.Token).ConfigureAwait(false)).ConfigureAwait(false);
                         }
                         finally
                         {
@@ -178,7 +174,6 @@ internal sealed partial class VmRegistration : IAsyncDisposable
                         }
                     }
 
-                    renewed = Environment.TickCount64;
                     await ComplainAsync(null).ConfigureAwait(false);
                 }
                 catch (KaslrMtException error)
@@ -211,7 +206,6 @@ internal sealed partial class VmRegistration : IAsyncDisposable
             using Outcome outcome = await table.ReattachAsync(vm, _end.Token).ConfigureAwait(false);
             await _log.WriteLineAsync($"kaslrmt: {vm.Name}: the tenant table had lost it (an eviction?); it counts again").ConfigureAwait(false);
         }
-
         catch (KaslrMtException error) when (error.Code == TenantErrors.VmStatusConflict)
         {
             await UndoMoveAsync(table, vm).ConfigureAwait(false);

@@ -3,10 +3,12 @@ using System.Text;
 
 namespace KaslrMt.Vms;
 
-/// <summary>A supervisor's log in the VM's folder: mode 0600, two files of bounded size, gone with the VM. Until the VM runs, lines go to who started it too.</summary>
+/// <summary>
+/// A VM's log in its folder: mode 0600, two files of bounded size, gone with the VM. Until the VM runs, its lines go to the caller that started it, too.
+/// </summary>
 /// <param name="folder">The VM's folder.</param>
-/// <param name="starter">Who started it.</param>
-internal sealed class SupervisorLog(string folder, SupervisorReport starter) : TextWriter
+/// <param name="starter">Takes the lines until <see cref="Detach"/>; or null.</param>
+internal sealed class VmLog(string folder, Action<string>? starter) : TextWriter
 {
     /// <summary>The log's name in the VM's folder; the older half has <c>.1</c> behind it.</summary>
     public const string FileName = "log";
@@ -15,10 +17,20 @@ internal sealed class SupervisorLog(string folder, SupervisorReport starter) : T
     public const int LargestFile = 128 << 10;
 
     private readonly Lock _gate = new();
+    private Action<string>? _starter = starter;
 
     public override Encoding Encoding => Encoding.UTF8;
 
     public override void Write(char value) => throw new NotSupportedException("the log takes lines");
+
+    /// <summary>The caller that started the VM is told nothing more.</summary>
+    public void Detach()
+    {
+        lock (_gate)
+        {
+            _starter = null;
+        }
+    }
 
     public override Task WriteLineAsync(string? value)
     {
@@ -30,7 +42,7 @@ internal sealed class SupervisorLog(string folder, SupervisorReport starter) : T
     {
         lock (_gate)
         {
-            starter.Line(value ?? "");
+            _starter?.Invoke(value ?? "");
             byte[] line = Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{DateTimeOffset.UtcNow:yyyy-MM-ddTHH:mm:ssZ} {value}\n"));
             try
             {

@@ -1,0 +1,71 @@
+using System.Reflection;
+using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Agent;
+
+/// <summary>The command line of <c>kaslrmtd</c>.</summary>
+internal static class AgentCommand
+{
+    private const string Help =
+        """
+        The agent of a host: supervises all VMs of its user that outlive their command.
+
+        Usage: kaslrmtd [options]
+
+        Options:
+          --until-idle   End once nothing is left to supervise, as 'kaslrmt run --detach'
+                         starts it where there is no systemd
+          --version      Show the version
+          -h, --help     Show this help
+
+        It listens at agent.sock in the runtime directory ($KASLRMT_RUNTIME_DIR, else
+        $XDG_RUNTIME_DIR/kaslrmt; /run/kaslrmt for root). VMs go on when it ends, however
+        it ends; the next agent takes them back.
+
+        Examples:
+          systemctl start kaslrmtd
+          kaslrmtd --until-idle
+        """;
+
+    /// <summary>The program's version.</summary>
+    public static string Version { get; } =
+        typeof(AgentCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+
+    /// <summary>Runs one call.</summary>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        bool untilIdle = false;
+        foreach (string word in args)
+        {
+            switch (word)
+            {
+                case "--help" or "-h":
+                    await Console.Out.WriteLineAsync(Help).ConfigureAwait(false);
+                    return 0;
+                case "--version":
+                    await Console.Out.WriteLineAsync($"kaslrmtd {Version}").ConfigureAwait(false);
+                    return 0;
+                case "--until-idle":
+                    untilIdle = true;
+                    break;
+                default:
+                    throw new KaslrMtException(CoreErrors.Usage, $"'{Printable.Of(word, 80)}' is not an option of kaslrmtd", "see kaslrmtd --help");
+            }
+        }
+
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        using AgentLock? single = AgentLock.TryTake(runtime);
+        if (single is null)
+        {
+            await Console.Error.WriteLineAsync($"kaslrmtd: another agent serves {runtime.Path}").ConfigureAwait(false);
+            return 0;
+        }
+
+        await AgentServer.RunAsync(runtime, untilIdle).ConfigureAwait(false);
+
+        // The VMs go on: nothing of theirs is disposed of.
+        return 0;
+    }
+}

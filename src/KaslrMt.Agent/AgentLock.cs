@@ -1,0 +1,33 @@
+using KaslrMt.Hypervisors;
+
+namespace KaslrMt.Agent;
+
+/// <summary>That this agent is the only one of its runtime directory. The kernel frees the lock when the agent dies, however it dies.</summary>
+internal sealed class AgentLock : IDisposable
+{
+    private readonly FileStream _file;
+
+    private AgentLock(FileStream file) => _file = file;
+
+    /// <summary>Takes the lock; null when another agent has it.</summary>
+    public static AgentLock? TryTake(RuntimeDirectory runtime)
+    {
+        try
+        {
+            return new AgentLock(new FileStream(Path.Combine(runtime.Path, ".agent.lock"), new FileStreamOptions
+            {
+                Mode = FileMode.OpenOrCreate,
+                Access = FileAccess.ReadWrite,
+                Share = FileShare.None,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            }));
+        }
+        catch (IOException held) when (FileProblem.IsHeldByAnother(held))
+        {
+            return null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
+}

@@ -1,0 +1,108 @@
+using System.Net.Sockets;
+using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace KaslrMt.Agent;
+
+/// <summary>Runs the agent: takes VMs back, serves the interface, and ends when told to, or when nothing is left.</summary>
+internal static class AgentServer
+{
+    // A specification has at most 4 MiB, as base 64 nothing of it grows.
+    private const long LargestRequest = VmSpec.LargestSize + (64 << 10);
+    private const int MostConnections = 1200;
+
+    private static readonly TimeSpan IdlePatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan HeaderPatience = TimeSpan.FromSeconds(10);
+
+    /// <summary>Runs until SIGTERM or SIGINT, or until nothing is left.</summary>
+    /// <param name="runtime">Where running VMs are kept.</param>
+    /// <param name="untilIdle">Whether to end when nothing is left.</param>
+    public static async Task RunAsync(RuntimeDirectory runtime, bool untilIdle)
+    {
+        string socket = AgentSocket.In(runtime);
+        await using WebApplication application = Build(runtime, HostConfiguration.Load(HostConfiguration.Find()), socket);
+        AgentVms vms = application.Services.GetRequiredService<AgentVms>();
+        TextWriter log = application.Services.GetRequiredService<TextWriter>();
+
+        // VMs first: an agent that answers has them back.
+        await vms.AdoptAsync(log).ConfigureAwait(false);
+        File.Delete(socket);
+        await application.StartAsync().ConfigureAwait(false);
+        OpenTo(application.Services.GetRequiredService<HostConfiguration>(), socket);
+        using var ended = new CancellationTokenSource();
+        Task receiving = MigrationIntake.RunAsync(application.Services, ended.Token);
+        if (untilIdle)
+        {
+            _ = EndWhenIdleAsync(application, vms);
+        }
+
+        await application.WaitForShutdownAsync().ConfigureAwait(false);
+        File.Delete(socket);
+        await ended.CancelAsync().ConfigureAwait(false);
+        await receiving.ConfigureAwait(false);
+    }
+
+    /// <summary>Makes the application.</summary>
+    /// <param name="runtime">Where running VMs are kept.</param>
+    /// <param name="configuration">What the operator configured.</param>
+    /// <param name="socket">Where to listen; null for a test's own transport.</param>
+    internal static WebApplication Build(RuntimeDirectory runtime, HostConfiguration configuration, string? socket)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.Logging.AddSimpleConsole(options => options.SingleLine = true).SetMinimumLevel(LogLevel.Warning);
+        builder.Host.UseSystemd();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxConcurrentConnections = MostConnections;
+            kestrel.Limits.MaxRequestBodySize = LargestRequest;
+            kestrel.Limits.RequestHeadersTimeout = HeaderPatience;
+            kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(240, HeaderPatience);
+            if (socket is not null)
+            {
+                kestrel.ListenUnixSocket(socket);
+            }
+        });
+        var log = new AgentLog(Console.Error);
+        builder.Services.AddSingleton<TextWriter>(log);
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(configuration);
+        builder.Services.AddSingleton<EventStream>();
+        builder.Services.AddSingleton(_ => new Access(configuration, Users.Effective));
+        builder.Services.AddSingleton(services => new AgentVms(runtime, services.GetRequiredService<EventStream>(), log));
+        builder.Services.ConfigureHttpJsonOptions(options => options.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default));
+        WebApplication application = builder.Build();
+        application.Use(Requests.GuardAsync);
+        VmEndpoints.Map(application);
+        return application;
+    }
+
+    /// <summary>Gets the process at the other end of a request's connection.</summary>
+    internal static Peer PeerOf(HttpContext context) =>
+        context.Features.Get<IConnectionSocketFeature>() is { Socket: Socket socket } ? Peer.Of(socket) : throw new InvalidOperationException("the connection has no socket");
+
+    // Others may connect only where the operator granted something; each call is checked all the same.
+    private static void OpenTo(HostConfiguration configuration, string socket) => File.SetUnixFileMode(
+        socket,
+        configuration.Grants.IsEmpty
+            ? UnixFileMode.UserRead | UnixFileMode.UserWrite
+            : UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite);
+
+    private static async Task EndWhenIdleAsync(WebApplication application, AgentVms vms)
+    {
+        using var changed = new SemaphoreSlim(0);
+        vms.Changed += () => changed.Release();
+        while (true)
+        {
+            bool news = await changed.WaitAsync(IdlePatience).ConfigureAwait(false);
+            if (!news && vms.Count == 0 && Requests.Active == 0)
+            {
+                application.Lifetime.StopApplication();
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using System.Collections.Concurrent;
+using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Agent;
+
+/// <summary>All VMs that this agent supervises.</summary>
+internal sealed class AgentVms
+{
+    private readonly ConcurrentDictionary<string, SupervisedVm> _vms = new(StringComparer.Ordinal);
+    private readonly EventStream _events;
+
+    /// <summary>Begins with none.</summary>
+    /// <param name="runtime">Where running VMs are kept.</param>
+    /// <param name="events">Is told what happens.</param>
+    /// <param name="log">Takes what concerns no single VM.</param>
+    public AgentVms(RuntimeDirectory runtime, EventStream events, TextWriter log)
+    {
+        _events = events;
+        Host = new VmHost(runtime, log);
+    }
+
+    /// <summary>Gets what the VMs share.</summary>
+    public VmHost Host { get; }
+
+    /// <summary>Gets how many VMs are supervised.</summary>
+    public int Count => _vms.Count;
+
+    /// <summary>Raised when a VM has ended and nothing of it is left.</summary>
+    public event Action? Changed;
+
+    /// <summary>Gets a VM that this agent supervises; null for any other.</summary>
+    public SupervisedVm? Find(string name) => _vms.GetValueOrDefault(name);
+
+    /// <summary>Gets all VMs of the runtime directory, those in the foreground too.</summary>
+    public IReadOnlyList<VmInfo> List() => [.. Host.Runtime.List().Select(vm => new VmInfo(vm.Name, _vms.ContainsKey(vm.Name), vm.State))];
+
+    /// <summary>Takes back every VM whose supervisor died. A VM that hangs delays no other.</summary>
+    public async Task AdoptAsync(TextWriter log)
+    {
+        List<string> orphans = [];
+        Host.Runtime.Sweep(orphans);
+        await Task.WhenAll(orphans.Select(name => Task.Run(async () =>
+        {
+            try
+            {
+                if (SupervisedVm.Adopt(Host, name) is { } vm)
+                {
+                    Keep(vm, "adopted");
+                    await vm.Running.ConfigureAwait(false);
+                }
+            }
+            catch (KaslrMtException error)
+            {
+                await log.WriteLineAsync($"kaslrmt: {error.Code}: {name} has no supervisor: {error.Message}").ConfigureAwait(false);
+            }
+        }))).ConfigureAwait(false);
+    }
+
+    /// <summary>Starts a VM.</summary>
+    public SupervisedVm Start(VmSpec spec, VmSecrets secrets, Action<string> lines) => Keep(SupervisedVm.Start(Host, spec, secrets, lines), "starting");
+
+    /// <summary>Starts a VM from the file that it was saved to.</summary>
+    public SupervisedVm Restore(string name, string file, TableSettings? table, Action<string> lines) =>
+        Keep(SupervisedVm.Restore(Host, name, file, table, lines), "restored");
+
+    /// <summary>Takes a VM that another host sends.</summary>
+    public SupervisedVm Receive(MigrationLink link, MigrationHeader header, HostTable table, Action<string>? lines, CancellationToken cancellationToken) =>
+        Keep(SupervisedVm.Receive(Host, link, header, table, lines, cancellationToken), "arrived");
+
+    private SupervisedVm Keep(SupervisedVm vm, string how)
+    {
+        string name = vm.Spec.Name;
+        _vms[name] = vm;
+        _events.Tell(how, vm.Spec);
+        _ = FollowAsync(vm, name);
+        return vm;
+    }
+
+    private async Task FollowAsync(SupervisedVm vm, string name)
+    {
+        try
+        {
+            bool? verified = await vm.Running.ConfigureAwait(false);
+            _events.Tell("running", vm.Spec);
+            if (verified is bool holds)
+            {
+                _events.Tell(holds ? "verified" : "not-verified", vm.Spec);
+            }
+        }
+        catch (Exception failure)
+        {
+            _events.Tell("failed", vm.Spec, failure is KaslrMtException known ? $"{known.Code}: {known.Message}" : failure.GetType().Name);
+        }
+
+        VmExit? exit = await vm.Ended.ConfigureAwait(false);
+        _vms.TryRemove(new(name, vm));
+        if (exit is not null)
+        {
+            _events.Tell("ended", vm.Spec, VmEnd.Describe(exit));
+        }
+
+        Changed?.Invoke();
+    }
+}

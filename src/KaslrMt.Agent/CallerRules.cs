@@ -1,0 +1,59 @@
+using KaslrMt.Vms;
+
+namespace KaslrMt.Agent;
+
+/// <summary>
+/// That the agent is no deputy: it opens no path and runs no argument that a caller named with rights that the caller lacks.
+/// </summary>
+internal static class CallerRules
+{
+    /// <summary>Checks the specification of a caller that is not the agent's own user, and fills in what the operator decides.</summary>
+    /// <param name="spec">What the caller asks for.</param>
+    /// <param name="caller">The caller.</param>
+    /// <param name="configuration">What the operator configured.</param>
+    /// <exception cref="KaslrMtException">KMT9025, KMT9026.</exception>
+    public static VmSpec Check(VmSpec spec, Peer caller, HostConfiguration configuration)
+    {
+        foreach (string? path in (string?[])[spec.Kernel, spec.Initrd, spec.WorkingDirectory])
+        {
+            if (path is not (null or ['/', ..]))
+            {
+                throw new KaslrMtException(VmErrors.RequestInvalid, $"the path {Printable.Of(path, 200)} is not absolute", "the agent works in another folder than its callers");
+            }
+        }
+
+        if (spec.Console == VmSpec.StandardConsole)
+        {
+            throw new KaslrMtException(VmErrors.RequestInvalid, "a VM of the agent has no standard streams", "give its console a socket, a file or none");
+        }
+
+        _ = spec.UserArguments;
+
+        // The table of another user's choice would be opened, and created, with this agent's rights.
+        return caller.User == Users.Effective ? spec : spec with { Table = spec.Table is null ? null : configuration.Table, KeyFile = null };
+    }
+
+    /// <summary>Checks the path of a new file that a caller names.</summary>
+    /// <exception cref="KaslrMtException">KMT9025, KMT9026.</exception>
+    public static string NewFile(string path, Peer caller)
+    {
+        if (path is not ['/', ..])
+        {
+            throw new KaslrMtException(VmErrors.RequestInvalid, $"the path {Printable.Of(path, 200)} is not absolute", "the agent works in another folder than its callers");
+        }
+
+        return caller.User == Users.Effective
+            ? path
+            : throw new KaslrMtException(VmErrors.NotAllowed, $"user {caller.User} may not have this agent write files", "an operator saves VMs");
+    }
+
+    /// <summary>Refuses a caller that is not the agent's own user.</summary>
+    /// <exception cref="KaslrMtException">KMT9026.</exception>
+    public static void RequireOwner(Access access, Peer caller, string what)
+    {
+        if (!access.IsOwner(caller))
+        {
+            throw new KaslrMtException(VmErrors.NotAllowed, $"user {caller.User} may not {what} with this agent", "an operator does that");
+        }
+    }
+}

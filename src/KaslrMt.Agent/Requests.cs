@@ -1,0 +1,81 @@
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Agent;
+
+/// <summary>What all requests have in common: the caller is known, errors become problems, bodies are read within limits.</summary>
+internal static class Requests
+{
+    private static int _active;
+
+    /// <summary>Gets how many requests are being answered.</summary>
+    public static int Active => Volatile.Read(ref _active);
+
+    /// <summary>Admits a request, and turns each error into a problem.</summary>
+    public static async Task GuardAsync(HttpContext context, RequestDelegate next)
+    {
+        Interlocked.Increment(ref _active);
+        try
+        {
+            Peer peer = AgentServer.PeerOf(context);
+            if (!context.RequestServices.GetRequiredService<Access>().IsKnown(peer))
+            {
+                throw new KaslrMtException(VmErrors.NotAllowed, $"user {peer.User} has no rights to this agent", "the operator grants them in the agent's configuration: allow = TENANT: user or @group");
+            }
+
+            context.Items[typeof(Peer)] = peer;
+            await next(context).ConfigureAwait(false);
+        }
+        catch (KaslrMtException error)
+        {
+            await FailAsync(context, StatusOf(error), Problem.Of(error)).ConfigureAwait(false);
+        }
+        catch (BadHttpRequestException error)
+        {
+            await FailAsync(context, error.StatusCode, new(VmErrors.RequestInvalid.ToString(), VmErrors.RequestInvalid.Category, "the request is malformed or too large")).ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _active);
+        }
+    }
+
+    /// <summary>Gets the caller of a request.</summary>
+    public static Peer Caller(HttpContext context) => (Peer)context.Items[typeof(Peer)]!;
+
+    /// <summary>Reads a request's body.</summary>
+    /// <exception cref="KaslrMtException">KMT9025: it is malformed.</exception>
+    public static async Task<T> ReadAsync<T>(HttpContext context, JsonTypeInfo<T> type)
+    {
+        try
+        {
+            return await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted).ConfigureAwait(false) ?? throw new JsonException();
+        }
+        catch (JsonException error)
+        {
+            throw new KaslrMtException(VmErrors.RequestInvalid, $"the body is not the JSON of a {typeof(T).Name}: {Printable.Of(error.Path, 100)}", "see docs/api/openapi.json", error);
+        }
+    }
+
+    /// <summary>Answers with JSON.</summary>
+    public static async Task WriteAsync<T>(HttpContext context, T value, JsonTypeInfo<T> type)
+    {
+        context.Response.ContentType = "application/json";
+        await JsonSerializer.SerializeAsync(context.Response.Body, value, type, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private static int StatusOf(KaslrMtException error) => error.Code == VmErrors.NoSuchVm ? StatusCodes.Status404NotFound
+        : error.Code == VmErrors.NotAllowed ? StatusCodes.Status403Forbidden
+        : error.Category is ErrorCategory.Host or ErrorCategory.Store ? StatusCodes.Status503ServiceUnavailable
+        : StatusCodes.Status422UnprocessableEntity;
+
+    private static async Task FailAsync(HttpContext context, int status, Problem problem)
+    {
+        if (!context.Response.HasStarted)
+        {
+            context.Response.StatusCode = status;
+            await WriteAsync(context, problem, ApiJson.Default.Problem).ConfigureAwait(false);
+        }
+    }
+}

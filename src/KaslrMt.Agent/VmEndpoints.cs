@@ -1,0 +1,173 @@
+using System.Text.Json;
+using KaslrMt.Hypervisors;
+using KaslrMt.Layout;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Agent;
+
+/// <summary>The interface, version 1 (<c>docs/api/openapi.json</c>).</summary>
+internal static class VmEndpoints
+{
+    /// <summary>Maps all of it.</summary>
+    public static void Map(WebApplication application)
+    {
+        RouteGroupBuilder v1 = application.MapGroup("/v1");
+        v1.MapGet("", InfoAsync);
+        v1.MapGet("/vms", ListAsync);
+        v1.MapPost("/vms", StartAsync);
+        v1.MapGet("/vms/{name}", ShowAsync);
+        v1.MapPost("/vms/{name}/stop", StopAsync);
+        v1.MapPost("/vms/{name}/save", SaveAsync);
+        v1.MapPost("/vms/{name}/restore", RestoreAsync);
+        v1.MapPost("/vms/{name}/migrate", MigrateAsync);
+        v1.MapPost("/vms/{name}/receive", ReceiveAsync);
+        v1.MapGet("/events", EventsAsync);
+    }
+
+    private static Task InfoAsync(HttpContext context) => Requests.WriteAsync(
+        context,
+        new AgentInfo("kaslrmtd", AgentCommand.Version, AgentSocket.ApiVersion, Environment.ProcessId, Users.Effective, Vms(context).Count),
+        ApiJson.Default.AgentInfo);
+
+    private static Task ListAsync(HttpContext context) => Requests.WriteAsync(
+        context, new VmList([.. Vms(context).List().Where(vm => MaySee(context, vm))]), ApiJson.Default.VmList);
+
+    private static Task ShowAsync(HttpContext context)
+    {
+        string name = NameOf(context);
+        return Requests.WriteAsync(context, Vms(context).List().FirstOrDefault(vm => vm.Name == name && MaySee(context, vm)) ?? throw Missing(name), ApiJson.Default.VmInfo);
+    }
+
+    private static async Task StartAsync(HttpContext context)
+    {
+        StartVm start = await Requests.ReadAsync(context, ApiJson.Default.StartVm).ConfigureAwait(false);
+        Peer caller = Requests.Caller(context);
+        context.RequestServices.GetRequiredService<Access>().Require(caller, start.Spec.Tenant);
+        VmSpec spec = CallerRules.Check(start.Spec, caller, context.RequestServices.GetRequiredService<HostConfiguration>());
+        await Answer.RunAsync(context, async (lines, cancellationToken) =>
+        {
+            var secrets = new VmSecrets(start.Key is null ? null : TenantKey.Parse(start.Key), start.Seed is null ? null : VmSeed.FromHex(start.Seed));
+            SupervisedVm vm = Vms(context).Start(spec, secrets, lines);
+
+            // Whoever starts a VM and hangs up before it runs does not want it.
+            using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);
+            return new AnswerDone(await vm.Running.ConfigureAwait(false), null);
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task StopAsync(HttpContext context)
+    {
+        StopVm stop = await Requests.ReadAsync(context, ApiJson.Default.StopVm).ConfigureAwait(false);
+        SupervisedVm vm = Find(context);
+        await Answer.RunAsync(context, async (_, cancellationToken) =>
+        {
+            vm.Stop(TimeSpan.FromSeconds(Math.Clamp(stop.Grace, 0, 86400)));
+            await vm.Ended.WaitAsync(cancellationToken).ConfigureAwait(false);
+            return new AnswerDone(null, null);
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task SaveAsync(HttpContext context)
+    {
+        SaveVm save = await Requests.ReadAsync(context, ApiJson.Default.SaveVm).ConfigureAwait(false);
+        SupervisedVm vm = Find(context);
+        await Answer.RunAsync(context, async (_, cancellationToken) =>
+        {
+            MoveReport done = await vm.SaveAsync(CallerRules.NewFile(save.File, Requests.Caller(context)), cancellationToken).ConfigureAwait(false);
+            await vm.Ended.ConfigureAwait(false);
+            return new AnswerDone(null, done);
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task RestoreAsync(HttpContext context)
+    {
+        RestoreVm restore = await Requests.ReadAsync(context, ApiJson.Default.RestoreVm).ConfigureAwait(false);
+        string name = NameOf(context);
+        CallerRules.RequireOwner(context.RequestServices.GetRequiredService<Access>(), Requests.Caller(context), "restore VMs");
+        await Answer.RunAsync(context, async (lines, cancellationToken) =>
+        {
+            SupervisedVm vm = Vms(context).Restore(name, restore.File, restore.Table ?? Configured(context), lines);
+            using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);
+            return new AnswerDone(await vm.Running.ConfigureAwait(false), null);
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task MigrateAsync(HttpContext context)
+    {
+        MigrateVm migrate = await Requests.ReadAsync(context, ApiJson.Default.MigrateVm).ConfigureAwait(false);
+        SupervisedVm vm = Find(context);
+        await Answer.RunAsync(context, async (_, cancellationToken) =>
+        {
+            MoveReport done = await vm.MigrateAsync(LinkAddress.Parse(migrate.To, "to"), cancellationToken).ConfigureAwait(false);
+            await vm.Ended.ConfigureAwait(false);
+            return new AnswerDone(null, done);
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task ReceiveAsync(HttpContext context)
+    {
+        ReceiveVm receive = await Requests.ReadAsync(context, ApiJson.Default.ReceiveVm).ConfigureAwait(false);
+        string name = NameOf(context);
+        CallerRules.RequireOwner(context.RequestServices.GetRequiredService<Access>(), Requests.Caller(context), "receive VMs");
+        await Answer.RunAsync(context, async (lines, cancellationToken) =>
+        {
+            AgentVms vms = Vms(context);
+            HostTable table = vms.Host.Tables.Get(receive.Table ?? Configured(context));
+            bool? verified = null;
+            await new MigrationReceiver(table, new LineWriter(lines)).ListenAsync(
+                LinkAddress.Parse(receive.Listen, "listen"),
+                name,
+                async (link, header, token) =>
+                {
+                    verified = await vms.Receive(link, header, table, lines, token).Running.ConfigureAwait(false);
+                    return true;
+                },
+                cancellationToken).ConfigureAwait(false);
+            return new AnswerDone(verified, null);
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task EventsAsync(HttpContext context)
+    {
+        context.Response.ContentType = "application/x-ndjson";
+        using EventStream.Listener listener = context.RequestServices.GetRequiredService<EventStream>().Listen();
+        await context.Response.Body.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+        Access access = context.RequestServices.GetRequiredService<Access>();
+        try
+        {
+            await foreach (HostEvent one in listener.Events.ReadAllAsync(context.RequestAborted).ConfigureAwait(false))
+            {
+                if (access.MayActFor(Requests.Caller(context), one.Tenant))
+                {
+                    await JsonSerializer.SerializeAsync(context.Response.Body, one, ApiJson.Default.HostEvent, context.RequestAborted).ConfigureAwait(false);
+                    await context.Response.Body.WriteAsync("\n"u8.ToArray(), context.RequestAborted).ConfigureAwait(false);
+                    await context.Response.Body.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The listener hung up, or the agent ends.
+        }
+    }
+
+    private static AgentVms Vms(HttpContext context) => context.RequestServices.GetRequiredService<AgentVms>();
+
+    private static KaslrMt.Tenants.TableSettings Configured(HttpContext context) => context.RequestServices.GetRequiredService<HostConfiguration>().Table;
+
+    private static string NameOf(HttpContext context) => VmName.Check(context.Request.RouteValues["name"] as string);
+
+    private static bool MaySee(HttpContext context, VmInfo vm) =>
+        context.RequestServices.GetRequiredService<Access>().MayActFor(Requests.Caller(context), vm.State?.Tenant);
+
+    // A VM that the caller may not act for does not exist for it.
+    private static SupervisedVm Find(HttpContext context)
+    {
+        string name = NameOf(context);
+        return Vms(context).Find(name) is { } vm && context.RequestServices.GetRequiredService<Access>().MayActFor(Requests.Caller(context), vm.Spec.Tenant)
+            ? vm
+            : throw Missing(name);
+    }
+
+    private static KaslrMtException Missing(string name) => new(VmErrors.NoSuchVm, $"no VM named '{name}' is supervised here", "see 'kaslrmt ps'");
+}

@@ -1,0 +1,91 @@
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Vms;
+
+/// <summary>
+/// How a VM boots, whoever boots it: specification, key, kernel, memory map, layout, placed, verified. <c>run</c>, the agent, the demonstration and the experiments use this one way.
+/// </summary>
+/// <param name="spec">The VM.</param>
+/// <param name="request">What its layouts are chosen from.</param>
+/// <param name="log">Takes a fallback to the kernel's own KASLR.</param>
+internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWriter log)
+{
+    /// <summary>Starts the VM's hypervisor with a kernel that has this boot's layout.</summary>
+    /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
+    /// <param name="cache">Prepared kernels, or null.</param>
+    /// <param name="boot">How often the VM booted before.</param>
+    /// <param name="outlivesOwner">Whether the hypervisor goes on when this process dies.</param>
+    /// <param name="cancellationToken">Gives up; nothing is left then.</param>
+    /// <returns>The running VM, and its layout; null where the kernel boots with its own KASLR.</returns>
+    /// <exception cref="KaslrMtException">Errors of the image, the layout and the hypervisor.</exception>
+    public async Task<(VirtualMachine Vm, IntendedLayout? Layout)> StartAsync(
+        VmFolder folder, ImageCache? cache, int boot, bool outlivesOwner, CancellationToken cancellationToken)
+    {
+        IntendedLayout? intended = spec.Stock ? null : Place(folder, cache, boot);
+        try
+        {
+            string kernel = intended is null ? spec.Kernel : folder.ImagePath;
+            VirtualMachine vm = await VirtualMachine.StartAsync(Define(folder, kernel, boot, outlivesOwner), folder, cancellationToken).ConfigureAwait(false);
+            return (vm, intended);
+        }
+        finally
+        {
+            // The hypervisor has read the image into the guest's memory: the layout need not lie around any longer.
+            File.Delete(folder.ImagePath);
+        }
+    }
+
+    /// <summary>Gets the definition under which the VM arrives from a file or another host: loaded, not begun.</summary>
+    public VirtualMachineSettings DefineIncoming(VmFolder folder) =>
+        Define(folder, "", boot: 1, outlivesOwner: true) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
+
+    private VirtualMachineSettings Define(VmFolder folder, string kernel, int boot, bool outlivesOwner)
+    {
+        SerialConsole console = spec.ConsoleIn(folder);
+        return new()
+        {
+            Kernel = kernel,
+            Machine = request.Machine,
+            Memory = request.Memory,
+            Accelerator = spec.AcceleratorChoice,
+            TranslatedCode = spec.TranslatedCode is ulong bytes ? new ByteSize(bytes) : null,
+            Cpus = spec.Cpus,
+            Initrd = spec.Initrd,
+            CommandLine = FreePagesSetting.Complete(request.Line, spec.FreePages),
+            Console = boot == 0 ? console : console.Continued(),
+            UserArguments = spec.UserArguments,
+            OutlivesOwner = outlivesOwner,
+            Program = spec.QemuProgram,
+            WorkingDirectory = spec.WorkingDirectory,
+        };
+    }
+
+    private IntendedLayout? Place(VmFolder folder, ImageCache? cache, int boot)
+    {
+        try
+        {
+            BootImage written = BootImages.Write(spec.Kernel, cache, facts => Plan(facts, boot), folder.ImagePath, request.Ram.Overwritten, request.Modules);
+            using (written.Layout)
+            {
+                IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
+                intended.WriteTo(folder);
+                return intended;
+            }
+        }
+        catch (KaslrMtException error) when (spec.FallBackToStock && error.Category is ErrorCategory.Image or ErrorCategory.Relocation)
+        {
+            log.WriteLine($"kaslrmt: {error.Code}: {error.Message}");
+            log.WriteLine(
+                $"kaslrmt: WARNING: {spec.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
+            return null;
+        }
+    }
+
+    private KernelLayout Plan(KernelFacts kernel, int boot)
+    {
+        FreePagesSetting.Require(spec.FreePages, kernel.Release);
+        return request.Plan(kernel.Geometry, boot);
+    }
+}

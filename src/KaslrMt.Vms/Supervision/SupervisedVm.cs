@@ -1,0 +1,294 @@
+using KaslrMt.Hypervisors;
+using KaslrMt.Layout;
+using KaslrMt.Tenants;
+
+namespace KaslrMt.Vms;
+
+/// <summary>A VM that outlives the command that started it, as its supervisor holds it.</summary>
+/// <remarks>
+/// Its death harms no VM: the hypervisor goes on, and the next supervisor takes the VM over from its folder (<see cref="AdoptAsync"/>). The folder has the specification and the
+/// layout, and no key: a guest that reboots gets what the key gave before, which is what the key would give again while the number of slots is the same; where it is not, the
+/// tenant table is asked.
+/// </remarks>
+internal sealed class SupervisedVm
+{
+    private readonly TaskCompletionSource<bool?> _running = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stop = new();
+    private readonly VmHost _host;
+    private readonly VmFolder _folder;
+    private readonly VmLog _log;
+    private VmOwner? _owner;
+    private OutgoingMigration? _outgoing;
+
+    private SupervisedVm(VmHost host, VmFolder folder, VmSpec spec, Action<string>? starter)
+    {
+        _host = host;
+        _folder = folder;
+        Spec = spec;
+        _log = new VmLog(folder.Path, starter);
+        Ended = _running.Task.ContinueWith(_ => (VmExit?)null, TaskScheduler.Default);
+    }
+
+    /// <summary>Gets the VM's specification.</summary>
+    public VmSpec Spec { get; private set; }
+
+    /// <summary>
+    /// Completes once the VM runs: whether its memory holds its layout, or null where it was not compared. Fails when the VM ended before, with the reason.
+    /// </summary>
+    public Task<bool?> Running => _running.Task;
+
+    /// <summary>Completes when the VM has ended and nothing of it is left; null where it never ran.</summary>
+    public Task<VmExit?> Ended { get; private set; }
+
+    /// <summary>Starts a VM.</summary>
+    /// <param name="host">What all VMs of this process share.</param>
+    /// <param name="spec">The VM.</param>
+    /// <param name="secrets">Its secrets; owned by the VM from here on.</param>
+    /// <param name="starter">Takes lines of its log until it runs.</param>
+    /// <exception cref="KaslrMtException">The name is in use. All later failures are <see cref="Running"/>'s.</exception>
+    public static SupervisedVm Start(VmHost host, VmSpec spec, VmSecrets secrets, Action<string>? starter)
+    {
+        VmFolder folder = host.Runtime.Claim(spec.Name);
+        var vm = new SupervisedVm(host, folder, spec, starter);
+        vm.Begin(() => vm.StartAsync(secrets));
+        return vm;
+    }
+
+    /// <summary>Takes over a VM that runs though its supervisor died.</summary>
+    /// <param name="host">What all VMs of this process share.</param>
+    /// <param name="name">The VM.</param>
+    /// <returns>The VM; null when it has a supervisor, or none of this name is there any more.</returns>
+    public static SupervisedVm? Adopt(VmHost host, string name)
+    {
+        if (host.Runtime.TryAdopt(name) is not { } folder)
+        {
+            return null;
+        }
+
+        try
+        {
+            var vm = new SupervisedVm(host, folder, VmSpec.ReadFrom(folder), starter: null);
+            vm.Begin(vm.AdoptAsync);
+            return vm;
+        }
+        catch
+        {
+            // Its hypervisor goes on; the next supervisor tries again.
+            folder.Abandon();
+            throw;
+        }
+    }
+
+    /// <summary>Starts a VM from the file that it was saved to.</summary>
+    /// <param name="host">What all VMs of this process share.</param>
+    /// <param name="name">The VM.</param>
+    /// <param name="file">The absolute path of the file.</param>
+    /// <param name="table">The VM's tenant table; null where it is in none.</param>
+    /// <param name="starter">Takes lines of its log until it runs.</param>
+    public static SupervisedVm Restore(VmHost host, string name, string file, TableSettings? table, Action<string>? starter)
+    {
+        (MigrationHeader header, _) = MigrationHeader.ReadFrom(file);
+        SupervisedVm vm = Claim(host, header.Spec, name, starter);
+        HostTable? shared = table is null ? null : host.Tables.Get(table);
+        vm.Begin(async () => await vm.GoOnAsync(await IncomingMigration.FromFileAsync(name, file, shared, vm._folder, vm._log, vm._stop.Token).ConfigureAwait(false)).ConfigureAwait(false));
+        return vm;
+    }
+
+    /// <summary>Takes a VM that another host sends.</summary>
+    /// <param name="host">What all VMs of this process share.</param>
+    /// <param name="link">The link; in use until <see cref="Running"/> completes.</param>
+    /// <param name="header">The VM.</param>
+    /// <param name="table">This host's tenant table.</param>
+    /// <param name="starter">Takes lines of its log until it runs.</param>
+    /// <param name="cancellationToken">Gives up, as long as the source has not given the guest away.</param>
+    public static SupervisedVm Receive(
+        VmHost host, MigrationLink link, MigrationHeader header, HostTable table, Action<string>? starter, CancellationToken cancellationToken)
+    {
+        SupervisedVm vm = Claim(host, header.Spec, header.Spec.Name, starter);
+        vm.Begin(async () => await vm.GoOnAsync(
+            await IncomingMigration.FromHostAsync(link, header, table, vm._folder, vm._log, cancellationToken, vm._stop.Token).ConfigureAwait(false)).ConfigureAwait(false));
+        return vm;
+    }
+
+    /// <summary>Asks the VM to stop: its guest to power off, then its hypervisor to quit.</summary>
+    /// <param name="grace">How long its guest may take.</param>
+    public void Stop(TimeSpan grace)
+    {
+        if (_owner is not null)
+        {
+            _owner.StopGrace = grace;
+        }
+
+        _stop.Cancel();
+    }
+
+    /// <inheritdoc cref="Stop(TimeSpan)"/>
+    public void Stop() => _stop.Cancel();
+
+    /// <summary>Saves the VM to a new file. When this fails, the VM goes on.</summary>
+    /// <param name="file">The absolute path of the file; it must not exist.</param>
+    /// <param name="cancellationToken">Cancels, if it is not too late.</param>
+    public Task<MoveReport> SaveAsync(string file, CancellationToken cancellationToken) => Movable().SaveAsync(file, cancellationToken);
+
+    /// <summary>Moves the VM to a host that awaits it. When this fails, the VM goes on.</summary>
+    /// <param name="address">Where that host listens.</param>
+    /// <param name="cancellationToken">Cancels, if it is not too late.</param>
+    public Task<MoveReport> MigrateAsync(LinkAddress address, CancellationToken cancellationToken) => Movable().MigrateAsync(address, cancellationToken);
+
+    private static SupervisedVm Claim(VmHost host, VmSpec spec, string name, Action<string>? starter)
+    {
+        VmFolder folder = host.Runtime.Claim(name);
+        folder.WriteState(VmState.OwnedByThisProcess(name) with { Tenant = spec.Tenant, Detached = true, Moving = true });
+        return new SupervisedVm(host, folder, spec, starter);
+    }
+
+    private OutgoingMigration Movable() =>
+        Volatile.Read(ref _outgoing) ?? throw new KaslrMtException(VmErrors.CannotMove, $"'{Spec.Name}' is just starting", "try again in a moment");
+
+    private void Begin(Func<Task<VmExit?>> run) => Ended = Task.Run(async () =>
+    {
+        try
+        {
+            VmExit? exit = await run().ConfigureAwait(false);
+            await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: ended ({exit?.Reason.ToString() ?? "not here"})").ConfigureAwait(false);
+            _running.TrySetException(Failure(exit));
+            return exit;
+        }
+        catch (Exception failure)
+        {
+            _running.TrySetException(failure);
+            return null;
+        }
+        finally
+        {
+            // Nobody may await it.
+            _ = _running.Task.Exception;
+            _folder.Dispose();
+            await _log.DisposeAsync().ConfigureAwait(false);
+        }
+    });
+
+    private async Task<VmExit?> StartAsync(VmSecrets secrets)
+    {
+        using LayoutRequest request = LayoutRequest.Of(Spec, secrets);
+        Spec.WriteTo(_folder);
+        if (Spec.Table is null)
+        {
+            return await OwnAsync(request, null, null, null, null).ConfigureAwait(false);
+        }
+
+        HostTable table = _host.Tables.Get(Spec.Table);
+        await using VmRegistration registration = await VmRegistration
+            .EnterAsync(table, Spec, request.Policy, outlivesOwner: true, _log, _stop.Token).ConfigureAwait(false);
+        request.Key = registration.TakeKey();
+        RegistrationFile.Of(registration.Vm, Spec.Table).WriteTo(_folder);
+        registration.Renewed = vm => RegistrationFile.Of(vm, Spec.Table).WriteTo(_folder);
+        return await OwnAsync(request, null, null, registration, null).ConfigureAwait(false);
+    }
+
+    private async Task<VmExit?> AdoptAsync()
+    {
+        VirtualMachine? running = null;
+        try
+        {
+            VmRecord? record = Spec.Table is null ? null : RegistrationFile.ReadFrom(_folder).ToRecord(Spec.Name);
+            VmState state = _folder.ReadState()!;
+            HostTable? table = Spec.Table is null ? null : _host.Tables.Get(Spec.Table);
+            if (state is { QemuProcess: int process, QemuStartTime: ulong start })
+            {
+                running = await VirtualMachine.AttachAsync(_folder, process, start, AdoptionPatience).ConfigureAwait(false);
+            }
+
+            if (running is not null && state.Moving)
+            {
+                (bool here, record) = await MigrationRecovery.RunAsync(table, record, running, _folder).ConfigureAwait(false);
+                if (!here)
+                {
+                    await running.DisposeAsync().ConfigureAwait(false);
+                    return null;
+                }
+
+                state = _folder.ReadState()! with { Moving = false };
+                _folder.WriteState(state);
+            }
+
+            using LayoutRequest request = LayoutRequest.Of(Spec, VmSecrets.None, IntendedLayout.ReadFrom(_folder.Path)?.Draws());
+            await using VmRegistration? registration = record is null ? null : VmRegistration.TakeOver(table!, record, _log);
+            if (registration is not null)
+            {
+                registration.Renewed = vm => RegistrationFile.Of(vm, Spec.Table!).WriteTo(_folder);
+                _ = registration.ReportAsync(running?.ProcessId, state.Release);
+            }
+
+            _running.TrySetResult(null);
+            return await GoOnAsync(request, state, running, registration).ConfigureAwait(false);
+        }
+        catch (KaslrMtException error)
+        {
+            await _log.WriteLineAsync($"kaslrmt: {error.Code}: {Spec.Name} runs on without a supervisor: {error.Message}").ConfigureAwait(false);
+
+            // Its hypervisor, if there is one, goes on; the next look tries again.
+            _folder.Abandon();
+            throw;
+        }
+    }
+
+    // A hypervisor that ended while no supervisor lived has left its reason: a reset guest boots again, all else is over.
+    private async Task<VmExit?> GoOnAsync(LayoutRequest request, VmState state, VirtualMachine? running, VmRegistration? registration)
+    {
+        if (running is null && state.QemuProcess is not null)
+        {
+            ShutdownReason reason = ShutdownRecord.ReasonIn(_folder);
+            await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: its QEMU ended while no supervisor lived ({reason})").ConfigureAwait(false);
+            if (reason != ShutdownReason.Reboot || Spec.UserArguments.RebootEnds)
+            {
+                return new VmExit(reason, null, null, "");
+            }
+
+            state = state with { Reboots = state.Reboots + 1 };
+        }
+
+        if (running is not null)
+        {
+            await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: taken over by process {Environment.ProcessId}").ConfigureAwait(false);
+        }
+
+        return await OwnAsync(request, state, running, registration, null).ConfigureAwait(false);
+    }
+
+    private async Task<VmExit?> GoOnAsync(IncomingMigration incoming)
+    {
+        await using (incoming.ConfigureAwait(false))
+        {
+            Spec = incoming.Spec;
+            using LayoutRequest request = incoming.Request;
+            await using VmRegistration? registration = incoming.Registration;
+            return await OwnAsync(request, incoming.State, incoming.TakeVm(), registration, incoming.Layout).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<VmExit?> OwnAsync(LayoutRequest request, VmState? adopted, VirtualMachine? running, VmRegistration? registration, IntendedLayout? arrived)
+    {
+        // A guest that reboots with another kernel needs the key, and this process may not have it.
+        request.ReloadKey = registration is null || request.Key is not null ? null : registration.ReloadKey;
+        _owner = new VmOwner(_host, Spec, request, _log)
+        {
+            Detached = true,
+            Registration = registration,
+            Arrived = arrived,
+            Verified = verified =>
+            {
+                _log.Detach();
+                _running.TrySetResult(verified);
+            },
+        };
+        Volatile.Write(ref _outgoing, new OutgoingMigration(Spec, _folder, registration, _owner));
+        return await _owner.RunAsync(_folder, adopted, running, _stop.Token).ConfigureAwait(false);
+    }
+
+    private static readonly TimeSpan AdoptionPatience = TimeSpan.FromSeconds(5);
+
+    private KaslrMtException Failure(VmExit? exit) => exit is null
+        ? new(VmErrors.Ended, $"'{Spec.Name}' ended before it ran")
+        : new(VmErrors.Ended, $"'{Spec.Name}' ended before it ran ({VmEnd.Describe(exit)})", "look at its console");
+}

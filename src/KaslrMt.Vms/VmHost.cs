@@ -1,0 +1,30 @@
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+
+namespace KaslrMt.Vms;
+
+/// <summary>What all VMs of one process share: where running VMs are kept, the tables that are open, prepared kernels.</summary>
+internal sealed class VmHost : IAsyncDisposable
+{
+    /// <summary>Opens the host of a runtime directory.</summary>
+    /// <param name="runtime">Where running VMs are kept.</param>
+    /// <param name="log">Takes what concerns no single VM.</param>
+    public VmHost(RuntimeDirectory runtime, TextWriter log)
+    {
+        Runtime = runtime;
+        Tables = new HostTables(log);
+    }
+
+    /// <summary>Where running VMs are kept.</summary>
+    public RuntimeDirectory Runtime { get; }
+
+    /// <summary>The tenant tables that VMs of this process are in.</summary>
+    public HostTables Tables { get; }
+
+    /// <summary>Opens the cache of prepared kernels.</summary>
+    /// <param name="spec">The VM; null is returned where it uses none.</param>
+    public ImageCache? CacheFor(VmSpec spec) => spec.UseCache ? CacheLocation.Open(Runtime) : null;
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => Tables.DisposeAsync();
+}
