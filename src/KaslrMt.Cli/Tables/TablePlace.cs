@@ -54,7 +54,7 @@ internal sealed partial class TablePlace : IAsyncDisposable
         {
             // Not cancelled: a start that is given up midway leaves open whether it happened.
             stop.ThrowIfCancellationRequested();
-            Outcome outcome = await table.StartAsync(tenant, name, policy, cancel: CancellationToken.None).ConfigureAwait(false);
+            Outcome outcome = await table.StartAsync(tenant, name, policy, cancellationToken: CancellationToken.None).ConfigureAwait(false);
             return new TablePlace(settings, table, outcome.Vm!, outcome.TenantKey, log);
         }
         catch
@@ -126,7 +126,7 @@ internal sealed partial class TablePlace : IAsyncDisposable
         try
         {
             TenantTable table = await TableAsync(patience.Token).ConfigureAwait(false);
-            using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation, cancel: patience.Token).ConfigureAwait(false);
+            using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation, cancellationToken: patience.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {

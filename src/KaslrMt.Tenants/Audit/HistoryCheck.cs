@@ -21,28 +21,28 @@ public sealed class HistoryCheck
     public IReadOnlyList<string> Faults => _faults;
 
     /// <summary>Replays a store's log and compares what must be there with what is. Nothing may change meanwhile.</summary>
-    public static async Task<IReadOnlyList<string>> RunAsync(ITenantStore store, CancellationToken cancel = default)
+    public static async Task<IReadOnlyList<string>> RunAsync(ITenantStore store, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(store);
         var check = new HistoryCheck();
-        await foreach (AuditEntry entry in store.AuditAsync(0, cancel).ConfigureAwait(false))
+        await foreach (AuditEntry entry in store.AuditAsync(0, cancellationToken).ConfigureAwait(false))
         {
             check._partial |= entry.Action == "audit-trim";
         }
 
-        await foreach (AuditEntry entry in store.AuditAsync(0, cancel).ConfigureAwait(false))
+        await foreach (AuditEntry entry in store.AuditAsync(0, cancellationToken).ConfigureAwait(false))
         {
             check.Add(entry);
         }
 
         List<TenantRecord> tenants = [];
-        await foreach (TenantRecord tenant in store.TenantsAsync(cancel).ConfigureAwait(false))
+        await foreach (TenantRecord tenant in store.TenantsAsync(cancellationToken).ConfigureAwait(false))
         {
             tenants.Add(tenant);
         }
 
         List<VmRecord> vms = [];
-        await foreach (VmRecord vm in store.VmsAsync(null, cancel).ConfigureAwait(false))
+        await foreach (VmRecord vm in store.VmsAsync(null, cancellationToken).ConfigureAwait(false))
         {
             vms.Add(vm);
         }

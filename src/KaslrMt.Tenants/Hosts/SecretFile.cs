@@ -42,6 +42,20 @@ public static partial class SecretFile
     /// <inheritdoc cref="Exposure(SafeFileHandle, bool)"/>
     public static string? Exposure(string path) => Exposure(StatX(CurrentDirectory, path, 0, ModeAndOwner, out Status status), status, groupMayRead: false);
 
+    /// <summary>Refuses a file that is not its owner's alone.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="code">The error to throw.</param>
+    /// <param name="role">The file's use, as in "password file for etcd".</param>
+    /// <exception cref="KaslrMtException">With the code given.</exception>
+    /// <exception cref="IOException">There is no such file.</exception>
+    internal static void RequirePrivate(string path, ErrorCode code, string role)
+    {
+        if (Exposure(path) is { } exposure)
+        {
+            throw new KaslrMtException(code, $"the {role} {path} {exposure}", $"make it the file of the user that runs kaslrmt, and chmod 600 {path}");
+        }
+    }
+
     private static string? Exposure(int outcome, in Status status, bool groupMayRead)
     {
         if (outcome != 0)

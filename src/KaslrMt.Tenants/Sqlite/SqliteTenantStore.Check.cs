@@ -7,7 +7,7 @@ public sealed partial class SqliteTenantStore
     private const int MaximumFaults = 1000;
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
+    public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancellationToken = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
     {
         // One read transaction: what is compared belongs to one moment.
         SqliteSchema.Execute(_database, "BEGIN");
@@ -44,7 +44,7 @@ public sealed partial class SqliteTenantStore
                 "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant) LIMIT 1000",
                 row => $"a key is left behind: its tenant '{row.Text(0)}' is missing",
                 faults);
-            CheckKeys(faults, cancel);
+            CheckKeys(faults, cancellationToken);
             return faults;
         }
         finally
@@ -54,7 +54,7 @@ public sealed partial class SqliteTenantStore
     }));
 
     /// <inheritdoc/>
-    public Task BackupAsync(string path, CancellationToken cancel = default)
+    public Task BackupAsync(string path, CancellationToken cancellationToken = default)
     {
         path = Path.GetFullPath(path);
         try
@@ -81,11 +81,11 @@ public sealed partial class SqliteTenantStore
         }));
     }
 
-    private void CheckKeys(List<string> faults, CancellationToken cancel)
+    private void CheckKeys(List<string> faults, CancellationToken cancellationToken)
     {
         for (string? after = ""; after is not null && faults.Count < MaximumFaults;)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             List<(string Tenant, SealedKey Key)> page = Keys(after, PageRows);
             foreach ((string tenant, SealedKey key) in page)
             {

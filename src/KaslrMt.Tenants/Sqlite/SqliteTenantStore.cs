@@ -114,9 +114,9 @@ public sealed partial class SqliteTenantStore : ITenantStore
     }
 
     /// <inheritdoc/>
-    public Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancel = default)
+    public Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancellationToken = default)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         return Task.FromResult(Guarded(() => Apply(command, actor)));
     }
 

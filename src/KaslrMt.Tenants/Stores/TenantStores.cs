@@ -23,7 +23,7 @@ public static class TenantStores
 
     /// <summary>Opens it, creating it where it is missing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.LocationInvalid"/>; else as the store's own opening.</exception>
-    public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancel = default)
+    public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
         KeyRingFile keys = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile);
@@ -35,7 +35,7 @@ public static class TenantStores
 
         if (EtcdLocation.IsOne(location))
         {
-            return await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), settings.Etcd, keys, cancel).ConfigureAwait(false);
+            return await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), settings.Etcd, keys, cancellationToken).ConfigureAwait(false);
         }
 
         throw new KaslrMtException(

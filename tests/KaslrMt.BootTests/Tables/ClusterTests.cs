@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Options;
@@ -7,7 +6,6 @@ using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
-using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Tests.Etcd;
 using KaslrMt.TestSupport;
 
@@ -179,11 +177,6 @@ public sealed class ClusterTests : IDisposable
         return seen.Regions.ToDictionary(row => row.Region, row => row.Observed!.Value);
     }
 
-    private async Task<IReadOnlyList<EtcdPair>> KeysAsync()
-    {
-        JsonElement read = await _etcd.CallAsync(
-            "/v3/kv/range",
-            new JsonObject { ["key"] = EtcdTransaction.Encode("/kaslrmt/keys/"), ["range_end"] = EtcdTransaction.Encode("/kaslrmt/keys0") });
-        return [.. EtcdPair.In(read)];
-    }
+    private async Task<IReadOnlyList<(string Key, byte[] Value, long Modified)>> KeysAsync() =>
+        Gateway.Pairs(await _etcd.CallAsync("/v3/kv/range", Gateway.Prefix("/kaslrmt/keys/")));
 }
