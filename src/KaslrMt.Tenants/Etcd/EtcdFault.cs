@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Security.Authentication;
+using Google.Protobuf;
 using Grpc.Core;
 
 namespace KaslrMt.Tenants.Etcd;
@@ -8,6 +9,7 @@ namespace KaslrMt.Tenants.Etcd;
 internal sealed class EtcdFault : Exception
 {
     private const int LongestMessage = 200;
+    private readonly bool _isMalformed;
 
     internal EtcdFault(RpcException error)
         : base(Printable(error.Status.Detail), error)
@@ -15,8 +17,12 @@ internal sealed class EtcdFault : Exception
         Status = error.StatusCode;
         for (Exception? cause = error.InnerException; cause is not null; cause = cause.InnerException)
         {
+            // An InvalidProtocolBufferException is an IOException too, and gRPC takes it for one.
+            _isMalformed |= cause is InvalidProtocolBufferException;
             IsBroken |= cause is HttpRequestException or IOException or SocketException or AuthenticationException;
         }
+
+        IsBroken &= !_isMalformed;
     }
 
     /// <summary>Gets gRPC's status (google.golang.org/grpc/codes).</summary>
@@ -25,8 +31,11 @@ internal sealed class EtcdFault : Exception
     /// <summary>Gets whether the connection failed, so that nothing is known of etcd.</summary>
     internal bool IsBroken { get; }
 
-    /// <summary>Gets whether another member, or the same one later, may answer. Cancelled is what a proxy's page comes to: it is not gRPC.</summary>
-    internal bool IsPassing => IsBroken || Status is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled || IsBusy;
+    /// <summary>Gets whether another member, or the same one later, may answer. Cancelled is the status of a proxy's page, which is not gRPC.</summary>
+    internal bool IsPassing => !_isMalformed && (IsBroken || IsLate || IsBusy || Status is StatusCode.Unavailable or StatusCode.Cancelled);
+
+    // A member that cannot reach the others gives up when the caller's deadline has passed, and says so without a status.
+    private bool IsLate => Status == StatusCode.DeadlineExceeded || (Status == StatusCode.Unknown && Message == "context deadline exceeded");
 
     // ErrTooManyRequests has the status of a full database.
     private bool IsBusy => Status == StatusCode.ResourceExhausted && Message.Contains("too many requests", StringComparison.Ordinal);
@@ -70,7 +79,7 @@ internal sealed class EtcdFault : Exception
             }
         }
 
-        string reason = Status == StatusCode.DeadlineExceeded ? "no answer in time" : IsBroken ? Printable(GetBaseException().Message) : Message;
+        string reason = IsLate ? "no answer in time" : IsBroken ? Printable(GetBaseException().Message) : Message;
         return new KaslrMtException(
             TenantErrors.EtcdUnreachable,
             $"no etcd endpoint of {string.Join(", ", endpoints.Select(endpoint => endpoint.Authority))} could answer ({reason})",
