@@ -4,7 +4,7 @@ using System.Text;
 
 namespace KaslrMt.Tenants.Etcd;
 
-/// <summary>Which VMs a host has: a key for each VM under its host, written in the same transaction as the VM.</summary>
+/// <summary>The lists of the hosts' VMs: a key for each VM under its host, written in the same transaction as the VM.</summary>
 public sealed partial class EtcdTenantStore
 {
     // etcd takes 128 operations in a transaction (--max-txn-ops).
@@ -55,7 +55,7 @@ public sealed partial class EtcdTenantStore
     }
 
     /// <summary>Makes version 2 of a store of version 1, which had no lists of the hosts' VMs. Any number of processes may do it at once.</summary>
-    /// <remarks>A process of the earlier version refuses from the moment the seal is written; what it had under way then, a check shows.</remarks>
+    /// <remarks>A process of the earlier version refuses from the moment the seal is written; a check shows the changes that it had under way then.</remarks>
     private async Task MigrateAsync(EtcdPair pair, CancellationToken cancellationToken)
     {
         await foreach (EtcdPair found in PagesAsync(_keys.Vms, 0, cancellationToken).ConfigureAwait(false))

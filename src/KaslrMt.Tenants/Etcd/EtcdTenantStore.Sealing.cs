@@ -174,7 +174,7 @@ public sealed partial class EtcdTenantStore
     private StoreSeal ReadSeal(EtcdPair pair)
     {
         EtcdSeal seal = pair.Read(EtcdJson.Default.EtcdSeal) ?? throw new KaslrMtException(
-            TenantErrors.StoreCorrupt, $"the tenant table in {_location} has lost its seal", "somebody deleted it past kaslrmt: restore an etcd snapshot");
+            TenantErrors.StoreCorrupt, $"the tenant table in {_location} has lost its seal", "another program deleted it: restore an etcd snapshot");
         return seal.Schema <= EtcdSeal.NewestSchema ? seal.Seal : throw new KaslrMtException(
             TenantErrors.StoreNewer,
             string.Create(CultureInfo.InvariantCulture, $"the tenant table in {_location} has version {seal.Schema}, this program knows up to {EtcdSeal.NewestSchema}"),

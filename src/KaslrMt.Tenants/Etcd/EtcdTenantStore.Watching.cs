@@ -40,7 +40,7 @@ public sealed partial class EtcdTenantStore
         }
     }
 
-    /// <summary>Where the store is. A watch that has begun outlasts a cluster that is away: null then, to ask again.</summary>
+    /// <summary>Returns the store's revision. A watch that has begun outlasts a cluster that is away: null then, to ask again.</summary>
     private async Task<long?> RevisionAsync(bool patient, CancellationToken cancellationToken)
     {
         try
@@ -53,7 +53,7 @@ public sealed partial class EtcdTenantStore
         }
     }
 
-    /// <summary>Where a watch goes on, 0 for a new listing, and what it tells.</summary>
+    /// <summary>The revision at which a watch goes on, 0 for a new listing, and the change that it tells.</summary>
     private readonly record struct WatchStep(long Next, TableChange? Change);
 
     /// <summary>One connection's worth of a watch; ends when that does, or is silent for too long.</summary>

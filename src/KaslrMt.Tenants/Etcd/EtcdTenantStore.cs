@@ -8,7 +8,7 @@ namespace KaslrMt.Tenants.Etcd;
 /// <summary>The table in an etcd cluster: many hosts, any number of processes.</summary>
 /// <remarks>
 /// <para>A change is two round trips: one transaction reads the slice, a second writes it if nothing of it has changed since (by revisions, never by
-/// etcd's locks). Whoever loses the race reads again. A start needs two, a stop that does not know its tenant three.</para>
+/// etcd's locks). The loser of a race reads again. A start needs two, a stop that does not know its tenant three.</para>
 /// <para>When an answer is lost the write is sent again and does nothing the second time; the outcome then says that nothing changed.</para>
 /// <para>A purged key is deleted and etcd's history compacted. etcd does not overwrite: the sealed key stays in free pages of its database until a
 /// defragmentation (<see cref="ScrubAsync"/>), and in its log and snapshots until it drops those.</para>
@@ -37,7 +37,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
     /// <inheritdoc/>
     public string Location => _location.ToString();
 
-    /// <summary>Round trips so far.</summary>
+    /// <summary>Gets the number of round trips so far.</summary>
     internal long RoundTrips => _client.Calls;
 
     private DateTimeOffset Now => DateTimeOffset.FromUnixTimeMilliseconds(_hooks.Clock.GetUtcNow().ToUnixTimeMilliseconds());

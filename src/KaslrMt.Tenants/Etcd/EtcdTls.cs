@@ -6,7 +6,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace KaslrMt.Tenants.Etcd;
 
-/// <summary>TLS as the configuration wants it.</summary>
+/// <summary>TLS to etcd, as the configuration asks for it.</summary>
 internal static class EtcdTls
 {
     private static readonly TimeSpan ProbePatience = TimeSpan.FromSeconds(1);
@@ -39,8 +39,9 @@ internal static class EtcdTls
         }
     }
 
-    /// <summary>Why TLS may be what keeps an endpoint from answering: it takes TLS only, or hangs up after the handshake. Null where it is not.</summary>
-    /// <remarks>A server that misses a client certificate says so behind the handshake, and plain HTTP is not answered at all: both look like a broken connection.</remarks>
+    /// <summary>Finds out whether TLS keeps an endpoint from answering: it takes TLS only, or hangs up after the handshake.</summary>
+    /// <returns>The reason; null where TLS is not the reason.</returns>
+    /// <remarks>A server that misses a client certificate says so behind the handshake, and plain HTTP gets no answer: both look like a broken connection.</remarks>
     internal static async Task<string?> ExplainAsync(Uri endpoint, EtcdAccess access, CancellationToken cancellationToken)
     {
         using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);

@@ -37,7 +37,7 @@ public sealed partial class SqliteTenantStore
                 SELECT n.name, n.owner FROM record n LEFT JOIN record v ON v.tenant = n.owner AND v.name = n.name WHERE n.tenant = '~' AND v.name IS NULL
                 LIMIT 1000
                 """,
-                row => $"VM '{row.Text(0)}': its name is not its own, or nobody's (tenant '{row.Text(1)}')",
+                row => $"VM '{row.Text(0)}': its name is another VM's, or is not entered (tenant '{row.Text(1)}')",
                 faults);
             Query(SqlitePlacement.Faults, row => $"host '{row.Text(0)}': tenant '{row.Text(1)}' has VMs there and is not listed, or the reverse", faults);
             Query(
@@ -49,7 +49,7 @@ public sealed partial class SqliteTenantStore
         }
         finally
         {
-            SqliteTransactions.RollBack(_database);
+            SqliteSchema.RollBack(_database);
         }
     }));
 

@@ -64,7 +64,7 @@ public sealed partial class SqliteTenantStore
         row => (row.Text(0), new SealedKey(row.Long(1), row.Int(2), row.Bytes(3), row.Bytes(4))), after, limit);
 
     /// <summary>Cuts the log, where purged keys' pages still are, to zero. Readers can be in the way: then the next purge, or the end, does it.</summary>
-    /// <returns>Whether it was done.</returns>
+    /// <returns>Whether the log was cut.</returns>
     private bool Scrub()
     {
         SQLitePCL.raw.sqlite3_busy_timeout(_database, ScrubMilliseconds);

@@ -18,7 +18,8 @@ internal static class Gateway
     /// <exception cref="GatewayFault">It answered with an error.</exception>
     internal static async Task<JsonElement> CallAsync(Uri endpoint, string path, JsonObject request)
     {
-        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        // What was sent is not sent again while its answer may come: to add a user twice is an error.
+        using var http = new HttpClient { Timeout = Patience };
         long deadline = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
         while (true)
         {
@@ -37,7 +38,7 @@ internal static class Gateway
                     throw fault;
                 }
             }
-            catch (Exception e) when (e is HttpRequestException or TaskCanceledException or JsonException && Environment.TickCount64 < deadline)
+            catch (Exception e) when (e is (HttpRequestException or JsonException) && Environment.TickCount64 < deadline)
             {
                 // It is on its way up.
             }
