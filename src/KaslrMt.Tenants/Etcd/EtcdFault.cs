@@ -31,8 +31,11 @@ internal sealed class EtcdFault : Exception
     /// <summary>Gets whether the connection failed, so that nothing is known of etcd.</summary>
     internal bool IsBroken { get; }
 
-    /// <summary>Gets whether another member, or the same one later, may answer. Cancelled is the status of a proxy's page, which is not gRPC.</summary>
-    internal bool IsPassing => !_isMalformed && (IsBroken || IsLate || IsBusy || Status is StatusCode.Unavailable or StatusCode.Cancelled);
+    /// <summary>Gets whether another member, or the same one later, may answer.</summary>
+    internal bool IsPassing => !_isMalformed && (IsBroken || IsLate || IsBusy || IsPage || Status is StatusCode.Unavailable or StatusCode.Cancelled);
+
+    // gRPC's client says so of an answer over HTTP that is not gRPC: a proxy's page, in place of a member that is away.
+    private bool IsPage => Message.StartsWith("Bad gRPC response", StringComparison.Ordinal);
 
     // A member that cannot reach the others gives up when the caller's deadline has passed, and says so without a status.
     private bool IsLate => Status == StatusCode.DeadlineExceeded || (Status == StatusCode.Unknown && Message == "context deadline exceeded");

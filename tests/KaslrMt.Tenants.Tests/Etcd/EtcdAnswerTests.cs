@@ -34,6 +34,8 @@ public sealed class EtcdAnswerTests : IDisposable
         ["a refusal"] = NotEtcd.Status(7, "etcdserver: permission denied"),
         ["a page"] = NotEtcd.Page(200),
         ["a page of a proxy without a server"] = NotEtcd.Page(502),
+        ["a page that is not found"] = NotEtcd.Page(404),
+        ["a page that wants a password"] = NotEtcd.Page(401),
     };
 
     private readonly Scratch _scratch = new();
@@ -58,6 +60,8 @@ public sealed class EtcdAnswerTests : IDisposable
     [InlineData("a refusal", 4041)]
     [InlineData("a page", 4040)]
     [InlineData("a page of a proxy without a server", 4040)]
+    [InlineData("a page that is not found", 4040)]
+    [InlineData("a page that wants a password", 4040)]
     public async Task An_answer_of_another_shape_is_a_numbered_error(string answer, int expected)
     {
         await using NotEtcd server = await NotEtcd.StartAsync(Answers[answer]);
