@@ -1,13 +1,12 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Demo;
-using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Html;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
-using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli;
 
@@ -28,11 +27,19 @@ internal static class CommandLine
     /// <param name="output">Takes the report; flushed at the end.</param>
     /// <param name="error">Takes errors and a VM owner's own lines.</param>
     /// <returns>The exit code.</returns>
-    public static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error)
+    public static Task<int> RunAsync(string[] args, TextWriter output, TextWriter error) => RunAsync(Create, args, output, error);
+
+    /// <summary>Runs one call of a program.</summary>
+    /// <param name="create">Makes the program's commands; takes the words behind <c>--</c>, which are QEMU's.</param>
+    /// <param name="args">The words behind the program's name.</param>
+    /// <param name="output">Takes the report; flushed at the end.</param>
+    /// <param name="error">Takes errors and a VM owner's own lines.</param>
+    /// <returns>The exit code.</returns>
+    public static async Task<int> RunAsync(Func<string[], ProgramCommand> create, string[] args, TextWriter output, TextWriter error)
     {
         try
         {
-            int code = await InvokeAsync(args, output, error).ConfigureAwait(false);
+            int code = await InvokeAsync(create, args, output, error).ConfigureAwait(false);
             await output.FlushAsync().ConfigureAwait(false);
             return code;
         }
@@ -57,14 +64,16 @@ internal static class CommandLine
         catch (Exception cause)
         {
             // Its message may hold anything, so its type must do.
-            return Fail(error, new(CommandErrors.Internal, $"internal error ({cause.GetType().Name})", $"please report it; {Debugging.Hint}", cause));
+            return Fail(error, new(CoreErrors.Internal, $"internal error ({cause.GetType().Name})", $"please report it; {Debugging.Hint}", cause));
         }
     }
 
-    private static async Task<int> InvokeAsync(string[] args, TextWriter output, TextWriter error)
+    private static async Task<int> InvokeAsync(Func<string[], ProgramCommand> create, string[] args, TextWriter output, TextWriter error)
     {
         (string[] own, string[] qemu) = RunCommand.Split(args);
-        RootCommand root = CreateRoot(qemu);
+        ProgramCommand root = create(qemu);
+        HelpPage.Install(root);
+        VersionLine.Install(root);
         ParseResult parsed = root.Parse(own, Parsing);
         if (parsed.CommandResult.Command is { Subcommands.Count: > 0, Action: null } group && parsed.Tokens.All(token => token.Type == TokenType.Command))
         {
@@ -88,42 +97,36 @@ internal static class CommandLine
         return await parsed.InvokeAsync(configuration).ConfigureAwait(false);
     }
 
-    private static RootCommand CreateRoot(string[] qemuArguments)
+    private static ProgramCommand Create(string[] qemuArguments) => new("kaslrmt", Description)
     {
-        var root = new RootCommand(Description)
-        {
-            KernelCommand.Create(),
-            LayoutCommand.Create(),
-            ImageCommand.Create(),
-            RunCommand.Create(qemuArguments),
-            SuperviseCommand.Create(),
-            PsCommand.Create(),
-            StopCommand.Create(),
-            SaveCommand.Create(),
-            RestoreCommand.Create(),
-            MigrateCommand.Create(),
-            ReceiveCommand.Create(),
-            ShowCommand.Create(),
-            VerifyCommand.Create(),
-            AuditCommand.Create(),
-            SymbolizeCommand.Create(),
-            InspectCommand.Create(),
-            ModulesCommand.Create(),
-            TenantCommand.Create(),
-            HostCommand.Create(),
-            StoreCommand.Create(),
-            SharingCommand.Create(),
-            KsmCommand.Create(),
-            ExperimentCommand.Create(),
-            ReportCommand.Create(),
-            KeyCommand.Create(),
-            DoctorCommand.Create(),
-            DemoCommand.Create(),
-        };
-        HelpPage.Install(root);
-        VersionLine.Install(root);
-        return root;
-    }
+        KernelCommand.Create(),
+        LayoutCommand.Create(),
+        ImageCommand.Create(),
+        RunCommand.Create(qemuArguments),
+        SuperviseCommand.Create(),
+        PsCommand.Create(),
+        StopCommand.Create(),
+        SaveCommand.Create(),
+        RestoreCommand.Create(),
+        MigrateCommand.Create(),
+        ReceiveCommand.Create(),
+        ShowCommand.Create(),
+        VerifyCommand.Create(),
+        AuditCommand.Create(),
+        SymbolizeCommand.Create(),
+        InspectCommand.Create(),
+        ModulesCommand.Create(),
+        TenantCommand.Create(),
+        HostCommand.Create(),
+        StoreCommand.Create(),
+        SharingCommand.Create(),
+        KsmCommand.Create(),
+        KeyCommand.Create(),
+        DoctorCommand.Create(),
+        MovedCommand.Create("experiment"),
+        MovedCommand.Create("report"),
+        MovedCommand.Create("demo"),
+    };
 
     private static int Fail(TextWriter error, KaslrMtException failure)
     {

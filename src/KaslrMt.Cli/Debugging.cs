@@ -1,3 +1,7 @@
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli;
 
 /// <summary>Stack traces are for who debugs the program: they are shown with <c>KASLRMT_DEBUG=1</c> only.</summary>

@@ -1,3 +1,7 @@
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli;
 
 /// <summary>The command's exit codes (<c>docs/errors.md</c>).</summary>

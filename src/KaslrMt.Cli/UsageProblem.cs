@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Output;
-using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli;
 
@@ -18,7 +20,7 @@ internal static class UsageProblem
 
         Command command = parsed.CommandResult.Command;
         string problem = parsed.UnmatchedTokens is [string word, ..] ? Unknown(word, command) : Explain(parsed.Errors[0], command);
-        return new KaslrMtException(CommandErrors.Usage, problem, $"see '{HelpPage.NameOf(command)} --help'");
+        return new KaslrMtException(CoreErrors.Usage, problem, $"see '{HelpPage.NameOf(command)} --help'");
     }
 
     // What stands here by mistake may be a key: of options the name is shown, and a kaslr_mt that slipped out of --append is not.

@@ -1,13 +1,12 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using System.Text.Json.Nodes;
+using System.Text;
 using KaslrMt.BootTests.Running;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests;
 
@@ -193,7 +192,7 @@ public sealed class DetachedTests : IDisposable
         using KaslrMt.Cli.Options.LayoutRequest withKey = plan.Request(0);
         using KernelLayout first = withKey.Plan(old), expected = withKey.Plan(updated);
 
-        using (KaslrMt.Cli.Options.LayoutRequest same = SamplePlan().ToRequest(null, null, TenantDraws.Of(first)))
+        using (KaslrMt.Cli.Options.LayoutRequest same = SamplePlan().ToRequest(null, null, DerivedSlots.Of(first)))
         using (KernelLayout again = same.Plan(old))
         {
             Assert.Equal(first.KernelVirtual, again.KernelVirtual);
@@ -203,7 +202,7 @@ public sealed class DetachedTests : IDisposable
         string keyFile = _scratch.File("key");
         File.WriteAllText(keyFile, TestSecrets.Key("updated"));
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        using KaslrMt.Cli.Options.LayoutRequest request = (SamplePlan() with { KeyFile = keyFile }).ToRequest(null, null, TenantDraws.Of(first));
+        using KaslrMt.Cli.Options.LayoutRequest request = (SamplePlan() with { KeyFile = keyFile }).ToRequest(null, null, DerivedSlots.Of(first));
         using (KernelLayout found = request.Plan(updated))
         {
             Assert.Equal((expected.KernelVirtual, expected.Vmemmap, expected.Modules), (found.KernelVirtual, found.Vmemmap, found.Modules));

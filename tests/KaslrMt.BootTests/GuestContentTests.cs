@@ -64,7 +64,7 @@ public sealed class GuestContentTests : IDisposable
         Assert.NotEmpty(symbols);
         foreach (string[] symbol in symbols.Select(line => line.Split(' ', '\t')))
         {
-            ModulePlace? place = modules.Find(new VirtualAddress(ulong.Parse(symbol[0], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture)));
+            ModuleLocation? place = modules.Find(new VirtualAddress(ulong.Parse(symbol[0], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture)));
             Assert.Equal($"{symbol[2]}+0x0 [dummy]", $"{place}");
         }
     }

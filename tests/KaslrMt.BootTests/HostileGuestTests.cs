@@ -11,7 +11,7 @@ public sealed class HostileGuestTests : IDisposable
 {
     private const int Mutations = 2000;
     private static readonly TimeSpan Bound = TimeSpan.FromSeconds(30);
-    private static readonly VirtualAddress KernelHalf = new(0xff00000000000000);
+    private static readonly VirtualAddress KernelAddressSpace = new(0xff00000000000000);
 
     private readonly Scratch _scratch = new();
 
@@ -50,7 +50,7 @@ public sealed class HostileGuestTests : IDisposable
             try
             {
                 KernelHints hints = seed % 10 == 0 ? default : known;
-                await Task.Run(() => Assert.InRange(GuestKernel.Find(memory, hints).Tables.Leaves(KernelHalf, new(ulong.MaxValue)).Count(), 0, int.MaxValue)).WaitAsync(Bound);
+                await Task.Run(() => Assert.InRange(GuestKernel.Find(memory, hints).Tables.Leaves(KernelAddressSpace, new(ulong.MaxValue)).Count(), 0, int.MaxValue)).WaitAsync(Bound);
                 found++;
             }
             catch (KaslrMtException error)

@@ -1,10 +1,9 @@
 using System.Globalization;
 using System.Text;
 using KaslrMt.BootTests.Running;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests;
 

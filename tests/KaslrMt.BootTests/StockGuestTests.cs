@@ -36,7 +36,7 @@ public sealed class StockGuestTests : IDisposable
         Check(guest.View, GuestKernel.Find(unasked, new KernelHints(Image: Identity(name))), levels);
         string other = name == "6.1-cloud" ? "6.12-cloud" : "6.1-cloud";
         KaslrMtException wrong = Assert.Throws<KaslrMtException>(() => GuestKernel.Find(unasked, new KernelHints(Image: Identity(other))));
-        Assert.Equal(ObservationErrors.WrongImage, wrong.Code);
+        Assert.Equal(GuestErrors.WrongImage, wrong.Code);
         Assert.Contains(GuestKernel.Find(unasked).Release, wrong.Problem, StringComparison.Ordinal);
     }
 

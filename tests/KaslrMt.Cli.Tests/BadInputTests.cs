@@ -3,6 +3,7 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Tests;
 
@@ -190,6 +191,6 @@ public sealed class BadInputTests : IDisposable
         File.AppendAllText(initrd, new string('x', 100_000));
         Assert.Equal(100_005u, request.Ram.Initrd!.Value.Length);
         File.Delete(initrd);
-        Assert.Equal(CommandErrors.Initrd, Assert.Throws<KaslrMtException>(() => request.Ram).Code);
+        Assert.Equal(VmErrors.Initrd, Assert.Throws<KaslrMtException>(() => request.Ram).Code);
     }
 }

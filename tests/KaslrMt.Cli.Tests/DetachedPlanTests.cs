@@ -1,10 +1,8 @@
 using System.Text;
 using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Tests;
 

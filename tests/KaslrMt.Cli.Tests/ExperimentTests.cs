@@ -39,7 +39,7 @@ public sealed class ExperimentTests : IDisposable
         ExperimentFolder.Open(Folder, Settings()).Dispose();
         ExperimentFolder.Open(Folder, Settings()).Dispose();
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings() with { Guests = 9, Variants = ["110010"] }));
-        Assert.Equal(ExperimentErrors.OtherExperiment, error.Code);
+        Assert.Equal(SharingErrors.ExperimentOtherExperiment, error.Code);
         Assert.Contains("guests was 3 and is 9", error.Problem, StringComparison.Ordinal);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(Folder));
     }
@@ -49,7 +49,7 @@ public sealed class ExperimentTests : IDisposable
     {
         Directory.CreateDirectory(Folder);
         File.WriteAllText(Path.Combine(Folder, "letter"), "dear");
-        Assert.Equal(ExperimentErrors.OtherExperiment, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal(SharingErrors.ExperimentOtherExperiment, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
         Assert.Single(Directory.GetFileSystemEntries(Folder));
     }
 
@@ -58,7 +58,7 @@ public sealed class ExperimentTests : IDisposable
     {
         ExperimentFolder.Open(Folder, Settings()).Dispose();
         File.WriteAllText(Path.Combine(Folder, "experiment.json"), "{ \"experiment\": ");
-        Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
     }
 
     // All of them are JSON. "null" was taken for no settings, and another experiment's results would have been mixed with it.
@@ -70,7 +70,7 @@ public sealed class ExperimentTests : IDisposable
     {
         ExperimentFolder.Open(Folder, Settings()).Dispose();
         File.WriteAllText(Path.Combine(Folder, "experiment.json"), content);
-        Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
         Assert.Equal(content, File.ReadAllText(Path.Combine(Folder, "experiment.json")));
     }
 
@@ -90,7 +90,7 @@ public sealed class ExperimentTests : IDisposable
     public void A_file_is_no_folder()
     {
         File.WriteAllText(Folder, "dear");
-        Assert.Equal(ExperimentErrors.OtherExperiment, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal(SharingErrors.ExperimentOtherExperiment, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
         Assert.Equal("dear", File.ReadAllText(Folder));
     }
 
@@ -102,7 +102,7 @@ public sealed class ExperimentTests : IDisposable
         using ExperimentFolder folder = ExperimentFolder.Open(Folder, Settings());
         File.WriteAllText(Path.Combine(Folder, "key"), content);
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => folder.Key());
-        Assert.Equal(ExperimentErrors.Damaged, error.Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, error.Code);
         Assert.Contains(Path.Combine(Folder, "key"), error.Problem, StringComparison.Ordinal);
     }
 
@@ -110,7 +110,7 @@ public sealed class ExperimentTests : IDisposable
     public void Two_experiments_do_not_work_in_one_folder()
     {
         using ExperimentFolder first = ExperimentFolder.Open(Folder, Settings());
-        Assert.Equal(ExperimentErrors.FolderInUse, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
+        Assert.Equal(SharingErrors.ExperimentFolderInUse, Assert.Throws<KaslrMtException>(() => ExperimentFolder.Open(Folder, Settings())).Code);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Tests;
 
@@ -17,8 +18,8 @@ public sealed class FreePagesTests
     public void The_kernel_is_told_once_and_before_what_is_inits(string line, string expected)
     {
         using GuestCommandLine given = GuestCommandLine.Parse(line);
-        Assert.Equal(expected, FreePagesOption.Complete(given, FreePages.Zeroed));
-        Assert.Equal(line, FreePagesOption.Complete(given, FreePages.Kept));
+        Assert.Equal(expected, FreePagesSetting.Complete(given, FreePages.Zeroed));
+        Assert.Equal(line, FreePagesSetting.Complete(given, FreePages.Kept));
     }
 
     [Theory]
@@ -30,8 +31,8 @@ public sealed class FreePagesTests
     public void A_line_that_undoes_it_is_refused(string line)
     {
         using GuestCommandLine given = GuestCommandLine.Parse(line);
-        Assert.Equal(CommandErrors.Usage, Assert.Throws<KaslrMtException>(() => FreePagesOption.Complete(given, FreePages.Zeroed)).Code);
-        Assert.Equal(line, FreePagesOption.Complete(given, FreePages.Kept));
+        Assert.Equal(CoreErrors.Usage, Assert.Throws<KaslrMtException>(() => FreePagesSetting.Complete(given, FreePages.Zeroed)).Code);
+        Assert.Equal(line, FreePagesSetting.Complete(given, FreePages.Kept));
     }
 
     [Theory]
@@ -42,8 +43,8 @@ public sealed class FreePagesTests
     [InlineData("10.0")]
     public void Kernels_that_can_are_taken(string release)
     {
-        FreePagesOption.Require(FreePages.Zeroed, release);
-        FreePagesOption.Require(FreePages.Kept, release);
+        FreePagesSetting.Require(FreePages.Zeroed, release);
+        FreePagesSetting.Require(FreePages.Kept, release);
     }
 
     [Theory]
@@ -54,9 +55,9 @@ public sealed class FreePagesTests
     [InlineData("")]
     public void Kernels_that_cannot_or_do_not_say_are_refused(string release)
     {
-        KaslrMtException error = Assert.Throws<KaslrMtException>(() => FreePagesOption.Require(FreePages.Zeroed, release));
-        Assert.Equal(CommandErrors.NoZeroing, error.Code);
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => FreePagesSetting.Require(FreePages.Zeroed, release));
+        Assert.Equal(VmErrors.NoZeroing, error.Code);
         Assert.Contains("5.3", error.Problem, StringComparison.Ordinal);
-        FreePagesOption.Require(FreePages.Kept, release);
+        FreePagesSetting.Require(FreePages.Kept, release);
     }
 }

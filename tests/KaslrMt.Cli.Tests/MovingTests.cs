@@ -1,10 +1,8 @@
 using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
-using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Vms.Moving;
-using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Cli.Tests;
@@ -86,8 +84,8 @@ public sealed class MovingTests : IDisposable
         using (there)
         {
             await here.SendAsync(LinkFrame.State, Encoding.ASCII.GetBytes("one"), default);
-            await here.SendAsync(LinkFrame.Go, new LinkWords("h-1"), default);
-            await there.SendAsync(LinkFrame.Taken, new LinkWords(Problem: "no"), default);
+            await here.SendAsync(LinkFrame.Go, new LinkMessages("h-1"), default);
+            await there.SendAsync(LinkFrame.Taken, new LinkMessages(Problem: "no"), default);
             (LinkFrame kind, byte[] bytes) = await there.ReceiveAsync(default);
             Assert.Equal((LinkFrame.State, "one"), (kind, Encoding.ASCII.GetString(bytes)));
             Assert.Equal("h-1", MigrationLink.WordsOf((await there.ReceiveAsync(default)).Bytes).Host);
@@ -165,14 +163,14 @@ public sealed class MovingTests : IDisposable
         return (await MigrationLink.ToAsync(one, here, default), await from);
     }
 
-    private static (MovingVm Vm, long State) Write(string file, byte[] bytes)
+    private static (MigrationHeader Vm, long State) Write(string file, byte[] bytes)
     {
         File.WriteAllBytes(file, bytes);
         File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        return MovingVm.ReadFrom(file);
+        return MigrationHeader.ReadFrom(file);
     }
 
-    private static MovingVm Sample() => new()
+    private static MigrationHeader Sample() => new()
     {
         Plan = new DetachedPlan
         {

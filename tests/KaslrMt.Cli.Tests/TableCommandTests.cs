@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Tests;
 
@@ -122,7 +123,7 @@ public sealed class TableCommandTests : IDisposable
     [Fact]
     public void The_configuration_file_gives_every_setting()
     {
-        TableSettings settings = ConfigurationFile.Load(_scratch.Write("config", """
+        TableSettings settings = HostConfiguration.Load(_scratch.Write("config", """
             # a cluster
 
             store = etcds://a:2379,b:2379/x
@@ -155,7 +156,7 @@ public sealed class TableCommandTests : IDisposable
     {
         // The last of them is right, and stands there twice.
         string path = _scratch.Write("config", $"# first\nlease = 30\n{line}\n");
-        KaslrMtException error = Assert.Throws<KaslrMtException>(() => ConfigurationFile.Load(path));
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => HostConfiguration.Load(path));
         Assert.Equal(9014, error.Code.Number);
         Assert.Contains($"{path}, line 3: ", error.Message, StringComparison.Ordinal);
     }

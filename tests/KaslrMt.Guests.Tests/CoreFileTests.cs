@@ -54,7 +54,7 @@ public sealed class CoreFileTests : IDisposable
         using MemoryFile memory = CoreFile.Open(Write(core[..^(4 * Page + 100)]));
         Assert.Equal([PhysicalRange.Between(0, Page)], memory.Ranges);
         Assert.Equal(5UL * Page, memory.Missing);
-        Assert.Equal(DumpErrors.Invalid, Refused(core[..200]));
+        Assert.Equal(GuestErrors.DumpInvalid, Refused(core[..200]));
     }
 
     [Theory]
@@ -63,21 +63,21 @@ public sealed class CoreFileTests : IDisposable
     public void Compressed_dumps_are_named_as_such(string start)
     {
         byte[] file = [.. Encoding.ASCII.GetBytes(start), .. new byte[Page]];
-        Assert.Equal(DumpErrors.Unsupported, Refused(file));
-        Assert.Equal(DumpErrors.Unsupported, Assert.Throws<KaslrMtException>(() => Raw(Write(file))).Code);
+        Assert.Equal(GuestErrors.DumpUnsupported, Refused(file));
+        Assert.Equal(GuestErrors.DumpUnsupported, Assert.Throws<KaslrMtException>(() => Raw(Write(file))).Code);
     }
 
     [Fact]
     public void What_is_no_core_is_refused_with_a_number()
     {
-        Assert.Equal(DumpErrors.Invalid, Refused([]));
-        Assert.Equal(DumpErrors.Invalid, Refused(Filled(Page, 9)));
+        Assert.Equal(GuestErrors.DumpInvalid, Refused([]));
+        Assert.Equal(GuestErrors.DumpInvalid, Refused(Filled(Page, 9)));
         byte[] program = Core([(0, Filled(Page, 1))]);
         program[16] = 2;
-        Assert.Equal(DumpErrors.Unsupported, Refused(program));
-        Assert.Equal(DumpErrors.Invalid, Refused(Core([])));
-        Assert.Equal(DumpErrors.Unreadable, Assert.Throws<KaslrMtException>(() => CoreFile.Open(Path.Combine(_folder, "none"))).Code);
-        Assert.Equal(DumpErrors.Unreadable, Assert.Throws<KaslrMtException>(() => CoreFile.Open(_folder)).Code);
+        Assert.Equal(GuestErrors.DumpUnsupported, Refused(program));
+        Assert.Equal(GuestErrors.DumpInvalid, Refused(Core([])));
+        Assert.Equal(GuestErrors.DumpUnreadable, Assert.Throws<KaslrMtException>(() => CoreFile.Open(Path.Combine(_folder, "none"))).Code);
+        Assert.Equal(GuestErrors.DumpUnreadable, Assert.Throws<KaslrMtException>(() => CoreFile.Open(_folder)).Code);
     }
 
     [Fact]
@@ -125,8 +125,8 @@ public sealed class CoreFileTests : IDisposable
     [Fact]
     public void An_elf_file_and_an_empty_one_are_no_raw_ram()
     {
-        Assert.Equal(DumpErrors.Unsupported, Assert.Throws<KaslrMtException>(() => Raw(Write(Core([(0, Filled(Page, 1))])))).Code);
-        Assert.Equal(DumpErrors.Invalid, Assert.Throws<KaslrMtException>(() => Raw(Write(new byte[100]))).Code);
+        Assert.Equal(GuestErrors.DumpUnsupported, Assert.Throws<KaslrMtException>(() => Raw(Write(Core([(0, Filled(Page, 1))])))).Code);
+        Assert.Equal(GuestErrors.DumpInvalid, Assert.Throws<KaslrMtException>(() => Raw(Write(new byte[100]))).Code);
     }
 
     [Fact]
@@ -140,7 +140,7 @@ public sealed class CoreFileTests : IDisposable
         }
 
         memory.Read(new(0), new byte[Page]);
-        Assert.Equal(DumpErrors.Invalid, Assert.Throws<KaslrMtException>(() => memory.Read(new(Page), new byte[Page])).Code);
+        Assert.Equal(GuestErrors.DumpInvalid, Assert.Throws<KaslrMtException>(() => memory.Read(new(Page), new byte[Page])).Code);
     }
 
     [Fact]

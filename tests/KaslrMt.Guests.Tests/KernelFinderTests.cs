@@ -15,7 +15,7 @@ public sealed class KernelFinderTests
         {
             using var memory = new FakeMemory(Size);
             new Random(seed).NextBytes(memory.Ram);
-            Assert.Equal(ObservationErrors.NoKernel, Refused(memory));
+            Assert.Equal(GuestErrors.NoKernel, Refused(memory));
         }
     }
 
@@ -33,7 +33,7 @@ public sealed class KernelFinderTests
             }
 
             ErrorCode code = Refused(memory);
-            Assert.True(code == ObservationErrors.NoKernel || code == ObservationErrors.HostileTables, $"flags {flags:x}: {code}");
+            Assert.True(code == GuestErrors.NoKernel || code == GuestErrors.HostileTables, $"flags {flags:x}: {code}");
             Assert.InRange(memory.Reads, 1, MostReads);
         }
     }
@@ -50,7 +50,7 @@ public sealed class KernelFinderTests
             }
         }
 
-        Assert.Equal(ObservationErrors.NoKernel, Refused(memory));
+        Assert.Equal(GuestErrors.NoKernel, Refused(memory));
         Assert.InRange(memory.Reads, 1, MostReads);
     }
 
@@ -62,7 +62,7 @@ public sealed class KernelFinderTests
         foreach (ulong cr3 in (ulong[])[0, 0x1000, 0x5000, (Size - 4096) | 0xfff, ulong.MaxValue, 1UL << 51])
         {
             var hints = new KernelHints(new PhysicalAddress(cr3), true);
-            Assert.Equal(ObservationErrors.NoKernel, Assert.Throws<KaslrMtException>(() => GuestKernel.Find(memory, hints)).Code);
+            Assert.Equal(GuestErrors.NoKernel, Assert.Throws<KaslrMtException>(() => GuestKernel.Find(memory, hints)).Code);
         }
     }
 
@@ -76,7 +76,7 @@ public sealed class KernelFinderTests
         }
 
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => GuestKernel.Find(memory));
-        Assert.Equal(ObservationErrors.NoKernel, error.Code);
+        Assert.Equal(GuestErrors.NoKernel, error.Code);
         Assert.Contains("no symbol table", error.Problem, StringComparison.Ordinal);
     }
 

@@ -68,18 +68,18 @@ public sealed class LayoutObserverTests
     {
         using FakeMemory memory = Guest();
         memory.WriteWord(TextAt + 0x2000, value);
-        Assert.Equal(ObservationErrors.NoKernel, Refused(memory));
+        Assert.Equal(GuestErrors.NoKernel, Refused(memory));
     }
 
     [Fact]
     public void A_guest_that_has_not_come_far_enough_is_no_kernel_yet()
     {
         using var empty = new FakeMemory(1 << 22);
-        Assert.Equal(ObservationErrors.NoKernel, Refused(empty));
+        Assert.Equal(GuestErrors.NoKernel, Refused(empty));
 
         using var early = new FakeMemory(1 << 22);
         early.Map(Text, TextAt, level: 1);
-        Assert.Equal(ObservationErrors.NoKernel, Refused(early));
+        Assert.Equal(GuestErrors.NoKernel, Refused(early));
     }
 
     [Fact]
@@ -88,7 +88,7 @@ public sealed class LayoutObserverTests
         using var memory = new FakeMemory(1 << 22);
         memory.Map(Text, 0x7f00000000, level: 1);
         memory.Map(Physmap, 0, level: 1);
-        Assert.Equal(ObservationErrors.NoKernel, Refused(memory));
+        Assert.Equal(GuestErrors.NoKernel, Refused(memory));
     }
 
     [Fact]
@@ -118,7 +118,7 @@ public sealed class LayoutObserverTests
             catch (KaslrMtException error)
             {
                 Assert.True(
-                    error.Code == ObservationErrors.NoKernel || error.Code == ObservationErrors.HostileTables,
+                    error.Code == GuestErrors.NoKernel || error.Code == GuestErrors.HostileTables,
                     $"seed {seed}: {error.Code}");
             }
         }

@@ -2,7 +2,7 @@ namespace KaslrMt.Guests.Tests;
 
 public sealed class PageTableWalkTests
 {
-    private static readonly VirtualAddress KernelHalf = new(0xffff800000000000);
+    private static readonly VirtualAddress KernelAddressSpace = new(0xffff800000000000);
     private static readonly VirtualAddress Last = new(ulong.MaxValue);
 
     [Fact]
@@ -13,7 +13,7 @@ public sealed class PageTableWalkTests
         memory.Map(0xffff888000000000, 0, level: 2);
         memory.Map(0xffffc90000001000, 0x5000, flags: 0x8000000000000003);
 
-        Mapping[] leaves = [.. new PageTableWalk(memory, new PhysicalAddress(FakeMemory.Root)).Leaves(KernelHalf, Last)];
+        Mapping[] leaves = [.. new PageTableWalk(memory, new PhysicalAddress(FakeMemory.Root)).Leaves(KernelAddressSpace, Last)];
 
         Assert.Equal([0xffff888000000000, 0xffffc90000001000, 0xffffffff81000000], leaves.Select(leaf => leaf.Address.Value));
         Assert.Equal([0UL, 0x5000UL, 0x1000000UL], leaves.Select(leaf => leaf.Target.Value));
@@ -41,7 +41,7 @@ public sealed class PageTableWalkTests
         memory.Map(0xffffffff81000000, 0x1000000, level: 1);
         memory.WriteWord(FakeMemory.Root + (300 * 8), 0x7ffffff000 | 0x3);
 
-        Mapping only = Assert.Single(new PageTableWalk(memory, new PhysicalAddress(FakeMemory.Root)).Leaves(KernelHalf, Last));
+        Mapping only = Assert.Single(new PageTableWalk(memory, new PhysicalAddress(FakeMemory.Root)).Leaves(KernelAddressSpace, Last));
         Assert.Equal(0xffffffff81000000, only.Address.Value);
     }
 
@@ -49,7 +49,7 @@ public sealed class PageTableWalkTests
     public void A_root_outside_ram_holds_nothing()
     {
         using var memory = new FakeMemory(1 << 16);
-        Assert.Empty(new PageTableWalk(memory, new PhysicalAddress(1UL << 40)).Leaves(KernelHalf, Last));
+        Assert.Empty(new PageTableWalk(memory, new PhysicalAddress(1UL << 40)).Leaves(KernelAddressSpace, Last));
     }
 
     [Fact]
@@ -62,8 +62,8 @@ public sealed class PageTableWalkTests
         }
 
         var walk = new PageTableWalk(memory, new PhysicalAddress(FakeMemory.Root));
-        KaslrMtException error = Assert.Throws<KaslrMtException>(() => walk.Leaves(KernelHalf, Last).Count(leaf => leaf.Size != 4096));
-        Assert.Equal(ObservationErrors.HostileTables, error.Code);
+        KaslrMtException error = Assert.Throws<KaslrMtException>(() => walk.Leaves(KernelAddressSpace, Last).Count(leaf => leaf.Size != 4096));
+        Assert.Equal(GuestErrors.HostileTables, error.Code);
         Assert.InRange(memory.Reads, 1, (1 << 17) + 1);
     }
 }

@@ -46,7 +46,7 @@ public sealed class KsmMeasurementTests
     {
         using var fake = new FakeKsm();
         KsmMeasurement measured;
-        using (KsmLoan loan = KsmLoan.Take(fake.Folder, fake.Note))
+        using (KsmSettingsLease loan = KsmSettingsLease.Take(fake.Folder, fake.Note))
         {
             // A scan now and then, by hand: growing, growing, then within a thousandth.
             int scan = 0;
@@ -81,7 +81,7 @@ public sealed class KsmMeasurementTests
     public async Task One_that_does_not_settle_ends_with_its_time()
     {
         using var fake = new FakeKsm();
-        using KsmLoan loan = KsmLoan.Take(fake.Folder, fake.Note);
+        using KsmSettingsLease loan = KsmSettingsLease.Take(fake.Folder, fake.Note);
         KsmMeasurement measured = await KsmMeasurement.RunAsync(fake.Folder, loan, [], TimeSpan.FromMilliseconds(300), null, default);
         Assert.False(measured.Settled);
         Assert.Equal("0", fake.Folder.Word("run"));

@@ -22,9 +22,9 @@ public sealed class KsmTests : IDisposable
     [Fact]
     public void A_kernel_without_KSM_and_a_file_without_a_number_are_told()
     {
-        Assert.Equal(KsmErrors.Missing, Assert.Throws<KaslrMtException>(() => KsmFolder.Open("/nonexistent/ksm")).Code);
+        Assert.Equal(SharingErrors.KsmMissing, Assert.Throws<KaslrMtException>(() => KsmFolder.Open("/nonexistent/ksm")).Code);
         _ksm.Write("pages_shared", "many");
-        Assert.Equal(KsmErrors.Refused, Assert.Throws<KaslrMtException>(() => KsmCounters.Read(_ksm.Folder)).Code);
+        Assert.Equal(SharingErrors.KsmRefused, Assert.Throws<KaslrMtException>(() => KsmCounters.Read(_ksm.Folder)).Code);
     }
 
     [Fact]
@@ -49,12 +49,12 @@ public sealed class KsmTests : IDisposable
     [Fact]
     public void A_loan_gives_back_what_was()
     {
-        using (KsmLoan loan = KsmLoan.Take(_ksm.Folder, _ksm.Note))
+        using (KsmSettingsLease loan = KsmSettingsLease.Take(_ksm.Folder, _ksm.Note))
         {
             loan.Set(KsmSettings.AtRate(1 << 30));
             Assert.Equal("5242", Pages());
-            Assert.Equal(KsmErrors.Borrowed, Assert.Throws<KaslrMtException>(() => KsmLoan.Take(_ksm.Folder, _ksm.Note)).Code);
-            Assert.False(KsmLoan.GiveBackLeftover(_ksm.Folder, _ksm.Note));
+            Assert.Equal(SharingErrors.KsmBorrowed, Assert.Throws<KaslrMtException>(() => KsmSettingsLease.Take(_ksm.Folder, _ksm.Note)).Code);
+            Assert.False(KsmSettingsLease.GiveBackLeftover(_ksm.Folder, _ksm.Note));
             Assert.Equal("5242", Pages());
         }
 
@@ -69,10 +69,10 @@ public sealed class KsmTests : IDisposable
         File.WriteAllText(_ksm.Note, "pages_to_scan 100\nsleep_millisecs 20\nrun 0\n../evil 1\nhalf");
         _ksm.Write("pages_to_scan", "9999");
         _ksm.Write("run", "1");
-        Assert.True(KsmLoan.GiveBackLeftover(_ksm.Folder, _ksm.Note));
+        Assert.True(KsmSettingsLease.GiveBackLeftover(_ksm.Folder, _ksm.Note));
         Assert.Equal("100", Pages());
         Assert.Equal(0, _ksm.Folder.Number(KsmSettings.Run));
-        Assert.False(KsmLoan.GiveBackLeftover(_ksm.Folder, _ksm.Note));
+        Assert.False(KsmSettingsLease.GiveBackLeftover(_ksm.Folder, _ksm.Note));
         Assert.False(File.Exists(Path.Combine(_ksm.Path, "evil")));
     }
 
@@ -80,8 +80,8 @@ public sealed class KsmTests : IDisposable
     public void A_note_that_has_no_place_is_not_taken_for_another_measurement()
     {
         string note = Path.Combine(_ksm.Path, "none", "note");
-        Assert.Equal(KsmErrors.Refused, Assert.Throws<KaslrMtException>(() => KsmLoan.Take(_ksm.Folder, note)).Code);
-        Assert.False(KsmLoan.GiveBackLeftover(_ksm.Folder, note));
+        Assert.Equal(SharingErrors.KsmRefused, Assert.Throws<KaslrMtException>(() => KsmSettingsLease.Take(_ksm.Folder, note)).Code);
+        Assert.False(KsmSettingsLease.GiveBackLeftover(_ksm.Folder, note));
     }
 
     // A folder in the note's place is refused as root's note is to others, and tests run as root.
@@ -90,8 +90,8 @@ public sealed class KsmTests : IDisposable
     {
         string note = Path.Combine(_ksm.Path, "link");
         File.CreateSymbolicLink(note, "/proc/sys/kernel/ostype");
-        Assert.False(KsmLoan.GiveBackLeftover(_ksm.Folder, note));
-        Assert.Equal(KsmErrors.NotPermitted, Assert.Throws<KaslrMtException>(() => KsmLoan.Take(_ksm.Folder, note)).Code);
+        Assert.False(KsmSettingsLease.GiveBackLeftover(_ksm.Folder, note));
+        Assert.Equal(SharingErrors.KsmNotPermitted, Assert.Throws<KaslrMtException>(() => KsmSettingsLease.Take(_ksm.Folder, note)).Code);
     }
 
     [Fact]

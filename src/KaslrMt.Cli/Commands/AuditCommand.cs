@@ -3,12 +3,11 @@ using System.Globalization;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
-using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -35,13 +34,13 @@ internal static class AuditCommand
         {
             guests, kernel, only, skip, keyFile, addresses, pause, json,
         };
-        command.SetAction(async (parsed, cancellation) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             IReadOnlyList<AuditCheck> checks = [.. AuditCheck.All.Where(check =>
                 (parsed.GetValue(only) is not { Length: > 0 } wanted || wanted.Contains(check.Name)) && parsed.GetValue(skip)?.Contains(check.Name) != true)];
             if (checks.Count == 0)
             {
-                throw new KaslrMtException(CommandErrors.Usage, "--only and --skip together leave no check", "leave one of them out");
+                throw new KaslrMtException(CoreErrors.Usage, "--only and --skip together leave no check", "leave one of them out");
             }
 
             TextWriter error = parsed.InvocationConfiguration.Error;
@@ -57,11 +56,11 @@ internal static class AuditCommand
                 foreach (GuestReference guest in all)
                 {
                     bool running = guest.Name is not null || guest.Process is not null;
-                    GuestSource source = await GuestSource.OpenAsync(guest with { Pause = running && parsed.GetValue(pause) }, error, cancellation).ConfigureAwait(false);
+                    GuestSource source = await GuestSource.OpenAsync(guest with { Pause = running && parsed.GetValue(pause) }, error, cancellationToken).ConfigureAwait(false);
                     open.Add(source);
-                    using TenantKey? own = key is null && needsKey && source.Vm is { } vm ? await VmKey.OfAsync(vm, error, cancellation).ConfigureAwait(false) : null;
+                    using TenantKey? own = key is null && needsKey && source.Vm is { } vm ? await VmKey.OfAsync(vm, error, cancellationToken).ConfigureAwait(false) : null;
                     using SecretTraces secrets = SecretTraces.Of(key ?? own);
-                    reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), running && !parsed.GetValue(pause), compares ? code : null, cancellation).ConfigureAwait(false));
+                    reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), running && !parsed.GetValue(pause), compares ? code : null, cancellationToken).ConfigureAwait(false));
                 }
 
                 reports = compares ? [.. reports.Zip(code, CodeConsensus.Compare(code)).Select(guest => guest.Second.ComparedWith(code) is { } compared ? Add(guest.First, compared, guest.Third) : guest.First)] : reports;
@@ -98,19 +97,19 @@ internal static class AuditCommand
         : [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Where(vm => vm.State?.QemuProcess is not null).Select(vm => new GuestReference { Name = vm.Name })];
 
     private static async Task<AuditReport> AuditAsync(
-        GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, bool waits, List<CodeSnapshot>? code, CancellationToken cancellation)
+        GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, bool waits, List<CodeSnapshot>? code, CancellationToken cancellationToken)
     {
         // Unpacking the kernel file takes as long as all that is read of the guest: both at once.
         string? file = kernelFile ?? source.Vm?.State?.Kernel;
         Task<KernelImage?> opening = checks.Any(check => check.NeedsImage) && file is not null
-            ? Task.Run(() => (KernelImage?)KernelImage.Open(file), cancellation)
+            ? Task.Run(() => (KernelImage?)KernelImage.Open(file), cancellationToken)
             : Task.FromResult<KernelImage?>(null);
         try
         {
             GuestKernel kernel = source.Kernel;
             if (waits)
             {
-                await WaitForBootAsync(kernel, cancellation).ConfigureAwait(false);
+                await WaitForBootAsync(kernel, cancellationToken).ConfigureAwait(false);
             }
 
             var subject = new AuditSubject(kernel) { Image = await opening.ConfigureAwait(false), Secrets = secrets, ShowAddresses = addresses };
@@ -127,11 +126,11 @@ internal static class AuditCommand
     }
 
     // A kernel that boots patches its own code and may write all of it; what stands still (a file, --pause) will not get done. The wait has an end, because a rootkit may claim to be booting.
-    private static async Task WaitForBootAsync(GuestKernel kernel, CancellationToken cancellation)
+    private static async Task WaitForBootAsync(GuestKernel kernel, CancellationToken cancellationToken)
     {
         for (long start = Environment.TickCount64; kernel.IsBooting() && Environment.TickCount64 - start < BootPatience.TotalMilliseconds;)
         {
-            await Task.Delay(BootInterval, cancellation).ConfigureAwait(false);
+            await Task.Delay(BootInterval, cancellationToken).ConfigureAwait(false);
         }
     }
 

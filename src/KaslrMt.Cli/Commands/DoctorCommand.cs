@@ -3,9 +3,9 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 

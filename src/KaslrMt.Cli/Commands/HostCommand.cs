@@ -3,6 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
@@ -18,23 +19,23 @@ internal static class HostCommand
         Option<bool> json = CommonOptions.Json(), watch = Watching.Create();
         Option<string?> store = StoreOption.Create();
         var command = new Command("list", "List hosts, and whether they give signs of life") { store, watch, json };
-        command.SetAction((parsed, cancel) => Watching.RunAsync(
+        command.SetAction((parsed, cancellationToken) => Watching.RunAsync(
             parsed.InvocationConfiguration.Output,
             parsed.GetValue(watch),
             async () =>
             {
-                await using TenantTable table = await OpenTable
-                    .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
+                await using TenantTable table = await CommandTable
+                    .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false);
                 List<HostReport> hosts = [];
-                foreach (HostRecord host in await table.Store.HostsAsync(cancel).ConfigureAwait(false))
+                foreach (HostRecord host in await table.Store.HostsAsync(cancellationToken).ConfigureAwait(false))
                 {
-                    long vms = await table.Store.VmsOfHostAsync(host.Id, cancel).LongCountAsync(cancel).ConfigureAwait(false);
+                    long vms = await table.Store.VmsOfHostAsync(host.Id, cancellationToken).LongCountAsync(cancellationToken).ConfigureAwait(false);
                     hosts.Add(new HostReport(host.Id, host.Name, host.Alive, host.Id == table.Host.Id, vms, host.Joined));
                 }
 
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), hosts, ReportJson.Default.IReadOnlyListHostReport, Print);
             },
-            cancel));
+            cancellationToken));
         return command.WithExamples("kaslrmt host list", "kaslrmt host list --watch");
     }
 
@@ -46,13 +47,13 @@ internal static class HostCommand
         Option<bool> json = CommonOptions.Json();
         Option<string?> store = StoreOption.Create();
         var command = new Command("evict", "Declare a host gone for good: its VMs count no more. Your word that it does not come back") { id, saved, store, json };
-        command.SetAction(async (parsed, cancel) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             string host = parsed.GetRequiredValue(id);
-            await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
-            IReadOnlyList<VmRecord> settled = await table.EvictHostAsync(host, parsed.GetValue(saved), cancel).ConfigureAwait(false);
-            bool removed = (await table.Store.HostsAsync(cancel).ConfigureAwait(false)).All(known => known.Id != host);
+            await using TenantTable table = await CommandTable
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false);
+            IReadOnlyList<VmRecord> settled = await table.EvictHostAsync(host, parsed.GetValue(saved), cancellationToken).ConfigureAwait(false);
+            bool removed = (await table.Store.HostsAsync(cancellationToken).ConfigureAwait(false)).All(known => known.Id != host);
             var report = new EvictionReport(host, removed, [.. settled.Select(vm => vm.Name)]);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.EvictionReport, Print);
             return ExitCode.Success;
@@ -76,7 +77,7 @@ internal static class HostCommand
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{report.Id}: {report.Settled.Count} VM(s) settled{(report.Removed ? "" : "; it stays for the VMs saved there")}"));
         foreach (string vm in report.Settled)
         {
-            output.WriteLine($"  {Hypervisors.Printable.Of(vm)}");
+            output.WriteLine($"  {Printable.Of(vm)}");
         }
     }
 }

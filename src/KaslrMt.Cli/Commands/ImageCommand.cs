@@ -1,8 +1,8 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Kernels;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 

@@ -5,6 +5,7 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 using KaslrMt.Kernels;
+using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Commands;
 

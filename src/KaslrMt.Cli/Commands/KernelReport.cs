@@ -1,3 +1,7 @@
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli.Commands;
 
 /// <summary>What a kernel image is, as <c>kaslrmt kernel</c> reports it; what was not understood is null.</summary>

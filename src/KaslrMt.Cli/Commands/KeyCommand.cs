@@ -1,8 +1,8 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -32,5 +32,5 @@ internal static class KeyCommand
     }
 
     private static KaslrMtException Exists(string path) =>
-        new(CommandErrors.KeyFile, $"{path} exists already", "a key in use must not be overwritten: choose another name");
+        new(VmErrors.KeyFile, $"{path} exists already", "a key in use must not be overwritten: choose another name");
 }

@@ -4,6 +4,7 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 

@@ -4,8 +4,8 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -26,7 +26,7 @@ internal static class MigrateCommand
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), error).ConfigureAwait(false);
             using var signals = new OwnerSignals();
             (int code, MoveReport? report) = await ControlClient
-                .GiveAsync(vm, new ControlOrder { MigrateTo = address.ToString() }, error, signals.StopRequested).ConfigureAwait(false);
+                .GiveAsync(vm, new ControlRequest { MigrateTo = address.ToString() }, error, signals.StopRequested).ConfigureAwait(false);
             if (report is not null)
             {
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.MoveReport, Print);

@@ -6,6 +6,7 @@ using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -20,30 +21,30 @@ internal static class PsCommand
         tenant.NotEmpty();
         Option<string?> store = StoreOption.Create();
         var command = new Command("ps", "List running VMs, and clean up after owners that were killed") { tenant, all, store, watch, json };
-        command.SetAction((parsed, cancel) =>
+        command.SetAction((parsed, cancellationToken) =>
         {
             TableSettings settings = StoreOption.Read(parsed, store);
             TextWriter output = parsed.InvocationConfiguration.Output, error = parsed.InvocationConfiguration.Error;
             string? wanted = parsed.GetValue(tenant) is { } name ? TableNames.Check(name, "tenant") : null;
             bool fromTable = wanted is not null || parsed.GetValue(all);
-            return Watching.RunAsync(output, parsed.GetValue(watch), fromTable ? FromTableAsync : HereAsync, cancel);
+            return Watching.RunAsync(output, parsed.GetValue(watch), fromTable ? FromTableAsync : HereAsync, cancellationToken);
 
             async Task FromTableAsync()
             {
-                await using TenantTable table = await OpenTable.ForCommandAsync(settings, error, cancel).ConfigureAwait(false);
-                if (wanted is not null && await table.Store.FindTenantAsync(wanted, cancel).ConfigureAwait(false) is null)
+                await using TenantTable table = await CommandTable.ForCommandAsync(settings, error, cancellationToken).ConfigureAwait(false);
+                if (wanted is not null && await table.Store.FindTenantAsync(wanted, cancellationToken).ConfigureAwait(false) is null)
                 {
                     throw new KaslrMtException(TenantErrors.TenantUnknown, $"no tenant is named '{wanted}'", "see 'kaslrmt tenant list'");
                 }
 
-                IReadOnlyList<TableVmReport> vms = await TableListing.VmsAsync(table, wanted, cancel).ConfigureAwait(false);
+                IReadOnlyList<TableVmReport> vms = await TableListing.VmsAsync(table, wanted, cancellationToken).ConfigureAwait(false);
                 Report.Show(output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListTableVmReport, TableListing.Print);
             }
 
             async Task HereAsync()
             {
                 IReadOnlyList<VmReport> vms = [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Select(vm => VmReport.Of(vm))];
-                vms = StoreOption.IsInUse(settings) ? await WithTableAsync(vms, settings, error, cancel).ConfigureAwait(false) : vms;
+                vms = StoreSettings.IsInUse(settings) ? await WithTableAsync(vms, settings, error, cancellationToken).ConfigureAwait(false) : vms;
                 Report.Show(output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListVmReport, Print);
             }
         });
@@ -52,12 +53,12 @@ internal static class PsCommand
 
     // What runs here is told whatever becomes of the store.
     private static async Task<IReadOnlyList<VmReport>> WithTableAsync(
-        IReadOnlyList<VmReport> vms, TableSettings settings, TextWriter error, CancellationToken cancel)
+        IReadOnlyList<VmReport> vms, TableSettings settings, TextWriter error, CancellationToken cancellationToken)
     {
         try
         {
-            await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancel).ConfigureAwait(false);
-            Dictionary<string, VmView> known = await table.VmsHereAsync(cancel).ToDictionaryAsync(view => view.Vm.Name, cancellationToken: cancel).ConfigureAwait(false);
+            await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellationToken).ConfigureAwait(false);
+            Dictionary<string, VmView> known = await table.VmsHereAsync(cancellationToken).ToDictionaryAsync(view => view.Vm.Name, cancellationToken: cancellationToken).ConfigureAwait(false);
             List<VmReport> merged = [];
             foreach (VmReport vm in vms)
             {

@@ -3,10 +3,10 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Tenants.Etcd;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -28,10 +28,10 @@ internal static class ReceiveCommand
             TableSettings settings = StoreOption.Read(parsed, store);
             if (settings.Store is not { } location || !EtcdLocation.IsOne(location))
             {
-                throw new KaslrMtException(CommandErrors.CannotMove, "this host's tenant table is not one of several hosts", "give --store etcd://… (or the configuration file's store), as the VM's host has it");
+                throw new KaslrMtException(VmErrors.CannotMove, "this host's tenant table is not one of several hosts", "give --store etcd://… (or the configuration file's store), as the VM's host has it");
             }
 
-            var order = new ArrivalOrder { Name = vm, Listen = address, Table = settings };
+            var order = new IncomingRequest { Name = vm, Listen = address, Table = settings };
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
             await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);

@@ -3,9 +3,9 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -28,12 +28,12 @@ internal static class RestoreCommand
         command.SetAction(async (parsed, _) =>
         {
             string vm = VmName.Check(parsed.GetRequiredValue(name));
-            string file = Path.GetFullPath(parsed.GetValue(input) ?? MovingVm.DefaultFile(StateDirectory.Find(), vm));
-            (MovingVm saved, long _) = MovingVm.ReadFrom(file);
+            string file = Path.GetFullPath(parsed.GetValue(input) ?? MigrationHeader.DefaultFile(StateDirectory.Find(), vm));
+            (MigrationHeader saved, long _) = MigrationHeader.ReadFrom(file);
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
             await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);
-            var order = new ArrivalOrder { Name = vm, File = file, Table = Table(saved, StoreOption.Read(parsed, store), parsed.GetValue(store) is not null) };
+            var order = new IncomingRequest { Name = vm, File = file, Table = Table(saved, StoreOption.Read(parsed, store), parsed.GetValue(store) is not null) };
             int code = await Supervisors.StartAsync(order, error, signals.StopRequested).ConfigureAwait(false);
             await ReceiveCommand.TellAsync(parsed, json, vm, code).ConfigureAwait(false);
             return code;
@@ -42,6 +42,6 @@ internal static class RestoreCommand
     }
 
     // This host's own keys and rights, and the VM's own store.
-    private static TableSettings Table(MovingVm saved, TableSettings ours, bool given) =>
+    private static TableSettings Table(MigrationHeader saved, TableSettings ours, bool given) =>
         given || saved.Plan.Table is null ? ours : ours with { Store = saved.Plan.Table.Store };
 }

@@ -3,11 +3,10 @@ using System.Security.Cryptography;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -93,7 +92,7 @@ internal static class RunCommand
             RunOptions options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
             using LayoutRequest request = layout.Read(parsed);
 
-            FreePagesOption.Check(request.Line, options.FreePages);
+            FreePagesSetting.Check(request.Line, options.FreePages);
             options = WithTable(options, request, parsed);
             using var signals = new OwnerSignals();
             await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), log).ConfigureAwait(false);
@@ -131,14 +130,14 @@ internal static class RunCommand
             "none" => SerialConsole.None,
             string file => SerialConsole.ToFile(CheckConsole(file)),
         },
-        FreePages = FreePagesOption.Parse(parsed.GetRequiredValue(FreePages)),
+        FreePages = FreePagesSetting.Parse(parsed.GetRequiredValue(FreePages)),
         UserArguments = UserArguments.Parse(qemuArguments),
         QemuProgram = parsed.GetRequiredValue(Qemu),
         FallBackToStock = parsed.GetRequiredValue(Fallback) switch
         {
             "fail" => false,
             "stock" => true,
-            string other => throw new KaslrMtException(CommandErrors.Usage, $"--fallback '{other}' is unknown", "give fail or stock"),
+            string other => throw new KaslrMtException(CoreErrors.Usage, $"--fallback '{other}' is unknown", "give fail or stock"),
         },
         Verify = !parsed.GetValue(NoVerify),
     };
@@ -151,7 +150,7 @@ internal static class RunCommand
             return parsed.GetValue(Store) is null
                 ? options
                 : throw new KaslrMtException(
-                    CommandErrors.Usage, "--store is given, and nothing is asked of the tenant table", "give --tenant NAME, and neither --tenant-key-file nor kaslr_mt=");
+                    CoreErrors.Usage, "--store is given, and nothing is asked of the tenant table", "give --tenant NAME, and neither --tenant-key-file nor kaslr_mt=");
         }
 
         TableNames.Check(options.Tenant, "tenant");
@@ -159,26 +158,26 @@ internal static class RunCommand
         return options with { Table = StoreOption.Read(parsed, Store) };
     }
 
-    private static async Task<VmExit> RunHereAsync(RunOptions options, LayoutRequest request, TextWriter log, CancellationToken stop)
+    private static async Task<VmExit> RunHereAsync(RunOptions options, LayoutRequest request, TextWriter log, CancellationToken cancellationToken)
     {
         if (options.Table is null)
         {
-            return await new VmOwner(request, options, log).RunAsync(stop).ConfigureAwait(false);
+            return await new VmOwner(request, options, log).RunAsync(cancellationToken).ConfigureAwait(false);
         }
 
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         using VmFolder folder = runtime.Claim(options.Name);
-        await using TablePlace place = await TablePlace.TakeAsync(options.Table, options.Tenant!, options.Name, request.Policy, log, stop).ConfigureAwait(false);
+        await using VmRegistration place = await VmRegistration.TakeAsync(options.Table, options.Tenant!, options.Name, request.Policy, log, cancellationToken).ConfigureAwait(false);
         request.Key = place.TakeKey();
-        PlaceNote.Of(place.Vm, options.Table).WriteTo(folder);
-        return await new VmOwner(request, options, log) { Place = place }.RunAsync(runtime, folder, null, null, stop).ConfigureAwait(false);
+        RegistrationFile.Of(place.Vm, options.Table).WriteTo(folder);
+        return await new VmOwner(request, options, log) { Place = place }.RunAsync(runtime, folder, null, null, cancellationToken).ConfigureAwait(false);
     }
 
     // A detached VM has no terminal: what was not chosen becomes a socket.
     private static string DetachedConsole(ParseResult parsed) => parsed.GetRequiredValue(Console) switch
     {
         "stdio" when parsed.GetResult(Console) is null or { Implicit: true } => DetachedPlan.SocketConsole,
-        "stdio" => throw new KaslrMtException(CommandErrors.Usage, "--console stdio and --detach exclude each other", "leave --console out for a socket, or give none or a file"),
+        "stdio" => throw new KaslrMtException(CoreErrors.Usage, "--console stdio and --detach exclude each other", "leave --console out for a socket, or give none or a file"),
         "none" => DetachedPlan.NoConsole,
         string file => Path.GetFullPath(file),
     };
@@ -186,7 +185,7 @@ internal static class RunCommand
     // It stands in one cell of a table.
     private static string CheckTenant(string tenant) => tenant.Length is > 0 and <= 64 && !tenant.Any(char.IsControl)
         ? tenant
-        : throw new KaslrMtException(CommandErrors.Usage, "--tenant is no tenant's name", "give 1 to 64 characters, no control characters");
+        : throw new KaslrMtException(CoreErrors.Usage, "--tenant is no tenant's name", "give 1 to 64 characters, no control characters");
 
     // QEMU would say so too, but late and in its own words.
     private static string CheckConsole(string file)
@@ -215,7 +214,7 @@ internal static class RunCommand
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new KaslrMtException(
-                CommandErrors.Console, $"console file {file} cannot be written: {FileProblem.Reason(error)}", "give stdio, none, or a file that can be written", error);
+                VmErrors.Console, $"console file {file} cannot be written: {FileProblem.Reason(error)}", "give stdio, none, or a file that can be written", error);
         }
     }
 

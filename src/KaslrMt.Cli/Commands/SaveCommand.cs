@@ -4,9 +4,9 @@ using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -31,7 +31,7 @@ internal static class SaveCommand
             string file = Prepare(parsed.GetValue(output), vm.Name);
             using var signals = new OwnerSignals();
             (int code, MoveReport? report) = await ControlClient
-                .GiveAsync(vm, new ControlOrder { SaveTo = file }, error, signals.StopRequested).ConfigureAwait(false);
+                .GiveAsync(vm, new ControlRequest { SaveTo = file }, error, signals.StopRequested).ConfigureAwait(false);
             if (report is not null)
             {
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.MoveReport, Print);
@@ -44,14 +44,14 @@ internal static class SaveCommand
 
     private static string Prepare(string? given, string name)
     {
-        string file = Path.GetFullPath(given ?? MovingVm.DefaultFile(StateDirectory.Ensure(StateDirectory.Find()), name));
+        string file = Path.GetFullPath(given ?? MigrationHeader.DefaultFile(StateDirectory.Ensure(StateDirectory.Find()), name));
         if (given is null)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(file)!, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         }
 
         return Path.Exists(file)
-            ? throw new KaslrMtException(CommandErrors.Usage, $"{file} exists, and may be a saved VM", "give --output a new file, or remove that one")
+            ? throw new KaslrMtException(CoreErrors.Usage, $"{file} exists, and may be a saved VM", "give --output a new file, or remove that one")
             : file;
     }
 

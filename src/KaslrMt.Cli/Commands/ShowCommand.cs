@@ -2,10 +2,9 @@ using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
-using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -21,7 +20,7 @@ internal static class ShowCommand
         {
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             IntendedLayout? layout = IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
-            PlaceNote? place = PlaceNote.TryReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
+            RegistrationFile? place = RegistrationFile.TryReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
             VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy) with { Store = place?.Store, Generation = place?.Generation };
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm.MonitorSocket));
             return ExitCode.Success;

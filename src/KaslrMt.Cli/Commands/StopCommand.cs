@@ -5,6 +5,7 @@ using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -29,53 +30,53 @@ internal static class StopCommand
         Option<string?> store = StoreOption.Create();
         command.Options.Add(forget);
         command.Options.Add(store);
-        command.SetAction(async (parsed, cancellation) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             if (parsed.GetValue(forget))
             {
                 TextWriter error = parsed.InvocationConfiguration.Error;
-                return await ForgetAsync(parsed.GetRequiredValue(name), StoreOption.Read(parsed, store), error, cancellation).ConfigureAwait(false);
+                return await ForgetAsync(parsed.GetRequiredValue(name), StoreOption.Read(parsed, store), error, cancellationToken).ConfigureAwait(false);
             }
 
             if (parsed.GetValue(store) is not null)
             {
-                throw new KaslrMtException(CommandErrors.Usage, "--store goes with --forget only", "leave it out: a running VM's owner knows its store");
+                throw new KaslrMtException(CoreErrors.Usage, "--store goes with --forget only", "leave it out: a running VM's owner knows its store");
             }
 
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             if (vm.State is { Moving: true, QemuProcess: null, OwnerProcess: var owner })
             {
                 throw new KaslrMtException(
-                    CommandErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end its supervisor, process {owner}");
+                    VmErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end its supervisor, process {owner}");
             }
 
-            await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellation).ConfigureAwait(false);
+            await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellationToken).ConfigureAwait(false);
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt stop web1", "kaslrmt stop web1 --grace 0", "kaslrmt stop web1 --forget");
     }
 
-    private static async Task<int> ForgetAsync(string name, TableSettings settings, TextWriter error, CancellationToken cancellation)
+    private static async Task<int> ForgetAsync(string name, TableSettings settings, TextWriter error, CancellationToken cancellationToken)
     {
         TableNames.Check(name, "VM");
         if ((await RunningVms.ListAsync(error).ConfigureAwait(false)).Any(vm => vm.Name == name))
         {
-            throw new KaslrMtException(CommandErrors.Usage, $"'{name}' runs here, and --forget is for VMs that do not", $"kaslrmt stop {name}");
+            throw new KaslrMtException(CoreErrors.Usage, $"'{name}' runs here, and --forget is for VMs that do not", $"kaslrmt stop {name}");
         }
 
-        await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellation).ConfigureAwait(false);
-        using Outcome outcome = await table.ForgetAsync(name, cancellation).ConfigureAwait(false);
+        await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellationToken).ConfigureAwait(false);
+        using Outcome outcome = await table.ForgetAsync(name, cancellationToken).ConfigureAwait(false);
         return ExitCode.Success;
     }
 
-    private static async Task StopAsync(RunningVm vm, TimeSpan grace, CancellationToken cancellation)
+    private static async Task StopAsync(RunningVm vm, TimeSpan grace, CancellationToken cancellationToken)
     {
-        if (grace > TimeSpan.Zero && await EndsWithinAsync(vm, "system_powerdown", repeat: false, grace, cancellation).ConfigureAwait(false))
+        if (grace > TimeSpan.Zero && await EndsWithinAsync(vm, "system_powerdown", repeat: false, grace, cancellationToken).ConfigureAwait(false))
         {
             return;
         }
 
-        if (!await EndsWithinAsync(vm, "quit", repeat: true, QuitPatience, cancellation).ConfigureAwait(false))
+        if (!await EndsWithinAsync(vm, "quit", repeat: true, QuitPatience, cancellationToken).ConfigureAwait(false))
         {
             throw new KaslrMtException(HypervisorErrors.MonitorTimeout, $"'{vm.Name}' did not end", $"end its owner, process {vm.State?.OwnerProcess}");
         }
@@ -83,7 +84,7 @@ internal static class StopCommand
 
     // While a VM starts, and between a guest's reboots, there is no monitor yet: it is told as soon as there is one. A quit is repeated, for
     // the QEMU that was told may have been one whose guest was just rebooting.
-    private static async Task<bool> EndsWithinAsync(RunningVm vm, string command, bool repeat, TimeSpan time, CancellationToken cancellation)
+    private static async Task<bool> EndsWithinAsync(RunningVm vm, string command, bool repeat, TimeSpan time, CancellationToken cancellationToken)
     {
         bool told = false;
         for (long start = Environment.TickCount64; Environment.TickCount64 - start < time.TotalMilliseconds;)
@@ -93,21 +94,21 @@ internal static class StopCommand
                 return true;
             }
 
-            told = (told && !repeat) || await TellAsync(vm, command, cancellation).ConfigureAwait(false);
-            await Task.Delay(Interval, cancellation).ConfigureAwait(false);
+            told = (told && !repeat) || await TellAsync(vm, command, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
         }
 
         return HasEnded(vm);
     }
 
-    private static async Task<bool> TellAsync(RunningVm vm, string command, CancellationToken cancellation)
+    private static async Task<bool> TellAsync(RunningVm vm, string command, CancellationToken cancellationToken)
     {
         try
         {
-            QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellation).ConfigureAwait(false);
+            QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellationToken).ConfigureAwait(false);
             await using (monitor.ConfigureAwait(false))
             {
-                await monitor.ExecuteAsync(command, cancellation: cancellation).ConfigureAwait(false);
+                await monitor.ExecuteAsync(command, cancellationToken: cancellationToken).ConfigureAwait(false);
                 return true;
             }
         }

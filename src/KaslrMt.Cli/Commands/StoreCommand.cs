@@ -3,7 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
@@ -20,16 +20,16 @@ internal static class StoreCommand
         Option<bool> json = CommonOptions.Json();
         Option<string?> store = StoreOption.Create();
         var command = new Command("check", "Check the store, every sealed key, and the recorded history; exit code 1 if something is wrong") { scrub, store, json };
-        command.SetAction(async (parsed, cancel) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
-            await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel, patiently: true).ConfigureAwait(false);
+            await using TenantTable table = await CommandTable
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken, patiently: true).ConfigureAwait(false);
             if (parsed.GetValue(scrub))
             {
-                await table.Store.ScrubAsync(cancel).ConfigureAwait(false);
+                await table.Store.ScrubAsync(cancellationToken).ConfigureAwait(false);
             }
 
-            IReadOnlyList<string> problems = await table.CheckAsync(cancel).ConfigureAwait(false);
+            IReadOnlyList<string> problems = await table.CheckAsync(cancellationToken).ConfigureAwait(false);
             var report = new StoreReport(table.Store.Location, problems.Count == 0, parsed.GetValue(scrub), problems);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.StoreReport, Print);
             return report.Sound ? ExitCode.Success : ExitCode.CheckFailed;
@@ -44,12 +44,12 @@ internal static class StoreCommand
         Option<string?> store = StoreOption.Create();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("backup", "Write a consistent copy of an SQLite store while it is in use; etcd has snapshots of its own") { file, store, json };
-        command.SetAction(async (parsed, cancel) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
-            await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel, patiently: true).ConfigureAwait(false);
+            await using TenantTable table = await CommandTable
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken, patiently: true).ConfigureAwait(false);
             string copy = Path.GetFullPath(parsed.GetRequiredValue(file));
-            await table.Store.BackupAsync(copy, cancel).ConfigureAwait(false);
+            await table.Store.BackupAsync(copy, cancellationToken).ConfigureAwait(false);
             var report = new BackupReport(table.Store.Location, copy, new FileInfo(copy).Length);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.BackupReport, Print);
             return ExitCode.Success;
@@ -65,7 +65,7 @@ internal static class StoreCommand
         };
         Option<string?> store = StoreOption.Create();
         var command = new Command("rekey", "Seal every tenant's key anew with the newest key-encryption key, while VMs start and stop") { add, store };
-        command.SetAction(async (parsed, cancel) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             TextWriter output = parsed.InvocationConfiguration.Output;
             TableSettings settings = StoreOption.Read(parsed, store);
@@ -78,8 +78,8 @@ internal static class StoreCommand
                 return ExitCode.Success;
             }
 
-            await using TenantTable table = await OpenTable.ForCommandAsync(settings, parsed.InvocationConfiguration.Error, cancel, patiently: true).ConfigureAwait(false);
-            long sealedAnew = await table.Store.RewrapAsync(Actor.Current(table.Host.Id), cancel).ConfigureAwait(false);
+            await using TenantTable table = await CommandTable.ForCommandAsync(settings, parsed.InvocationConfiguration.Error, cancellationToken, patiently: true).ConfigureAwait(false);
+            long sealedAnew = await table.Store.RewrapAsync(Actor.Current(table.Host.Id), cancellationToken).ConfigureAwait(false);
             await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{sealedAnew} key(s) sealed anew; older versions may leave the file now")).ConfigureAwait(false);
             return ExitCode.Success;
         });

@@ -1,12 +1,10 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -46,7 +44,7 @@ internal static class SuperviseCommand
 
             catch (Exception failure)
             {
-                report.Line($"kaslrmt: {CommandErrors.Internal}: internal error ({failure.GetType().Name}) in the supervisor; {Debugging.Hint}");
+                report.Line($"kaslrmt: {CoreErrors.Internal}: internal error ({failure.GetType().Name}) in the supervisor; {Debugging.Hint}");
                 throw;
             }
 
@@ -61,7 +59,7 @@ internal static class SuperviseCommand
         (DetachedPlan plan, TenantKey? key, VmSeed? seed) = SupervisorOrder.Take(Console.OpenStandardInput());
         if (plan.Name != name)
         {
-            throw new KaslrMtException(CommandErrors.Supervisor, $"the order is for another VM than '{name}'");
+            throw new KaslrMtException(VmErrors.Supervisor, $"the order is for another VM than '{name}'");
         }
 
         Directory.SetCurrentDirectory(plan.WorkingDirectory);
@@ -76,11 +74,11 @@ internal static class SuperviseCommand
             return await OwnAsync(plan, request, runtime, folder, null, null, null, report, log, signals).ConfigureAwait(false);
         }
 
-        await using TablePlace place = await TablePlace
+        await using VmRegistration place = await VmRegistration
             .TakeAsync(plan.Table, plan.Tenant!, name, request.Policy, log, signals.StopRequested).ConfigureAwait(false);
         request.Key = place.TakeKey();
-        PlaceNote.Of(place.Vm, plan.Table).WriteTo(folder);
-        place.Renewed = vm => PlaceNote.Of(vm, plan.Table!).WriteTo(folder);
+        RegistrationFile.Of(place.Vm, plan.Table).WriteTo(folder);
+        place.Renewed = vm => RegistrationFile.Of(vm, plan.Table!).WriteTo(folder);
         return await OwnAsync(plan, request, runtime, folder, null, null, place, report, log, signals).ConfigureAwait(false);
     }
 
@@ -97,7 +95,7 @@ internal static class SuperviseCommand
         try
         {
             DetachedPlan plan = DetachedPlan.ReadFrom(folder);
-            VmRecord? record = plan.Table is null ? null : PlaceNote.ReadFrom(folder).ToRecord(name);
+            VmRecord? record = plan.Table is null ? null : RegistrationFile.ReadFrom(folder).ToRecord(name);
             VmState state = folder.ReadState()!;
             if (state is { QemuProcess: int process, QemuStartTime: ulong start })
             {
@@ -117,7 +115,7 @@ internal static class SuperviseCommand
 
             if (running is not null && state.Moving)
             {
-                (bool here, record) = await MoveSettlement.RunAsync(plan.Table, record, running, folder).ConfigureAwait(false);
+                (bool here, record) = await MigrationRecovery.RunAsync(plan.Table, record, running, folder).ConfigureAwait(false);
                 if (!here)
                 {
                     await running.DisposeAsync().ConfigureAwait(false);
@@ -134,10 +132,10 @@ internal static class SuperviseCommand
             using (folder)
             {
                 using var log = new SupervisorLog(folder.Path, report);
-                await using TablePlace? place = record is null ? null : TablePlace.TakeOver(plan.Table!, record, log);
+                await using VmRegistration? place = record is null ? null : VmRegistration.TakeOver(plan.Table!, record, log);
                 if (place is not null)
                 {
-                    place.Renewed = vm => PlaceNote.Of(vm, plan.Table!).WriteTo(folder);
+                    place.Renewed = vm => RegistrationFile.Of(vm, plan.Table!).WriteTo(folder);
                     await place.ReportAsync(running?.ProcessId, state.Release).ConfigureAwait(false);
                 }
 
@@ -156,10 +154,10 @@ internal static class SuperviseCommand
     private static async Task<int> ArriveAsync(string name, SupervisorReport report)
     {
         Stream input = Console.OpenStandardInput();
-        ArrivalOrder order = SupervisorOrder.TakeArrival(input);
+        IncomingRequest order = SupervisorOrder.TakeArrival(input);
         if (order.Name != name)
         {
-            throw new KaslrMtException(CommandErrors.Supervisor, $"the order is for another VM than '{name}'");
+            throw new KaslrMtException(VmErrors.Supervisor, $"the order is for another VM than '{name}'");
         }
 
         RuntimeDirectory runtime = RuntimeDirectory.Open();
@@ -169,9 +167,9 @@ internal static class SuperviseCommand
         using var log = new SupervisorLog(folder.Path, report);
         using var waiting = CancellationTokenSource.CreateLinkedTokenSource(signals.StopRequested);
         _ = EndWithAsync(input, waiting);
-        await using Arrival arrival = order.File is not null
-            ? await Arrival.FromFileAsync(order, folder, log, waiting.Token).ConfigureAwait(false)
-            : await Arrival.FromHostAsync(order, folder, log, waiting.Token, signals.StopRequested).ConfigureAwait(false);
+        await using IncomingMigration arrival = order.File is not null
+            ? await IncomingMigration.FromFileAsync(order, folder, log, waiting.Token).ConfigureAwait(false)
+            : await IncomingMigration.FromHostAsync(order, folder, log, waiting.Token, signals.StopRequested).ConfigureAwait(false);
         return await OwnAsync(
             arrival.Plan, arrival.Request, runtime, folder, arrival.State, arrival.TakeVm(), arrival.Place, report, log, signals, arrival.Layout).ConfigureAwait(false);
     }
@@ -201,21 +199,21 @@ internal static class SuperviseCommand
         VmFolder folder,
         VmState? adopted,
         VirtualMachine? running,
-        TablePlace? place,
+        VmRegistration? place,
         SupervisorReport report,
         SupervisorLog log,
         OwnerSignals signals,
         IntendedLayout? arrived = null)
     {
         // A guest that reboots with another kernel needs it, and this supervisor may not have it.
-        request.KeyAgain = place is null || request.Key is not null ? null : place.KeyAgain;
+        request.ReloadKey = place is null || request.Key is not null ? null : place.ReloadKey;
         var owner = new VmOwner(request, plan.ToOptions(folder), log)
         {
             Place = place,
             Arrived = arrived,
             Settled = verified => report.End(verified == false ? ExitCode.CheckFailed : ExitCode.Success),
         };
-        var departure = new Departure(plan, folder, place, owner);
+        var departure = new OutgoingMigration(plan, folder, place, owner);
         await using var control = new ControlServer(folder, departure.ObeyAsync);
         if (running is not null && arrived is null)
         {

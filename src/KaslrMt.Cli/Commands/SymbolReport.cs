@@ -1,5 +1,7 @@
 using System.Globalization;
 using KaslrMt.Guests;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -7,7 +9,7 @@ namespace KaslrMt.Cli.Commands;
 internal sealed record SymbolReport(string Address, string? Symbol, string? Offset, string? Size, string? Module)
 {
     /// <summary>What a place becomes.</summary>
-    public static SymbolReport Of(VirtualAddress address, SymbolPlace? place) => new(
+    public static SymbolReport Of(VirtualAddress address, SymbolLocation? place) => new(
         address.ToString(), place?.Symbol, Hex(place?.Offset), Hex(place?.Size), place?.Module);
 
     private static string? Hex(ulong? value) => value is ulong number ? string.Create(CultureInfo.InvariantCulture, $"0x{number:x}") : null;

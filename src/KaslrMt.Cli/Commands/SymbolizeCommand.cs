@@ -6,6 +6,7 @@ using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -43,7 +44,7 @@ internal static class SymbolizeCommand
             VirtualAddress[] addresses = [.. given.Skip(named ? 1 : 0).Select(Address)];
             if (named == parsed.GetValue(kernel) is not null)
             {
-                throw new KaslrMtException(CommandErrors.Usage, named ? "a guest and --kernel are given" : "neither a guest nor --kernel is given", "give one of them");
+                throw new KaslrMtException(CoreErrors.Usage, named ? "a guest and --kernel are given" : "neither a guest nor --kernel is given", "give one of them");
             }
 
             if (!named)
@@ -68,11 +69,11 @@ internal static class SymbolizeCommand
     {
         if (addresses.Length > 0)
         {
-            (VirtualAddress Address, SymbolPlace? Place)[] found = [.. addresses.Select(address => (address, symbols.Find(address)))];
+            (VirtualAddress Address, SymbolLocation? Place)[] found = [.. addresses.Select(address => (address, symbols.Find(address)))];
             IReadOnlyList<SymbolReport> report = [.. found.Select(pair => SymbolReport.Of(pair.Address, pair.Place))];
             Report.Show(output, json, report, ReportJson.Default.IReadOnlyListSymbolReport, (writer, _) =>
             {
-                foreach ((VirtualAddress address, SymbolPlace? place) in found)
+                foreach ((VirtualAddress address, SymbolLocation? place) in found)
                 {
                     writer.WriteLine($"{address} {place?.ToString() ?? "no symbol"}");
                 }
@@ -82,7 +83,7 @@ internal static class SymbolizeCommand
 
         if (json)
         {
-            throw new KaslrMtException(CommandErrors.Usage, "--json goes with addresses, not with a text", "give the addresses as arguments");
+            throw new KaslrMtException(CoreErrors.Usage, "--json goes with addresses, not with a text", "give the addresses as arguments");
         }
 
         var text = new TextSymbolizer(symbols);
@@ -98,7 +99,7 @@ internal static class SymbolizeCommand
     }
 
     private static VirtualAddress? Base(string? textBase, ulong? offset, VirtualAddress link) =>
-        textBase is not null && offset is not null ? throw new KaslrMtException(CommandErrors.Usage, "--base and --offset are both given", "give one of them")
+        textBase is not null && offset is not null ? throw new KaslrMtException(CoreErrors.Usage, "--base and --offset are both given", "give one of them")
         : textBase is not null ? Address(textBase)
         : offset is ulong distance ? link + distance
         : null;
@@ -112,7 +113,7 @@ internal static class SymbolizeCommand
         if (scopes.ScopeOf(Region.KernelVirtual) == Scope.PerTenant ? key is null : given is null)
         {
             throw new KaslrMtException(
-                CommandErrors.Usage, "with --kernel alone the layout is not known", "give --base, --offset, or what it follows from: --tenant-key-file (per tenant) or --vm-seed (per VM)");
+                CoreErrors.Usage, "with --kernel alone the layout is not known", "give --base, --offset, or what it follows from: --tenant-key-file (per tenant) or --vm-seed (per VM)");
         }
 
         using VmSeed any = VmSeed.Generate();
@@ -127,7 +128,7 @@ internal static class SymbolizeCommand
     private static VirtualAddress Address(string text) =>
         TryAddress(text, out VirtualAddress address)
             ? address
-            : throw new KaslrMtException(CommandErrors.Usage, $"'{Hypervisors.Printable.Of(text, 40)}' is no kernel address", "write it as 0x and 16 hexadecimal digits");
+            : throw new KaslrMtException(CoreErrors.Usage, $"'{Printable.Of(text, 40)}' is no kernel address", "write it as 0x and 16 hexadecimal digits");
 
     private static bool TryAddress(string text, out VirtualAddress address)
     {
@@ -143,5 +144,5 @@ internal static class SymbolizeCommand
         && value < KernelImageSize && value % KernelAlignment == 0
             ? value
             : throw new KaslrMtException(
-                CommandErrors.Usage, $"--offset '{Hypervisors.Printable.Of(text, 40)}' is no distance of a kernel", "write it as the kernel does, a multiple of 2 MiB below 1 GiB: 0x1c000000");
+                CoreErrors.Usage, $"--offset '{Printable.Of(text, 40)}' is no distance of a kernel", "write it as the kernel does, a multiple of 2 MiB below 1 GiB: 0x1c000000");
 }

@@ -3,6 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Commands;
@@ -20,22 +21,22 @@ internal static class TenantCommand
         Option<bool> json = CommonOptions.Json(), watch = Watching.Create();
         Option<string?> store = StoreOption.Create();
         var command = new Command("list", "List tenants, their keys' generations and how many VMs they have") { store, watch, json };
-        command.SetAction((parsed, cancel) => Watching.RunAsync(
+        command.SetAction((parsed, cancellationToken) => Watching.RunAsync(
             parsed.InvocationConfiguration.Output,
             parsed.GetValue(watch),
             async () =>
             {
-                await using TenantTable table = await OpenTable
-                    .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
+                await using TenantTable table = await CommandTable
+                    .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false);
                 List<TenantReport> tenants = [];
-                await foreach (TenantRecord tenant in table.Store.TenantsAsync(cancel).ConfigureAwait(false))
+                await foreach (TenantRecord tenant in table.Store.TenantsAsync(cancellationToken).ConfigureAwait(false))
                 {
                     tenants.Add(TenantReport.Of(tenant));
                 }
 
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), tenants, ReportJson.Default.IReadOnlyListTenantReport, Print);
             },
-            cancel));
+            cancellationToken));
         return command.WithExamples("kaslrmt tenant list", "kaslrmt tenant list --store sqlite:/var/lib/kaslrmt/tenants.db --json");
     }
 
@@ -45,14 +46,14 @@ internal static class TenantCommand
         Option<bool> json = CommonOptions.Json();
         Option<string?> store = StoreOption.Create();
         var command = new Command("show", "Show a tenant and its VMs on all hosts") { name, store, json };
-        command.SetAction(async (parsed, cancel) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             string wanted = TableNames.Check(parsed.GetRequiredValue(name), "tenant");
-            await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
-            TenantRecord tenant = await table.Store.FindTenantAsync(wanted, cancel).ConfigureAwait(false)
+            await using TenantTable table = await CommandTable
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false);
+            TenantRecord tenant = await table.Store.FindTenantAsync(wanted, cancellationToken).ConfigureAwait(false)
                 ?? throw new KaslrMtException(TenantErrors.TenantUnknown, $"no tenant is named '{wanted}'", "see 'kaslrmt tenant list'");
-            TenantReport report = TenantReport.Of(tenant, await TableListing.VmsAsync(table, wanted, cancel).ConfigureAwait(false));
+            TenantReport report = TenantReport.Of(tenant, await TableListing.VmsAsync(table, wanted, cancellationToken).ConfigureAwait(false));
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.TenantReport, Print);
             return ExitCode.Success;
         });
@@ -65,7 +66,7 @@ internal static class TenantCommand
         return Change(
             new Command("rotate", "Give a tenant a new key: with the first VM that starts after its last has stopped") { json },
             json,
-            (table, tenant, cancel) => table.RotateAsync(tenant, cancel),
+            (table, tenant, cancellationToken) => table.RotateAsync(tenant, cancellationToken),
             outcome => outcome.Tenant is { HasKey: true, Vms: var vms }
                 ? string.Create(CultureInfo.InvariantCulture, $"{outcome.Tenant.Name}: {vms} VM(s) run on with the key they have; the next start after the last stop makes a new one")
                 : $"{outcome.Tenant?.Name}: it has no key; its next start makes a new one").WithExamples("kaslrmt tenant rotate acme");
@@ -77,7 +78,7 @@ internal static class TenantCommand
         return Change(
             new Command("remove", "Forget a tenant that has no VM") { json },
             json,
-            (table, tenant, cancel) => table.RemoveTenantAsync(tenant, cancel),
+            (table, tenant, cancellationToken) => table.RemoveTenantAsync(tenant, cancellationToken),
             _ => "removed").WithExamples("kaslrmt tenant remove acme");
     }
 
@@ -88,12 +89,12 @@ internal static class TenantCommand
         Option<string?> store = StoreOption.Create();
         command.Arguments.Add(name);
         command.Options.Add(store);
-        command.SetAction(async (parsed, cancel) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             string wanted = TableNames.Check(parsed.GetRequiredValue(name), "tenant");
-            await using TenantTable table = await OpenTable
-                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancel).ConfigureAwait(false);
-            using Outcome outcome = await change(table, wanted, cancel).ConfigureAwait(false);
+            await using TenantTable table = await CommandTable
+                .ForCommandAsync(StoreOption.Read(parsed, store), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false);
+            using Outcome outcome = await change(table, wanted, cancellationToken).ConfigureAwait(false);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (!parsed.GetValue(json))
             {

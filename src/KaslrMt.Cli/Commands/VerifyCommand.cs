@@ -3,8 +3,10 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
+using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -27,18 +29,18 @@ internal static class VerifyCommand
         {
             names, tenant, all, json,
         };
-        command.SetAction(async (parsed, cancellation) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             string[] wanted = parsed.GetValue(names) ?? [];
             string? ofTenant = parsed.GetValue(tenant);
             bool everything = parsed.GetValue(all);
             if (Convert.ToInt32(wanted.Length > 0) + Convert.ToInt32(ofTenant is not null) + Convert.ToInt32(everything) != 1)
             {
-                throw new KaslrMtException(CommandErrors.Usage, "verify needs the VMs' names, or --tenant NAME, or --all", "see 'kaslrmt verify --help'");
+                throw new KaslrMtException(CoreErrors.Usage, "verify needs the VMs' names, or --tenant NAME, or --all", "see 'kaslrmt verify --help'");
             }
 
             IReadOnlyList<RunningVm> running = await RunningVms.ListAsync(parsed.InvocationConfiguration.Error).ConfigureAwait(false);
-            IReadOnlyList<VerifyReport> reports = await VerifyAsync(Choose(running, wanted, ofTenant), running, cancellation).ConfigureAwait(false);
+            IReadOnlyList<VerifyReport> reports = await VerifyAsync(Choose(running, wanted, ofTenant), running, cancellationToken).ConfigureAwait(false);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (wanted.Length == 1)
             {
@@ -59,44 +61,44 @@ internal static class VerifyCommand
         if (names.Length > 0)
         {
             return [.. names.Distinct().Select(VmName.Check).ToArray().Select(name => running.FirstOrDefault(vm => vm.Name == name)
-                ?? throw new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs", "see 'kaslrmt ps'"))];
+                ?? throw new KaslrMtException(VmErrors.NoSuchVm, $"no VM named '{name}' runs", "see 'kaslrmt ps'"))];
         }
 
         // A VM without a layout of ours has nothing that could be verified; who names it is told so.
         List<RunningVm> chosen = [.. running.Where(vm => (tenant is null || vm.State?.Tenant == tenant)
             && vm.State?.QemuProcess is not null && IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not null)];
         return chosen.Count > 0 ? chosen : throw new KaslrMtException(
-            CommandErrors.NoSuchVm, tenant is null ? "no VM with a layout runs on this host" : $"no VM of tenant '{Printable.Of(tenant, 64)}' runs on this host with a layout", "see 'kaslrmt ps'");
+            VmErrors.NoSuchVm, tenant is null ? "no VM with a layout runs on this host" : $"no VM of tenant '{Printable.Of(tenant, 64)}' runs on this host with a layout", "see 'kaslrmt ps'");
     }
 
     private static async Task<IReadOnlyList<VerifyReport>> VerifyAsync(
-        List<RunningVm> chosen, IReadOnlyList<RunningVm> running, CancellationToken cancellation)
+        List<RunningVm> chosen, IReadOnlyList<RunningVm> running, CancellationToken cancellationToken)
     {
         Dictionary<string, LayoutVerification> found = [];
         foreach (RunningVm vm in chosen)
         {
-            found[vm.Name] = await VerifyAsync(vm, cancellation).ConfigureAwait(false);
+            found[vm.Name] = await VerifyAsync(vm, cancellationToken).ConfigureAwait(false);
         }
 
         Dictionary<string, VerifyReport.VerifiedPromise?> promises = chosen.Select(vm => vm.State!.Tenant).OfType<string>().Distinct()
-            .ToDictionary(tenant => tenant, tenant => VerifyReport.VerifiedPromise.Of(TenantPromise.Check(tenant, running, found)));
+            .ToDictionary(tenant => tenant, tenant => VerifyReport.VerifiedPromise.Of(PolicyCheck.Check(tenant, running, found)));
         return [.. chosen.Select(vm => ReportOf(vm, found[vm.Name]) with
         {
             Promise = vm.State!.Tenant is string tenant && promises[tenant] is { } promise && promise.Vms.Contains(vm.Name) ? promise : null,
         })];
     }
 
-    private static async Task<LayoutVerification> VerifyAsync(RunningVm vm, CancellationToken cancellation)
+    private static async Task<LayoutVerification> VerifyAsync(RunningVm vm, CancellationToken cancellationToken)
     {
         if (vm.State?.QemuProcess is not int process || IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not { } intended)
         {
-            throw new KaslrMtException(CommandErrors.NoLayout, $"'{vm.Name}' was given no layout: it is starting, or boots with its kernel's own KASLR");
+            throw new KaslrMtException(VmErrors.NoLayout, $"'{vm.Name}' was given no layout: it is starting, or boots with its kernel's own KASLR");
         }
 
-        QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellation).ConfigureAwait(false);
+        QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellationToken).ConfigureAwait(false);
         await using (monitor.ConfigureAwait(false))
         {
-            return await LayoutVerification.RunAsync(intended, monitor, process, Patience, cancellation).ConfigureAwait(false);
+            return await LayoutVerification.RunAsync(intended, monitor, process, Patience, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -148,7 +150,7 @@ internal static class VerifyCommand
         output.WriteLine(promise.Holds
             ? $"tenant {promise.Tenant}: its {promise.Vms.Count} VMs here share what the policy shares, and nothing else"
             : $"tenant {promise.Tenant}: PROMISE BROKEN over its {promise.Vms.Count} VMs here");
-        foreach (string breach in promise.Breaches)
+        foreach (string breach in promise.Violations)
         {
             output.WriteLine($"  {breach}");
         }

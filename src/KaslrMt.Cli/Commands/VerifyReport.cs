@@ -1,4 +1,6 @@
-using KaslrMt.Cli.Vms;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -15,11 +17,11 @@ internal sealed record VerifyReport(string Name, string? Tenant, bool Matches, I
     internal sealed record VerifiedRegion(string Name, string Scope, string Intended, string? Observed, bool? Matches);
 
     /// <summary>The policy's promise over a tenant's VMs.</summary>
-    internal sealed record VerifiedPromise(string Tenant, bool Holds, IReadOnlyList<string> Vms, IReadOnlyList<string> Breaches)
+    internal sealed record VerifiedPromise(string Tenant, bool Holds, IReadOnlyList<string> Vms, IReadOnlyList<string> Violations)
     {
         /// <summary>The report of a comparison.</summary>
-        public static VerifiedPromise? Of(TenantPromise? promise) => promise is null
+        public static VerifiedPromise? Of(PolicyCheck? promise) => promise is null
             ? null
-            : new VerifiedPromise(promise.Tenant, promise.Breaches.Count == 0, promise.Vms, [.. promise.Breaches.Select(TenantPromise.Describe)]);
+            : new VerifiedPromise(promise.Tenant, promise.Violations.Count == 0, promise.Vms, [.. promise.Violations.Select(PolicyCheck.Describe)]);
     }
 }

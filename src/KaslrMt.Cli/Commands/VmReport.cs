@@ -1,6 +1,6 @@
-using KaslrMt.Cli.Options;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 
@@ -84,7 +84,7 @@ internal sealed record VmReport
         Memory = vm.State is null ? null : new ByteSize(vm.State.Memory).ToString(),
         Machine = vm.State?.Machine,
         Accelerator = vm.State?.Accelerator,
-        FreePages = vm.State is null ? null : FreePagesOption.Text(vm.State.FreePages),
+        FreePages = vm.State is null ? null : FreePagesSetting.Text(vm.State.FreePages),
         OwnerProcess = vm.State?.OwnerProcess,
         QemuProcess = vm.State?.QemuProcess,
         Created = vm.State?.Created,

@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using KaslrMt.Cli.Options;
-using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Guests;
 
@@ -59,15 +61,15 @@ internal sealed class GuestOptions
 
     /// <summary>Opens what a call says.</summary>
     /// <exception cref="KaslrMtException">Errors of the source.</exception>
-    public Task<GuestSource> OpenAsync(ParseResult parsed, CancellationToken cancellation) =>
-        GuestSource.OpenAsync(Of(parsed), parsed.InvocationConfiguration.Error, cancellation);
+    public Task<GuestSource> OpenAsync(ParseResult parsed, CancellationToken cancellationToken) =>
+        GuestSource.OpenAsync(Of(parsed), parsed.InvocationConfiguration.Error, cancellationToken);
 
     /// <summary>A process number.</summary>
     /// <exception cref="KaslrMtException">KMT9001.</exception>
     public static int ParseProcess(string text) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number > 0
             ? number
-            : throw new KaslrMtException(CommandErrors.Usage, $"'{Printable.Of(text, 40)}' is no process number", "see 'pgrep -a qemu'");
+            : throw new KaslrMtException(CoreErrors.Usage, $"'{Printable.Of(text, 40)}' is no process number", "see 'pgrep -a qemu'");
 
     private static int? Try(ArgumentResult result, Func<string, int> parse)
     {

@@ -1,3 +1,7 @@
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli.Guests;
 
 /// <summary>Whose memory a command is to look into.</summary>
@@ -37,5 +41,5 @@ internal sealed record GuestReference
         : new GuestReference { Name = text };
 
     /// <summary>What a person calls it.</summary>
-    public override string ToString() => Name ?? (Process is int pid ? $"QEMU process {pid}" : Hypervisors.Printable.Of(Path.GetFileName(Ram ?? Core ?? "")));
+    public override string ToString() => Name ?? (Process is int pid ? $"QEMU process {pid}" : Printable.Of(Path.GetFileName(Ram ?? Core ?? "")));
 }

@@ -3,6 +3,7 @@ using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Guests;
 
@@ -46,9 +47,9 @@ internal sealed class GuestSource : IAsyncDisposable
     /// <summary>Opens it.</summary>
     /// <param name="reference">Which.</param>
     /// <param name="error">Takes the warning that a file is cut short.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">KMT9006 when no VM of that name runs; KMT9017 when it has no QEMU yet; errors of the source.</exception>
-    public static async Task<GuestSource> OpenAsync(GuestReference reference, TextWriter error, CancellationToken cancellation)
+    public static async Task<GuestSource> OpenAsync(GuestReference reference, TextWriter error, CancellationToken cancellationToken)
     {
         string label = reference.ToString();
         if (reference.Ram is not null || reference.Core is not null)
@@ -65,9 +66,9 @@ internal sealed class GuestSource : IAsyncDisposable
 
         RunningVm? vm = reference.Name is { } name ? await RunningVms.FindAsync(name, error).ConfigureAwait(false) : null;
         int process = reference.Process ?? vm?.State?.QemuProcess
-            ?? throw new KaslrMtException(CommandErrors.NotStarted, $"'{label}' is starting: it has no memory yet", "try again in a moment");
+            ?? throw new KaslrMtException(VmErrors.NotStarted, $"'{label}' is starting: it has no memory yet", "try again in a moment");
         QemuGuest guest = await QemuGuest.OpenAsync(
-            process, vm?.MonitorSocket ?? reference.Monitor, reference.Pause ? ExitCode.Interrupted : null, cancellation).ConfigureAwait(false);
+            process, vm?.MonitorSocket ?? reference.Monitor, reference.Pause ? ExitCode.Interrupted : null, cancellationToken).ConfigureAwait(false);
         return new GuestSource(label, guest.Memory, guest.Hints, guest, vm);
     }
 

@@ -1,4 +1,5 @@
 using KaslrMt.Guests;
+using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Guests;
 

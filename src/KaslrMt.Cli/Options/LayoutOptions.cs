@@ -2,6 +2,7 @@ using System.CommandLine;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Options;
 
@@ -100,13 +101,13 @@ internal sealed class LayoutOptions
         string memoryText = parsed.GetRequiredValue(_memory);
         if (!ByteSize.TryParse(memoryText, out ByteSize memory))
         {
-            throw new KaslrMtException(CommandErrors.Usage, $"--memory '{memoryText}' is no size", "write it as 512M or 2G");
+            throw new KaslrMtException(CoreErrors.Usage, $"--memory '{memoryText}' is no size", "write it as 512M or 2G");
         }
 
         QemuMachine machine = QemuMachine.Parse(parsed.GetRequiredValue(_machine));
         Policy policy = Policy.Parse(parsed.GetRequiredValue(_policy));
         IAddressProducer producer = AddressProducers.Parse(parsed.GetRequiredValue(_producer));
-        ModuleAddresses modules = _modules is null ? ModuleAddresses.ByOrder : ModuleAddressesOption.Parse(parsed.GetRequiredValue(_modules));
+        ModuleAddresses modules = _modules is null ? ModuleAddresses.ByOrder : ModuleAddressesSetting.Parse(parsed.GetRequiredValue(_modules));
         string? initrd = Initrd(parsed);
         GuestCommandLine line = GuestCommandLine.Parse(parsed.GetValue(_append) ?? "");
         try
@@ -140,28 +141,6 @@ internal sealed class LayoutOptions
         {
             line.Dispose();
             throw;
-        }
-    }
-
-    /// <summary>An initrd's size in bytes.</summary>
-    /// <exception cref="KaslrMtException">KMT9004: it cannot be used.</exception>
-    public static ulong InitrdSize(string path)
-    {
-        try
-        {
-            if (RegularFile.Fault(path) is string fault)
-            {
-                throw new IOException(fault);
-            }
-
-            using var handle = File.OpenHandle(path);
-            long length = RandomAccess.GetLength(handle);
-            return length > 0 ? (ulong)length : throw new IOException("it is empty");
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new KaslrMtException(
-                CommandErrors.Initrd, $"initrd {path} cannot be used: {FileProblem.Reason(error)}", "give an initrd file that exists and is readable", error);
         }
     }
 }

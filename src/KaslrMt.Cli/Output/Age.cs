@@ -1,4 +1,7 @@
 using System.Globalization;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

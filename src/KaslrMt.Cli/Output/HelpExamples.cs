@@ -1,5 +1,8 @@
 using System.CommandLine;
 using System.Runtime.CompilerServices;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,6 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 
@@ -37,7 +40,7 @@ internal static class HelpPage
     /// <summary>How a command is called on the command line: <c>kaslrmt key new</c>.</summary>
     public static string NameOf(Command command) => command.Parents.OfType<Command>().FirstOrDefault() is { } parent
         ? $"{NameOf(parent)} {command.Name}"
-        : "kaslrmt";
+        : command is ProgramCommand { Program: { } program } ? program : command.Name;
 
     /// <summary>Prints the page.</summary>
     public static void Print(TextWriter output, Command command)

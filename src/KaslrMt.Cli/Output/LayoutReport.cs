@@ -1,4 +1,5 @@
 using System.Globalization;
+using KaslrMt.Guests;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Cli.Output;

@@ -1,5 +1,7 @@
 using System.Numerics;
 using KaslrMt.Guests;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

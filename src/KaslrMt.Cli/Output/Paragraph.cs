@@ -1,3 +1,7 @@
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
 namespace KaslrMt.Cli.Output;
 
 /// <summary>Breaks text into lines at spaces.</summary>

@@ -1,5 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,12 +1,11 @@
 using System.Text.Json.Serialization;
 using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Demo;
-using KaslrMt.Cli.Experiments;
-using KaslrMt.Cli.Experiments.Modules;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms.Moving;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 
@@ -35,8 +34,4 @@ namespace KaslrMt.Cli.Output;
 [JsonSerializable(typeof(MoveReport))]
 [JsonSerializable(typeof(KsmReport))]
 [JsonSerializable(typeof(SharingReport))]
-[JsonSerializable(typeof(ModuleReport))]
-[JsonSerializable(typeof(RegionsReport))]
-[JsonSerializable(typeof(CurveReport))]
-[JsonSerializable(typeof(DemoReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

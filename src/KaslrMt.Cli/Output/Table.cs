@@ -1,4 +1,6 @@
-using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

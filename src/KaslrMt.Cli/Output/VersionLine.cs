@@ -1,6 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.Reflection;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 
@@ -28,7 +31,7 @@ internal static class VersionLine
 
         public override int Invoke(ParseResult parseResult)
         {
-            parseResult.InvocationConfiguration.Output.WriteLine($"kaslrmt {Version}");
+            parseResult.InvocationConfiguration.Output.WriteLine($"{HelpPage.NameOf(parseResult.RootCommandResult.Command)} {Version}");
             return ExitCode.Success;
         }
     }

@@ -1,4 +1,7 @@
 using System.CommandLine;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 
@@ -16,14 +19,14 @@ internal static class Watching
     /// <param name="output">Takes the reports; on a terminal each replaces the last.</param>
     /// <param name="watch">Whether to go on.</param>
     /// <param name="print">Makes one report.</param>
-    /// <param name="cancel">Ends it.</param>
-    public static async Task<int> RunAsync(TextWriter output, bool watch, Func<Task> print, CancellationToken cancel)
+    /// <param name="cancellationToken">Ends it.</param>
+    public static async Task<int> RunAsync(TextWriter output, bool watch, Func<Task> print, CancellationToken cancellationToken)
     {
         await print().ConfigureAwait(false);
         while (watch && !StandardOutput.ReaderIsGone)
         {
-            await output.FlushAsync(cancel).ConfigureAwait(false);
-            await Task.Delay(Interval, cancel).ConfigureAwait(false);
+            await output.FlushAsync(cancellationToken).ConfigureAwait(false);
+            await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
             await output.WriteAsync(ReportWriter.ColumnsOf(output) is null ? "\n" : ClearScreen).ConfigureAwait(false);
             await print().ConfigureAwait(false);
         }

@@ -32,7 +32,7 @@ internal static class KsmCommand
     {
         Option<bool> json = CommonOptions.Json(), watch = Watching.Create();
         var command = new Command("status", "Show what KSM does, saves and costs, for the host and for each VM, and why a VM cannot be merged") { watch, json };
-        command.SetAction((parsed, cancel) => Watching.RunAsync(
+        command.SetAction((parsed, cancellationToken) => Watching.RunAsync(
             parsed.InvocationConfiguration.Output,
             parsed.GetValue(watch),
             async () =>
@@ -42,7 +42,7 @@ internal static class KsmCommand
                 KsmReport report = ReportOf(ksm, await RunningVms.ListAsync(parsed.InvocationConfiguration.Error).ConfigureAwait(false));
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.KsmReport, Print);
             },
-            cancel));
+            cancellationToken));
         return command.WithExamples("kaslrmt ksm status", "kaslrmt ksm status --watch", "kaslrmt ksm status --json | jq .savedBytes");
     }
 
@@ -95,7 +95,7 @@ internal static class KsmCommand
 
     private static long ReadRate(string text) => ByteSize.TryParse(text, out ByteSize rate) && rate.Bytes is > 0 and <= 1UL << 40
         ? (long)rate.Bytes
-        : throw new KaslrMtException(CommandErrors.Usage, $"--rate '{Printable.Of(text, 40)}' is no rate", "give bytes a second, such as 200M");
+        : throw new KaslrMtException(CoreErrors.Usage, $"--rate '{Printable.Of(text, 40)}' is no rate", "give bytes a second, such as 200M");
 
     private static int Change(ParseResult parsed, KsmSettings settings)
     {
@@ -103,7 +103,7 @@ internal static class KsmCommand
         GiveBackLeftover(ksm, parsed.InvocationConfiguration.Error);
 
         // A measurement in another process would undo the change at its end.
-        using (KsmLoan.Check(ksm, LoanNote))
+        using (KsmSettingsLease.Check(ksm, LoanNote))
         {
             settings.ApplyTo(ksm);
         }
@@ -115,7 +115,7 @@ internal static class KsmCommand
 
     private static void GiveBackLeftover(KsmFolder ksm, TextWriter error)
     {
-        if (KsmLoan.GiveBackLeftover(ksm, LoanNote))
+        if (KsmSettingsLease.GiveBackLeftover(ksm, LoanNote))
         {
             error.WriteLine("kaslrmt: a measurement that was killed had changed KSM's settings: they are as before now");
         }

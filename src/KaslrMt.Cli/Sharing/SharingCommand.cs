@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Html;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
@@ -14,7 +13,9 @@ namespace KaslrMt.Cli.Sharing;
 /// <summary><c>kaslrmt sharing</c>: what running guests share, and what merging would save.</summary>
 internal static class SharingCommand
 {
-    public static Command Create()
+    /// <summary>Gets the command.</summary>
+    /// <param name="page">What writes the comparison as a page too; null where the program writes no pages.</param>
+    public static Command Create(ISharingPage? page = null)
     {
         var names = new Argument<string[]>("GUEST")
         {
@@ -26,22 +27,17 @@ internal static class SharingCommand
         var tenant = new Option<string?>("--tenant") { Description = "All of a tenant's VMs on this host", HelpName = "NAME" };
         tenant.NotEmpty();
         Option<bool> json = CommonOptions.Json();
-        Option<string?> html = new Option<string?>("--html") { Description = "Also write the comparison as a page with charts, as 'kaslrmt report' does", HelpName = "FILE" }.NotEmpty();
-        Option<bool> force = ReportFile.Force();
         var command = new Command(
             "sharing",
             "Compare all pages of running guests: how many are equal, within a tenant and across tenants, by what they hold; what merging saves, and what different layouts cost")
         {
-            names, all, tenant, json, html, force,
+            names, all, tenant, json,
         };
-        command.SetAction(async (parsed, cancellation) =>
+        page?.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             TextWriter error = parsed.InvocationConfiguration.Error;
-            string? page = parsed.GetValue(html);
-            if (page is not null)
-            {
-                ReportFile.Check(page, parsed.GetValue(force));
-            }
+            page?.Check(parsed);
 
             IReadOnlyList<GuestReference> references = await ChooseAsync(
                 parsed.GetValue(names) ?? [], parsed.GetValue(all), parsed.GetValue(tenant), error).ConfigureAwait(false);
@@ -50,15 +46,11 @@ internal static class SharingCommand
             {
                 foreach (GuestReference reference in references)
                 {
-                    sources.Add(await GuestSource.OpenAsync(reference, error, cancellation).ConfigureAwait(false));
+                    sources.Add(await GuestSource.OpenAsync(reference, error, cancellationToken).ConfigureAwait(false));
                 }
 
-                SharingReport report = SharingReport.Of(Compare(sources, Progress.To(error), cancellation)) with { Measured = Measurement.Of(parsed) };
-                if (page is not null)
-                {
-                    ReportFile.Write(page, parsed.GetValue(force), [report]);
-                }
-
+                SharingReport report = SharingReport.Of(Compare(sources, Progress.To(error), cancellationToken)) with { Measured = Measurement.Of(parsed) };
+                page?.Write(parsed, report);
                 Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.SharingReport, Print);
                 return ExitCode.Success;
             }
@@ -70,7 +62,7 @@ internal static class SharingCommand
                 }
             }
         });
-        return command.WithExamples("kaslrmt sharing web1 web2", "kaslrmt sharing --tenant acme", "kaslrmt sharing --all --json", "kaslrmt sharing --all --html sharing.html", "kaslrmt sharing pid:4711 pid:4712");
+        return command.WithExamples("kaslrmt sharing web1 web2", "kaslrmt sharing --tenant acme", "kaslrmt sharing --all --json", "kaslrmt sharing pid:4711 pid:4712");
     }
 
     private static async Task<IReadOnlyList<GuestReference>> ChooseAsync(string[] names, bool all, string? tenant, TextWriter error)
@@ -84,21 +76,21 @@ internal static class SharingCommand
         GuestReference[] chosen = [.. names.Distinct().Select(GuestReference.Parse)];
         return chosen.Length > 0
             ? chosen
-            : throw new KaslrMtException(CommandErrors.Usage, all || tenant is not null ? "no such VM runs" : "sharing needs VMs", "give their names, --tenant NAME, or --all; see 'kaslrmt ps'");
+            : throw new KaslrMtException(CoreErrors.Usage, all || tenant is not null ? "no such VM runs" : "sharing needs VMs", "give their names, --tenant NAME, or --all; see 'kaslrmt ps'");
     }
 
-    private static GuestSharing Compare(List<GuestSource> sources, Progress progress, CancellationToken cancellation)
+    private static GuestSharing Compare(List<GuestSource> sources, Progress progress, CancellationToken cancellationToken)
     {
         List<GuestPages> guests = [];
         foreach (GuestSource source in sources)
         {
-            cancellation.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             progress.Say($"reading {source.Label}", guests.Count, sources.Count);
             guests.Add(GuestPages.Read(source.Label, source.Vm?.State?.Tenant, source.Kernel));
         }
 
         progress.Say("comparing", sources.Count, sources.Count);
-        GuestSharing sharing = GuestSharing.Of(guests, cancellation);
+        GuestSharing sharing = GuestSharing.Of(guests, cancellationToken);
         progress.Clear();
         return sharing;
     }

@@ -1,5 +1,6 @@
 using KaslrMt.Cli.Output;
 using KaslrMt.Guests;
+using KaslrMt.Layout;
 using KaslrMt.Sharing;
 
 namespace KaslrMt.Cli.Sharing;

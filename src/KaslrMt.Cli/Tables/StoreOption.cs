@@ -1,57 +1,23 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
-using KaslrMt.Tenants.Etcd;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Tables;
 
 /// <summary><c>--store</c>, and what stands in for it: environment, configuration file, default. Reading it opens no store.</summary>
 internal static class StoreOption
 {
-    /// <summary>The environment variable that names the store.</summary>
-    public const string Variable = "KASLRMT_STORE";
-
     /// <summary>The option.</summary>
     public static Option<string?> Create() => new Option<string?>("--store")
     {
-        Description = $"The tenant table: sqlite:PATH or etcd://H1:2379,H2:2379/PREFIX; default: ${Variable}, the configuration file, this host's own",
+        Description = $"The tenant table: sqlite:PATH or etcd://H1:2379,H2:2379/PREFIX; default: ${StoreSettings.Variable}, the configuration file, this host's own",
         HelpName = "WHERE",
     }.NotEmpty();
 
     /// <summary>The settings that a call asks for: option, else environment, else file, else default.</summary>
     /// <exception cref="KaslrMtException">KMT4001: the location is none; KMT9014: the configuration file is wrong.</exception>
-    public static TableSettings Read(ParseResult parsed, Option<string?> option) => Read(parsed.GetValue(option));
-
-    /// <summary>As <see cref="Read(ParseResult, Option{string?})"/>.</summary>
-    /// <param name="option">The option's value, or null.</param>
-    public static TableSettings Read(string? option)
-    {
-        TableSettings configured = ConfigurationFile.Load(ConfigurationFile.Find());
-        string? environment = Environment.GetEnvironmentVariable(Variable);
-        return (option ?? (string.IsNullOrEmpty(environment) ? null : environment)) is { } given
-            ? configured with { Store = Checked(given) }
-            : configured;
-    }
-
-    /// <summary>Whether somebody named a store, or this host's own exists: a command that could do without looks then.</summary>
-    public static bool IsInUse(TableSettings settings) => settings.Store is not null || File.Exists(TenantStores.DefaultPath(settings.StateDirectory));
-
-    /// <summary>A location that is well-formed; a database's path becomes absolute, since a supervisor works elsewhere.</summary>
-    /// <exception cref="KaslrMtException">KMT4001.</exception>
-    internal static string Checked(string location)
-    {
-        if (TenantStores.SqlitePath(location) is { } path)
-        {
-            return TenantStores.SqliteLocation(Path.GetFullPath(path));
-        }
-
-        if (!EtcdLocation.IsOne(location))
-        {
-            throw new KaslrMtException(
-                TenantErrors.LocationInvalid, "the store's location is not understood", "give sqlite:PATH or etcd://HOST:PORT,HOST:PORT/PREFIX");
-        }
-
-        _ = EtcdLocation.Parse(location);
-        return location;
-    }
+    public static TableSettings Read(ParseResult parsed, Option<string?> option) => StoreSettings.Read(parsed.GetValue(option));
 }

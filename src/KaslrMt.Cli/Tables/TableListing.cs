@@ -1,5 +1,7 @@
 using System.Globalization;
 using KaslrMt.Cli.Output;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Tables;
@@ -8,11 +10,11 @@ namespace KaslrMt.Cli.Tables;
 internal static class TableListing
 {
     /// <summary>A tenant's VMs, or all, on whatever host.</summary>
-    public static async Task<IReadOnlyList<TableVmReport>> VmsAsync(TenantTable table, string? tenant, CancellationToken cancel)
+    public static async Task<IReadOnlyList<TableVmReport>> VmsAsync(TenantTable table, string? tenant, CancellationToken cancellationToken)
     {
-        Dictionary<string, string> hosts = (await table.Store.HostsAsync(cancel).ConfigureAwait(false)).ToDictionary(host => host.Id, host => host.Name);
+        Dictionary<string, string> hosts = (await table.Store.HostsAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(host => host.Id, host => host.Name);
         List<TableVmReport> vms = [];
-        await foreach (VmView view in table.VmsAsync(tenant, cancel).ConfigureAwait(false))
+        await foreach (VmView view in table.VmsAsync(tenant, cancellationToken).ConfigureAwait(false))
         {
             vms.Add(TableVmReport.Of(view, hosts));
         }
@@ -47,7 +49,7 @@ internal static class TableListing
         Report.Print(output, table);
         foreach (TableVmReport vm in vms.Where(vm => vm.InDoubt is not null))
         {
-            Paragraph.Print(output, $"{vm.Name}: ", Hypervisors.Printable.Of(vm.InDoubt!), ReportWriter.ColumnsOf(output));
+            Paragraph.Print(output, $"{vm.Name}: ", Printable.Of(vm.InDoubt!), ReportWriter.ColumnsOf(output));
         }
 
         if (vms.Any(vm => vm.OlderKey))

@@ -1,3 +1,4 @@
+using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Tables;

@@ -1,7 +1,7 @@
 using KaslrMt.Cli.Vms.Detached;
-using KaslrMt.Cli.Tables;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms;
 
@@ -31,11 +31,11 @@ internal static class RunningVms
 
     private static async Task<KaslrMtException> MissingAsync(string name)
     {
-        var missing = new KaslrMtException(CommandErrors.NoSuchVm, $"no VM named '{name}' runs here", "see 'kaslrmt ps'");
+        var missing = new KaslrMtException(VmErrors.NoSuchVm, $"no VM named '{name}' runs here", "see 'kaslrmt ps'");
         try
         {
-            TableSettings settings = StoreOption.Read(null);
-            if (!StoreOption.IsInUse(settings))
+            TableSettings settings = StoreSettings.Read(null);
+            if (!StoreSettings.IsInUse(settings))
             {
                 return missing;
             }
@@ -49,17 +49,17 @@ internal static class RunningVms
             string host = (await table.Store.HostsAsync().ConfigureAwait(false)).FirstOrDefault(known => known.Id == vm.Host) is { } found ? $"{found.Name} ({found.Id})" : vm.Host;
             return vm switch
             {
-                { Status: VmStatus.Saved } => new(CommandErrors.NoSuchVm, $"'{name}' is saved, on host {host}", $"kaslrmt restore {name}, or kaslrmt stop {name} --forget to give it up"),
-                _ when vm.Host != table.Host.Id => new(CommandErrors.NoSuchVm, $"'{name}' runs on host {host}, not here", "give the command there"),
+                { Status: VmStatus.Saved } => new(VmErrors.NoSuchVm, $"'{name}' is saved, on host {host}", $"kaslrmt restore {name}, or kaslrmt stop {name} --forget to give it up"),
+                _ when vm.Host != table.Host.Id => new(VmErrors.NoSuchVm, $"'{name}' runs on host {host}, not here", "give the command there"),
                 _ => new(
-                    CommandErrors.NoSuchVm,
+                    VmErrors.NoSuchVm,
                     $"the tenant table has '{name}' on this host, and it is not in this runtime directory",
                     $"look in another KASLRMT_RUNTIME_DIR or container; if it runs nowhere: kaslrmt stop {name} --forget"),
             };
         }
-        catch (KaslrMtException away) when (away.Code != CommandErrors.NoSuchVm)
+        catch (KaslrMtException away) when (away.Code != VmErrors.NoSuchVm)
         {
-            return new(CommandErrors.NoSuchVm, $"no VM named '{name}' runs here, and where the tenant table has it is not known ({away.Problem})", "see 'kaslrmt ps'", away);
+            return new(VmErrors.NoSuchVm, $"no VM named '{name}' runs here, and where the tenant table has it is not known ({away.Problem})", "see 'kaslrmt ps'", away);
         }
     }
 }

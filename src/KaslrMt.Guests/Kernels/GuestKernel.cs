@@ -139,7 +139,7 @@ public sealed class GuestKernel
     }
 
     private static KaslrMtException WrongImage(KernelIdentity image, GuestKernel found) => new(
-        ObservationErrors.WrongImage,
+        GuestErrors.WrongImage,
         found.Release == image.Release
             ? $"the guest runs another build of {image.Release} than this image"
             : $"the guest runs {(found.Release.Length > 0 ? found.Release : "another kernel")}, not {image.Release}",

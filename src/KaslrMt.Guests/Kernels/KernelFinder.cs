@@ -205,5 +205,5 @@ internal sealed class KernelFinder(IGuestMemory memory, KernelHints hints)
     }
 
     private static KaslrMtException NoKernel(string problem) => new(
-        ObservationErrors.NoKernel, $"no running Linux kernel is to be seen in the guest's memory: {problem}", "wait until the guest has booted; of a file, see that it is whole and is a Linux guest's RAM (x86-64)");
+        GuestErrors.NoKernel, $"no running Linux kernel is to be seen in the guest's memory: {problem}", "wait until the guest has booted; of a file, see that it is whole and is a Linux guest's RAM (x86-64)");
 }

@@ -28,7 +28,7 @@ public static class CoreFile
 
     /// <summary>Opens the file. One that is cut short is taken as far as it goes, see <see cref="MemoryFile.Missing"/>.</summary>
     /// <exception cref="KaslrMtException">
-    /// <see cref="DumpErrors.Unreadable"/>, <see cref="DumpErrors.Invalid"/>, <see cref="DumpErrors.Unsupported"/>.
+    /// <see cref="GuestErrors.DumpUnreadable"/>, <see cref="GuestErrors.DumpInvalid"/>, <see cref="GuestErrors.DumpUnsupported"/>.
     /// </exception>
     public static MemoryFile Open(string path)
     {
@@ -45,13 +45,13 @@ public static class CoreFile
     }
 
     /// <summary>Says clearly that a compressed dump is one.</summary>
-    /// <exception cref="KaslrMtException"><see cref="DumpErrors.Unsupported"/>.</exception>
+    /// <exception cref="KaslrMtException"><see cref="GuestErrors.DumpUnsupported"/>.</exception>
     internal static void RefuseCompressed(string path, ReadOnlySpan<byte> start)
     {
         if (start.StartsWith("KDUMP   "u8) || start.StartsWith("DISKDUMP"u8) || start.StartsWith("makedumpfile"u8))
         {
             throw new KaslrMtException(
-                DumpErrors.Unsupported, $"{path} is a kdump-compressed dump, which is not supported", "use dump-guest-memory without -z, -l and -s (virsh dump --memory-only --format elf)");
+                GuestErrors.DumpUnsupported, $"{path} is a kdump-compressed dump, which is not supported", "use dump-guest-memory without -z, -l and -s (virsh dump --memory-only --format elf)");
         }
     }
 
@@ -68,7 +68,7 @@ public static class CoreFile
         const int Elf64 = 2, LittleEndian = 1, Core = 4, X86 = 62;
         if (header.Length < HeaderSize || header[4] != Elf64 || header[5] != LittleEndian || Word16(header, 16) != Core || Word16(header, 18) != X86)
         {
-            throw new KaslrMtException(DumpErrors.Unsupported, $"{path} is no ELF core of an x86-64 guest", "use dump-guest-memory on a running 64-bit guest");
+            throw new KaslrMtException(GuestErrors.DumpUnsupported, $"{path} is no ELF core of an x86-64 guest", "use dump-guest-memory on a running 64-bit guest");
         }
 
         ulong length = (ulong)RandomAccess.GetLength(file);
@@ -153,7 +153,7 @@ public static class CoreFile
     private static ulong Word64(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
 
     private static KaslrMtException Invalid(string path, string problem, string remedy = "take the dump again") =>
-        new(DumpErrors.Invalid, $"{path} is no dump of a guest's memory: {problem}", remedy);
+        new(GuestErrors.DumpInvalid, $"{path} is no dump of a guest's memory: {problem}", remedy);
 
     private readonly record struct Load(ulong Address, ulong Offset, ulong Size);
 }

@@ -66,7 +66,7 @@ public sealed class MemoryFile : IGuestMemory
     public void Dispose() => _file.Dispose();
 
     /// <summary>Opens a file for reading.</summary>
-    /// <exception cref="KaslrMtException"><see cref="DumpErrors.Unreadable"/>.</exception>
+    /// <exception cref="KaslrMtException"><see cref="GuestErrors.DumpUnreadable"/>.</exception>
     internal static SafeFileHandle OpenFile(string path)
     {
         try
@@ -75,12 +75,12 @@ public sealed class MemoryFile : IGuestMemory
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
-            throw new KaslrMtException(DumpErrors.Unreadable, $"{path} cannot be opened", "check the path and its permissions", error);
+            throw new KaslrMtException(GuestErrors.DumpUnreadable, $"{path} cannot be opened", "check the path and its permissions", error);
         }
     }
 
     /// <summary>Reads as much as there is, at most the whole of <paramref name="destination"/>.</summary>
-    /// <exception cref="KaslrMtException"><see cref="DumpErrors.Unreadable"/>.</exception>
+    /// <exception cref="KaslrMtException"><see cref="GuestErrors.DumpUnreadable"/>.</exception>
     internal static int ReadSome(SafeFileHandle file, string path, long offset, Span<byte> destination)
     {
         try
@@ -95,7 +95,7 @@ public sealed class MemoryFile : IGuestMemory
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new KaslrMtException(DumpErrors.Unreadable, $"{path} cannot be read at 0x{offset:x}", inner: error);
+            throw new KaslrMtException(GuestErrors.DumpUnreadable, $"{path} cannot be read at 0x{offset:x}", inner: error);
         }
     }
 
@@ -122,7 +122,7 @@ public sealed class MemoryFile : IGuestMemory
         int read = ReadSome(_file, _path, offset, destination);
         if (read < destination.Length)
         {
-            throw new KaslrMtException(DumpErrors.Invalid, $"{_path} ends at 0x{offset + read:x}: it has been cut while it was read", "give a file that nobody writes");
+            throw new KaslrMtException(GuestErrors.DumpInvalid, $"{_path} ends at 0x{offset + read:x}: it has been cut while it was read", "give a file that nobody writes");
         }
     }
 

@@ -12,7 +12,7 @@ public static class RawMemoryFile
     /// <param name="path">The file.</param>
     /// <param name="place">Where RAM of that many bytes lies, ascending; the file holds one run behind the other.</param>
     /// <exception cref="KaslrMtException">
-    /// <see cref="DumpErrors.Unreadable"/>; <see cref="DumpErrors.Invalid"/> for a file without a page; <see cref="DumpErrors.Unsupported"/> for a dump.
+    /// <see cref="GuestErrors.DumpUnreadable"/>; <see cref="GuestErrors.DumpInvalid"/> for a file without a page; <see cref="GuestErrors.DumpUnsupported"/> for a dump.
     /// </exception>
     public static MemoryFile Open(string path, Func<ulong, IEnumerable<PhysicalRange>> place)
     {
@@ -26,13 +26,13 @@ public static class RawMemoryFile
             start = start[..MemoryFile.ReadSome(file, path, 0, start)];
             if (start.StartsWith(Elf))
             {
-                throw new KaslrMtException(DumpErrors.Unsupported, $"{path} is an ELF file, not raw RAM", "give it with --core");
+                throw new KaslrMtException(GuestErrors.DumpUnsupported, $"{path} is an ELF file, not raw RAM", "give it with --core");
             }
 
             CoreFile.RefuseCompressed(path, start);
             if (pages == 0)
             {
-                throw new KaslrMtException(DumpErrors.Invalid, $"{path} holds no page of RAM: {length} bytes", "give the file of a guest's whole memory");
+                throw new KaslrMtException(GuestErrors.DumpInvalid, $"{path} holds no page of RAM: {length} bytes", "give the file of a guest's whole memory");
             }
 
             List<MemoryFile.Segment> segments = [];

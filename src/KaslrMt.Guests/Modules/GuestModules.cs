@@ -11,7 +11,7 @@ public sealed class GuestModules
     /// <summary>Most modules taken; a distribution's kernel with all of its modules loaded has about 4,000.</summary>
     public const int MaxModules = 10_000;
 
-    private const ulong KernelHalf = 0xff00000000000000;
+    private const ulong KernelAddressSpace = 0xff00000000000000;
 
     private readonly KernelReader _read;
     private readonly (ModuleArea Area, GuestModule Module)[] _areas;
@@ -46,7 +46,7 @@ public sealed class GuestModules
         }
 
         throw new KaslrMtException(
-            ObservationErrors.NoModules, "the guest's kernel has no list of modules", "it is built without modules (CONFIG_MODULES), or damaged");
+            GuestErrors.NoModules, "the guest's kernel has no list of modules", "it is built without modules (CONFIG_MODULES), or damaged");
     }
 
     /// <summary>Reads the list at a place.</summary>
@@ -59,7 +59,7 @@ public sealed class GuestModules
         bool more = TryReadWord(read, head, out ulong next);
         for (; more && next != head.Value; more = TryReadWord(read, new VirtualAddress(next), out next))
         {
-            if (next < KernelHalf || !seen.Add(next) || modules.Count == MaxModules)
+            if (next < KernelAddressSpace || !seen.Add(next) || modules.Count == MaxModules)
             {
                 problem = modules.Count == MaxModules ? $"the list has more than {MaxModules} modules" : "the list does not lead back to its start";
                 break;
@@ -84,7 +84,7 @@ public sealed class GuestModules
     /// <summary>The module that an address belongs to, and the symbol nearest to it.</summary>
     /// <returns>Null for an address in no module.</returns>
     /// <exception cref="KaslrMtException">KMT50xx when the guest goes away.</exception>
-    public ModulePlace? Find(VirtualAddress address)
+    public ModuleLocation? Find(VirtualAddress address)
     {
         if (AreaAt(address) is not int found)
         {
@@ -93,7 +93,7 @@ public sealed class GuestModules
 
         (ModuleArea area, GuestModule module) = _areas[found];
         (string Name, VirtualAddress Address)? symbol = SymbolsOf(module).Find(area, address);
-        return new ModulePlace(module, area.Section, address - area.Address, symbol?.Name, symbol is null ? 0 : address - symbol.Value.Address);
+        return new ModuleLocation(module, area.Section, address - area.Address, symbol?.Name, symbol is null ? 0 : address - symbol.Value.Address);
     }
 
     /// <summary>The group of sections that an address belongs to; null for an address in no module.</summary>
@@ -121,7 +121,7 @@ public sealed class GuestModules
 
     /// <summary>Whether the second word of what the head leads to leads back: other symbols have the name, too.</summary>
     private static bool IsList(KernelReader read, VirtualAddress head) =>
-        TryReadWord(read, head, out ulong next) && next >= KernelHalf && TryReadWord(read, new VirtualAddress(next) + sizeof(ulong), out ulong back) && back == head.Value;
+        TryReadWord(read, head, out ulong next) && next >= KernelAddressSpace && TryReadWord(read, new VirtualAddress(next) + sizeof(ulong), out ulong back) && back == head.Value;
 
     private static bool TryReadWord(KernelReader read, VirtualAddress address, out ulong word)
     {

@@ -10,7 +10,7 @@ internal sealed class ModuleShape
 {
     // The gigabyte that kernel and modules share; with modules' data elsewhere no group is larger either.
     private const uint LargestArea = 1 << 30;
-    private const ulong KernelHalf = 0xff00000000000000;
+    private const ulong KernelAddressSpace = 0xff00000000000000;
 
     // A kernel's is 1 to 2 KiB.
     private const int LargestStruct = 1 << 16;
@@ -114,7 +114,7 @@ internal sealed class ModuleShape
             return true;
         }
 
-        bool sound = to > from && to <= LargestArea && start >= KernelHalf && start <= ulong.MaxValue - to;
+        bool sound = to > from && to <= LargestArea && start >= KernelAddressSpace && start <= ulong.MaxValue - to;
         if (sound)
         {
             areas.Add(new ModuleArea(section, new VirtualAddress(start + from), to - from));
@@ -141,7 +141,7 @@ internal sealed class ModuleShape
     }
 
     private static KaslrMtException Unknown(string problem) =>
-        new(TypeErrors.Missing, $"the kernel's modules have a shape that is not known: {problem}", "this kernel is not supported, or damaged");
+        new(KernelErrors.TypeMissing, $"the kernel's modules have a shape that is not known: {problem}", "this kernel is not supported, or damaged");
 
     private static uint UInt32(ReadOnlySpan<byte> bytes, int at) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[at..]);
 

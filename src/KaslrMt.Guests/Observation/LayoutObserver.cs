@@ -32,7 +32,7 @@ public static class LayoutObserver
         {
             return Read(memory, new PageTableWalk(memory, root), symbols);
         }
-        catch (KaslrMtException error) when (error.Code == ObservationErrors.NoKernel && (root.Value & UserTablesBit) != 0)
+        catch (KaslrMtException error) when (error.Code == GuestErrors.NoKernel && (root.Value & UserTablesBit) != 0)
         {
             // Under page-table isolation (arch/x86/mm/pti.c) bit 12 selects the tables of user mode, which map little of the kernel;
             // its own lie one page below.
@@ -90,5 +90,5 @@ public static class LayoutObserver
     }
 
     private static KaslrMtException NoKernel(string problem) => new(
-        ObservationErrors.NoKernel, $"the guest's page tables are not those of a running Linux kernel: {problem}", "wait until the guest has booted");
+        GuestErrors.NoKernel, $"the guest's page tables are not those of a running Linux kernel: {problem}", "wait until the guest has booted");
 }

@@ -27,7 +27,7 @@ public sealed record ObservationSymbols(
         ImmutableArray<VirtualAddress> vmalloc = Addresses(VmallocBaseName);
         ImmutableArray<VirtualAddress> offset = Addresses(ModuleLoadOffsetName);
         return vmalloc.IsEmpty
-            ? throw new KaslrMtException(ObservationErrors.NoKernel, $"the kernel's {VmallocBaseName} is not known", "give the kernel the guest runs")
+            ? throw new KaslrMtException(GuestErrors.NoKernel, $"the kernel's {VmallocBaseName} is not known", "give the kernel the guest runs")
             : new ObservationSymbols(new VirtualAddress(kernel.LinkBase), vmalloc[0], Addresses(ExecmemInfoName), offset.IsEmpty ? null : offset[0]);
     }
 }

@@ -76,7 +76,7 @@ public sealed class PageTableWalk(IGuestMemory memory, PhysicalAddress root, int
                 if (tables > MaximumTables)
                 {
                     throw new KaslrMtException(
-                        ObservationErrors.HostileTables, $"the guest's page tables at {root} have more than {MaximumTables} tables", "they are corrupt or hostile");
+                        GuestErrors.HostileTables, $"the guest's page tables at {root} have more than {MaximumTables} tables", "they are corrupt or hostile");
                 }
             }
         }

@@ -29,7 +29,7 @@ public sealed class PageFrames
 
             if (count > MaxCount)
             {
-                throw new KaslrMtException(ObservationErrors.TooLarge, $"the guest has more than 4 TiB of RAM", "its pages are not counted");
+                throw new KaslrMtException(GuestErrors.ModuleTooLarge, $"the guest has more than 4 TiB of RAM", "its pages are not counted");
             }
         }
 

@@ -60,7 +60,7 @@ public sealed class PageMap
     {
         var shape = new PageShape(kernel.Types);
         var frames = new PageFrames(kernel.Memory.Ranges);
-        var painter = PagePainter.Paint(kernel, modules, frames, shape.Size);
+        var painter = PageClassifier.Paint(kernel, modules, frames, shape.Size);
         var pages = new PageClass[frames.Count];
         pages.AsSpan().Fill(PageClass.Reserved);
         byte[] block = ArrayPool<byte>.Shared.Rent(BlockBytes);
@@ -81,7 +81,7 @@ public sealed class PageMap
     }
 
     /// <summary>Classifies pages in ascending order; what a page says of those behind it is kept from one to the next.</summary>
-    private sealed class PageScan(PageShape shape, PagePainter painter, PageClass[] pages)
+    private sealed class PageScan(PageShape shape, PageClassifier painter, PageClass[] pages)
     {
         private readonly PageShape _shape = shape;
         private readonly bool _hasSlabFlag = shape.SlabFlag != 0;
@@ -143,7 +143,7 @@ public sealed class PageMap
         {
             for (int i = index; i < index + count; i++)
             {
-                pages[i] = painter.Pages[i] == PagePainter.Unpainted ? PageClass.Reserved : painter.Pages[i];
+                pages[i] = painter.Pages[i] == PageClassifier.Unpainted ? PageClass.Reserved : painter.Pages[i];
             }
 
             _head = PageClass.OtherKernel;
@@ -162,7 +162,7 @@ public sealed class PageMap
                 PageClass told = Told(page, index + i, _structs + (ulong)(i * _shape.Size), out bool reserved);
                 found[i] = map switch
                 {
-                    PagePainter.Unpainted => told,
+                    PageClassifier.Unpainted => told,
                     PageClass.KernelCode or PageClass.KernelData => reserved ? map : told,
                     PageClass.Vmalloc => reserved ? PageClass.Reserved : map,
                     PageClass.PageTable => reserved || told == PageClass.OtherKernel ? map : told,

@@ -122,5 +122,5 @@ internal sealed class PageShape
     }
 
     private static KaslrMtException Unknown(string problem) =>
-        new(TypeErrors.Missing, $"the kernel's pages have a shape that is not known: {problem}", "this kernel is not supported, or damaged");
+        new(KernelErrors.TypeMissing, $"the kernel's pages have a shape that is not known: {problem}", "this kernel is not supported, or damaged");
 }

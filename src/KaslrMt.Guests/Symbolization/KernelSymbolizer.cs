@@ -18,7 +18,7 @@ public sealed class KernelSymbolizer
         _slide = slide;
         _modules = modules;
         symbols.TryResolve(["_text", "_end"], out VirtualAddress?[] bounds);
-        _start = bounds[0] ?? throw new KaslrMtException(AuditErrors.NoText, "the kernel's symbols do not say where it begins", "it is damaged or not supported");
+        _start = bounds[0] ?? throw new KaslrMtException(GuestErrors.AuditNoText, "the kernel's symbols do not say where it begins", "it is damaged or not supported");
         _end = bounds[1] ?? new VirtualAddress(ulong.MaxValue);
     }
 
@@ -52,16 +52,16 @@ public sealed class KernelSymbolizer
     /// <summary>The place of an address.</summary>
     /// <returns>Null for an address that is neither the kernel's nor a module's.</returns>
     /// <exception cref="KaslrMtException">KMT50xx when the guest goes away.</exception>
-    public SymbolPlace? Find(VirtualAddress address)
+    public SymbolLocation? Find(VirtualAddress address)
     {
         VirtualAddress own = address - _slide;
         if (own >= _start && own < _end && _symbols.Find(own) is { } place)
         {
-            return new SymbolPlace(place.Symbol.Name, place.Offset, place.Size, null);
+            return new SymbolLocation(place.Symbol.Name, place.Offset, place.Size, null);
         }
 
         return _modules?.Find(address) is { } module
-            ? new SymbolPlace(module.Symbol ?? module.Section.ToString(), module.Symbol is null ? module.SectionOffset : module.Offset, null, module.Module.Name)
+            ? new SymbolLocation(module.Symbol ?? module.Section.ToString(), module.Symbol is null ? module.SectionOffset : module.Offset, null, module.Module.Name)
             : null;
     }
 

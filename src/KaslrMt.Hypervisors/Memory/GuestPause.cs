@@ -36,18 +36,18 @@ public sealed class GuestPause : IAsyncDisposable
     /// <summary>Stops the guest. One that stood still before is left so in the end.</summary>
     /// <param name="monitor">Its monitor, which this now owns.</param>
     /// <param name="interruptedExitCode">What this process exits with on Ctrl-C or SIGTERM.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">Errors of the monitor; the guest then goes on.</exception>
-    public static async Task<GuestPause> BeginAsync(QmpClient monitor, int interruptedExitCode, CancellationToken cancellation = default)
+    public static async Task<GuestPause> BeginAsync(QmpClient monitor, int interruptedExitCode, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(monitor);
         var pause = new GuestPause(monitor, interruptedExitCode);
         try
         {
-            JsonElement status = await monitor.ExecuteAsync("query-status", cancellation: cancellation).ConfigureAwait(false);
+            JsonElement status = await monitor.ExecuteAsync("query-status", cancellationToken: cancellationToken).ConfigureAwait(false);
             if (status.ValueKind == JsonValueKind.Object && status.TryGetProperty("running", out JsonElement value) && value.ValueKind == JsonValueKind.True)
             {
-                await pause.StopAsync(cancellation).ConfigureAwait(false);
+                await pause.StopAsync(cancellationToken).ConfigureAwait(false);
             }
 
             return pause;
@@ -75,14 +75,14 @@ public sealed class GuestPause : IAsyncDisposable
         }
     }
 
-    private async Task StopAsync(CancellationToken cancellation)
+    private async Task StopAsync(CancellationToken cancellationToken)
     {
-        await _turn.WaitAsync(cancellation).ConfigureAwait(false);
+        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             // Even a command that failed may have been done.
             _stopped = true;
-            await _monitor.ExecuteAsync("stop", cancellation: cancellation).ConfigureAwait(false);
+            await _monitor.ExecuteAsync("stop", cancellationToken: cancellationToken).ConfigureAwait(false);
         }
         finally
         {

@@ -9,10 +9,10 @@ internal static class MemoryBackends
 
     /// <summary>The names of all backends but non-volatile modules' (<c>query-memdev</c>, <c>query-memory-devices</c>).</summary>
     /// <exception cref="KaslrMtException">The monitor's errors.</exception>
-    internal static async Task<IReadOnlyCollection<string>> OfAsync(QmpClient monitor, CancellationToken cancellation)
+    internal static async Task<IReadOnlyCollection<string>> OfAsync(QmpClient monitor, CancellationToken cancellationToken)
     {
         HashSet<string> names = [];
-        foreach (JsonElement backend in Entries(await monitor.ExecuteAsync("query-memdev", cancellation: cancellation).ConfigureAwait(false)))
+        foreach (JsonElement backend in Entries(await monitor.ExecuteAsync("query-memdev", cancellationToken: cancellationToken).ConfigureAwait(false)))
         {
             if (Text(backend, "id") is { } id)
             {
@@ -20,7 +20,7 @@ internal static class MemoryBackends
             }
         }
 
-        foreach (JsonElement device in Entries(await monitor.ExecuteAsync("query-memory-devices", cancellation: cancellation).ConfigureAwait(false)))
+        foreach (JsonElement device in Entries(await monitor.ExecuteAsync("query-memory-devices", cancellationToken: cancellationToken).ConfigureAwait(false)))
         {
             // A kernel keeps nothing of its own in these, and does not count them as RAM.
             if (Text(device, "type") is "nvdimm" or "virtio-pmem" && device.TryGetProperty("data", out JsonElement data) && Text(data, "memdev") is { } path)

@@ -27,13 +27,13 @@ public sealed class QemuGuest : IAsyncDisposable
     /// <param name="processId">Its QEMU.</param>
     /// <param name="monitorSocket">A QMP socket of it; null for the one its command line names, if that answers.</param>
     /// <param name="pauseExitCode">What this process exits with when it is interrupted while the guest stands still; null to leave the guest running.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">
     /// Errors of <see cref="QemuMemory"/> and of the monitor; <see cref="HypervisorErrors.MonitorClosed"/> when the guest is to stand still and has no monitor.
     /// </exception>
-    public static async Task<QemuGuest> OpenAsync(int processId, string? monitorSocket, int? pauseExitCode, CancellationToken cancellation = default)
+    public static async Task<QemuGuest> OpenAsync(int processId, string? monitorSocket, int? pauseExitCode, CancellationToken cancellationToken = default)
     {
-        QmpClient? monitor = await ConnectAsync(processId, monitorSocket, pauseExitCode is not null, cancellation).ConfigureAwait(false);
+        QmpClient? monitor = await ConnectAsync(processId, monitorSocket, pauseExitCode is not null, cancellationToken).ConfigureAwait(false);
         if (monitor is null)
         {
             return new QemuGuest(QemuMemory.Open(processId), default, null);
@@ -43,9 +43,9 @@ public sealed class QemuGuest : IAsyncDisposable
         QemuMemory? memory = null;
         try
         {
-            pause = pauseExitCode is int code ? await GuestPause.BeginAsync(monitor, code, cancellation).ConfigureAwait(false) : null;
-            memory = await QemuMemory.OpenAsync(monitor, processId, cancellation).ConfigureAwait(false);
-            var guest = new QemuGuest(memory, await QemuRegisters.ReadHintsAsync(monitor, cancellation).ConfigureAwait(false), pause);
+            pause = pauseExitCode is int code ? await GuestPause.BeginAsync(monitor, code, cancellationToken).ConfigureAwait(false) : null;
+            memory = await QemuMemory.OpenAsync(monitor, processId, cancellationToken).ConfigureAwait(false);
+            var guest = new QemuGuest(memory, await QemuRegisters.ReadHintsAsync(monitor, cancellationToken).ConfigureAwait(false), pause);
             (pause, memory) = (null, null);
             return guest;
         }
@@ -73,18 +73,18 @@ public sealed class QemuGuest : IAsyncDisposable
         }
     }
 
-    private static async Task<QmpClient?> ConnectAsync(int processId, string? socket, bool needed, CancellationToken cancellation)
+    private static async Task<QmpClient?> ConnectAsync(int processId, string? socket, bool needed, CancellationToken cancellationToken)
     {
         if (socket is not null)
         {
-            return await QmpClient.ConnectAsync(socket, QmpClient.DefaultTimeout, cancellation).ConfigureAwait(false);
+            return await QmpClient.ConnectAsync(socket, QmpClient.DefaultTimeout, cancellationToken).ConfigureAwait(false);
         }
 
         if (QemuCommandLine.MonitorOf(processId) is { } found)
         {
             try
             {
-                return await QmpClient.ConnectAsync(found, needed ? QmpClient.DefaultTimeout : UnaskedPatience, cancellation).ConfigureAwait(false);
+                return await QmpClient.ConnectAsync(found, needed ? QmpClient.DefaultTimeout : UnaskedPatience, cancellationToken).ConfigureAwait(false);
             }
             catch (KaslrMtException error) when (!needed && error.Code.Number / 10 == HypervisorErrors.MonitorTimeout.Number / 10)
             {

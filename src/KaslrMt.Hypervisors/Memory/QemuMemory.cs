@@ -32,21 +32,21 @@ public sealed class QemuMemory : IGuestMemory
     /// <summary>Asks QEMU where it keeps the guest's RAM. The monitor is not needed afterwards.</summary>
     /// <param name="monitor">A monitor of that QEMU.</param>
     /// <param name="processId">That QEMU.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.MemoryMap"/>; <see cref="GuestErrors.GuestGone"/>; the monitor's errors.
     /// </exception>
-    public static async Task<QemuMemory> OpenAsync(QmpClient monitor, int processId, CancellationToken cancellation = default)
+    public static async Task<QemuMemory> OpenAsync(QmpClient monitor, int processId, CancellationToken cancellationToken = default)
     {
         ProcessHandle process = ProcessHandle.TryOpen(processId) ?? throw Gone(processId);
         try
         {
             List<Segment> segments = [];
-            IReadOnlyCollection<string> backends = await MemoryBackends.OfAsync(monitor, cancellation).ConfigureAwait(false);
-            foreach (RamRun run in MemoryTree.Parse(await monitor.HumanAsync("info mtree -f", cancellation).ConfigureAwait(false), backends))
+            IReadOnlyCollection<string> backends = await MemoryBackends.OfAsync(monitor, cancellationToken).ConfigureAwait(false);
+            foreach (RamRun run in MemoryTree.Parse(await monitor.HumanAsync("info mtree -f", cancellationToken).ConfigureAwait(false), backends))
             {
-                ulong first = await HostAddressAsync(monitor, run.Range.Start, cancellation).ConfigureAwait(false);
-                ulong last = await HostAddressAsync(monitor, run.Range.End - 1, cancellation).ConfigureAwait(false);
+                ulong first = await HostAddressAsync(monitor, run.Range.Start, cancellationToken).ConfigureAwait(false);
+                ulong last = await HostAddressAsync(monitor, run.Range.End - 1, cancellationToken).ConfigureAwait(false);
                 if (last < first || last - first != run.Range.Length - 1)
                 {
                     throw new KaslrMtException(HypervisorErrors.MemoryMap, $"QEMU does not keep the RAM at {run.Range} in one piece");
@@ -198,10 +198,10 @@ public sealed class QemuMemory : IGuestMemory
     }
 
     // "Host virtual address for 0x100000 (pc.ram) is 0x7f12d3f00000"
-    private static async Task<ulong> HostAddressAsync(QmpClient monitor, PhysicalAddress address, CancellationToken cancellation)
+    private static async Task<ulong> HostAddressAsync(QmpClient monitor, PhysicalAddress address, CancellationToken cancellationToken)
     {
         string answer = await monitor.HumanAsync(
-            string.Create(CultureInfo.InvariantCulture, $"gpa2hva 0x{address.Value:x}"), cancellation).ConfigureAwait(false);
+            string.Create(CultureInfo.InvariantCulture, $"gpa2hva 0x{address.Value:x}"), cancellationToken).ConfigureAwait(false);
         int mark = answer.LastIndexOf(" is 0x", StringComparison.Ordinal);
         return mark >= 0 && ulong.TryParse(
                 answer.AsSpan(mark + 6).Trim(), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong host)

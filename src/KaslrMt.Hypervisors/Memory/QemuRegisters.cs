@@ -15,18 +15,18 @@ public static class QemuRegisters
 
     /// <summary>The CR3 of the monitor's current processor: the guest-physical address of its top page table, and flags.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.MonitorRefused"/> when QEMU does not say; errors of the monitor.</exception>
-    public static async Task<ulong> ReadCr3Async(QmpClient monitor, CancellationToken cancellation = default)
+    public static async Task<ulong> ReadCr3Async(QmpClient monitor, CancellationToken cancellationToken = default)
     {
-        string registers = await monitor.HumanAsync("info registers", cancellation).ConfigureAwait(false);
+        string registers = await monitor.HumanAsync("info registers", cancellationToken).ConfigureAwait(false);
         return Value(registers, Cr3)
             ?? throw new KaslrMtException(HypervisorErrors.MonitorRefused, "the monitor's 'info registers' shows no CR3");
     }
 
     /// <summary>What the monitor's current processor says of the kernel's page tables; nothing before it uses any, or when the monitor does not say.</summary>
     /// <exception cref="KaslrMtException">Errors of the monitor.</exception>
-    public static async Task<KernelHints> ReadHintsAsync(QmpClient monitor, CancellationToken cancellation = default)
+    public static async Task<KernelHints> ReadHintsAsync(QmpClient monitor, CancellationToken cancellationToken = default)
     {
-        string registers = await monitor.HumanAsync("info registers", cancellation).ConfigureAwait(false);
+        string registers = await monitor.HumanAsync("info registers", cancellationToken).ConfigureAwait(false);
         return Value(registers, Cr3) is > 0 and ulong table && Value(registers, Cr4) is ulong control
             ? new KernelHints(new PhysicalAddress(table), (control & FiveLevelPaging) != 0)
             : default;

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using KaslrMt.Kernels;
 
 namespace KaslrMt.Hypervisors;
 
@@ -22,28 +21,28 @@ public sealed partial class VirtualMachine
 
     /// <summary>Makes a VM started with <see cref="VirtualMachineSettings.AwaitsMigration"/> listen for its guest; returns once it does.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.MonitorRefused"/> when it cannot listen there, or awaits none.</exception>
-    public Task ListenAsync(MigrationAddress address, CancellationToken cancellation = default)
+    public Task ListenAsync(MigrationAddress address, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(address);
-        return ReceiveFromAsync(address.Uri, cancellation);
+        return ReceiveFromAsync(address.Uri, cancellationToken);
     }
 
     /// <summary>Waits until the guest has arrived whole. It runs then, unless it stood still where it came from or this VM was started paused.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.ArrivalFailed"/> with QEMU's last words: what came was cut off, or not for this VM.</exception>
-    public async Task WaitForArrivalAsync(CancellationToken cancellation = default)
+    public async Task WaitForArrivalAsync(CancellationToken cancellationToken = default)
     {
         while (true)
         {
             try
             {
-                if (await OutgoingMigration.StatusAsync(Monitor, cancellation).ConfigureAwait(false) is not ("inmigrate" or "finish-migrate"))
+                if (await MigrationTransfer.StatusAsync(Monitor, cancellationToken).ConfigureAwait(false) is not ("inmigrate" or "finish-migrate"))
                 {
                     return;
                 }
             }
             catch (KaslrMtException e) when (e.Code == HypervisorErrors.MonitorClosed)
             {
-                VmExit exit = await _exit.WaitAsync(cancellation).ConfigureAwait(false);
+                VmExit exit = await _exit.WaitAsync(cancellationToken).ConfigureAwait(false);
                 throw new KaslrMtException(
                     HypervisorErrors.ArrivalFailed,
                     $"the guest did not arrive; {(exit.LastWords.Length == 0 ? "QEMU said nothing" : $"QEMU said: {exit.LastWords}")}",
@@ -51,7 +50,7 @@ public sealed partial class VirtualMachine
                     e);
             }
 
-            await Task.Delay(ArrivalInterval, cancellation).ConfigureAwait(false);
+            await Task.Delay(ArrivalInterval, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -62,7 +61,7 @@ public sealed partial class VirtualMachine
     /// <param name="arrived">
     /// Called when the other has loaded the guest, which stands still here: returns when this QEMU may end, throws when the guest is to go on here.
     /// </param>
-    /// <param name="cancellation">Cancels; the guest goes on here. Too late once the other has it: then this returns as if not cancelled.</param>
+    /// <param name="cancellationToken">Cancels; the guest goes on here. Too late once the other has it: then this returns as if not cancelled.</param>
     /// <returns>The last progress, with the downtime.</returns>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.MigrationFailed"/>: the guest goes on here. Errors of the monitor: this QEMU is ending or stuck.
@@ -72,13 +71,13 @@ public sealed partial class VirtualMachine
         IProgress<MigrationProgress>? progress = null,
         long bytesPerSecond = DefaultBandwidth,
         Func<Task>? arrived = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(destination);
-        OutgoingMigration migration = new(Monitor);
-        bool wasRunning = await OutgoingMigration.StatusAsync(Monitor, cancellation).ConfigureAwait(false) == "running";
+        MigrationTransfer migration = new(Monitor);
+        bool wasRunning = await MigrationTransfer.StatusAsync(Monitor, cancellationToken).ConfigureAwait(false) == "running";
         MigrationProgress last = await migration
-            .RunAsync(destination.Uri, isAnswered: true, bytesPerSecond, wasRunning, progress, cancellation).ConfigureAwait(false);
+            .RunAsync(destination.Uri, isAnswered: true, bytesPerSecond, wasRunning, progress, cancellationToken).ConfigureAwait(false);
 
         if (arrived is not null)
         {
@@ -104,7 +103,7 @@ public sealed partial class VirtualMachine
     /// <param name="progress">Told several times a second.</param>
     /// <param name="preface">What stands before the guest's state in the file.</param>
     /// <param name="saved">Called when the file is whole: returns when this QEMU may end, throws when the file is to go and the guest to go on.</param>
-    /// <param name="cancellation">Cancels; the guest goes on.</param>
+    /// <param name="cancellationToken">Cancels; the guest goes on.</param>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.SaveFailed"/>, <see cref="HypervisorErrors.MigrationFailed"/>, KMT26xx (cannot be written, disk full): the guest goes on.
     /// </exception>
@@ -114,7 +113,7 @@ public sealed partial class VirtualMachine
         IProgress<MigrationProgress>? progress = null,
         ReadOnlyMemory<byte> preface = default,
         Func<Task>? saved = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(folder);
         using WholeFile file = WholeFile.Create(path);
@@ -126,17 +125,17 @@ public sealed partial class VirtualMachine
         listener.Bind(new UnixDomainSocketEndPoint(address.Short));
         listener.Listen(1);
 
-        OutgoingMigration migration = new(Monitor);
-        bool wasRunning = await OutgoingMigration.StatusAsync(Monitor, cancellation).ConfigureAwait(false) == "running";
+        MigrationTransfer migration = new(Monitor);
+        bool wasRunning = await MigrationTransfer.StatusAsync(Monitor, cancellationToken).ConfigureAwait(false) == "running";
         using CancellationTokenSource given = new();
         Task taken = StateFile.TakeAsync(listener, file, preface.Length, given.Token);
         bool refused = false;
         try
         {
             // A guest that stands still is written once; one that runs would have to be written again and again.
-            await Monitor.ExecuteAsync("stop", cancellation: cancellation).ConfigureAwait(false);
+            await Monitor.ExecuteAsync("stop", cancellationToken: cancellationToken).ConfigureAwait(false);
             MigrationProgress last = await migration
-                .RunAsync($"unix:{address.Short}", isAnswered: false, Unlimited, wasRunning, progress, cancellation).ConfigureAwait(false);
+                .RunAsync($"unix:{address.Short}", isAnswered: false, Unlimited, wasRunning, progress, cancellationToken).ConfigureAwait(false);
             await taken.ConfigureAwait(false);
             file.Commit();
             refused = true;
@@ -180,40 +179,40 @@ public sealed partial class VirtualMachine
     /// <param name="folder">The VM's folder.</param>
     /// <param name="path">The saved state. It stays: one who restores it twice has the same guest twice.</param>
     /// <param name="offset">Where in the file the state begins: behind the preface.</param>
-    /// <param name="cancellation">Gives up and ends the QEMU.</param>
+    /// <param name="cancellationToken">Gives up and ends the QEMU.</param>
     /// <returns>The VM, running unless <see cref="VirtualMachineSettings.StartPaused"/>.</returns>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.FileUnreadable"/>; <see cref="HypervisorErrors.ArrivalFailed"/>: the file is cut off, or of another VM; as <see cref="StartAsync"/>.
     /// </exception>
     public static async Task<VirtualMachine> RestoreAsync(
-        VirtualMachineSettings settings, VmFolder folder, string path, long offset = 0, CancellationToken cancellation = default)
+        VirtualMachineSettings settings, VmFolder folder, string path, long offset = 0, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(folder);
         using FileStream file = OpenSaved(path);
         file.Position = offset;
-        VirtualMachine vm = await StartAsync(settings with { AwaitsMigration = true }, folder, cancellation).ConfigureAwait(false);
+        VirtualMachine vm = await StartAsync(settings with { AwaitsMigration = true }, folder, cancellationToken).ConfigureAwait(false);
         string socketPath = Path.Combine(folder.Path, "restore.sock");
         try
         {
             using (UnixSocketPath address = UnixSocketPath.For(socketPath))
             {
-                await vm.ReceiveFromAsync($"unix:{address.Short}", cancellation).ConfigureAwait(false);
+                await vm.ReceiveFromAsync($"unix:{address.Short}", cancellationToken).ConfigureAwait(false);
             }
 
             try
             {
-                await StateFile.GiveAsync(file, socketPath, cancellation).ConfigureAwait(false);
+                await StateFile.GiveAsync(file, socketPath, cancellationToken).ConfigureAwait(false);
             }
             catch (SocketException)
             {
                 // QEMU hung up in the middle: it says why as it ends.
             }
 
-            await vm.WaitForArrivalAsync(cancellation).ConfigureAwait(false);
+            await vm.WaitForArrivalAsync(cancellationToken).ConfigureAwait(false);
             if (!settings.StartPaused)
             {
-                await vm.ContinueAsync(cancellation).ConfigureAwait(false);
+                await vm.ContinueAsync(cancellationToken).ConfigureAwait(false);
             }
 
             return vm;
@@ -255,10 +254,10 @@ public sealed partial class VirtualMachine
     }
 
     /// <summary>QEMU's <c>RunState</c>: <c>running</c>, <c>paused</c>, <c>inmigrate</c>, <c>postmigrate</c>, … (<c>qapi/run-state.json</c>).</summary>
-    public Task<string> StatusAsync(CancellationToken cancellation = default) => OutgoingMigration.StatusAsync(Monitor, cancellation);
+    public Task<string> StatusAsync(CancellationToken cancellationToken = default) => MigrationTransfer.StatusAsync(Monitor, cancellationToken);
 
-    private async Task ReceiveFromAsync(string uri, CancellationToken cancellation) =>
-        await Monitor.ExecuteAsync("migrate-incoming", writer => writer.WriteString("uri", uri), cancellation: cancellation).ConfigureAwait(false);
+    private async Task ReceiveFromAsync(string uri, CancellationToken cancellationToken) =>
+        await Monitor.ExecuteAsync("migrate-incoming", writer => writer.WriteString("uri", uri), cancellationToken: cancellationToken).ConfigureAwait(false);
 
     private async Task DepartAsync(ShutdownReason reason)
     {

@@ -41,7 +41,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
     /// <see cref="HypervisorErrors.MonitorTimeout"/>; <see cref="HypervisorErrors.FileUnreadable"/>; <see cref="HypervisorErrors.SettingInvalid"/>.
     /// </exception>
     public static async Task<VirtualMachine> StartAsync(
-        VirtualMachineSettings settings, VmFolder folder, CancellationToken cancellation = default)
+        VirtualMachineSettings settings, VmFolder folder, CancellationToken cancellationToken = default)
     {
         Check(settings);
         UnixSocketPath owner = UnixSocketPath.For(folder.OwnerSocket);
@@ -55,7 +55,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
             List<string> arguments = QemuArguments.Build(
                 settings, folder.Name, LeftoverQemu.PidFile(folder.Path), [owner.Short, others.Short], console?.Short);
             process = await QemuProcess.StartAsync(settings.Program, arguments, settings.Console.UsesStandardStreams, settings.OutlivesOwner).ConfigureAwait(false);
-            QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, settings.StartTimeout, cancellation).ConfigureAwait(false);
+            QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, settings.StartTimeout, cancellationToken).ConfigureAwait(false);
             return new VirtualMachine(process, monitor, sockets);
         }
         catch
@@ -71,11 +71,11 @@ public sealed partial class VirtualMachine : IAsyncDisposable
     /// <param name="processId">Its QEMU, as noted.</param>
     /// <param name="startTime">When that QEMU started, as noted.</param>
     /// <param name="timeout">How long its monitor may take to answer.</param>
-    /// <param name="cancellation">Gives up; the VM goes on.</param>
+    /// <param name="cancellationToken">Gives up; the VM goes on.</param>
     /// <returns>The VM, or null when its QEMU is gone.</returns>
     /// <exception cref="KaslrMtException">The monitor does not answer: errors of <see cref="QmpClient.ConnectAsync"/>. The VM goes on.</exception>
     public static async Task<VirtualMachine?> AttachAsync(
-        VmFolder folder, int processId, ulong startTime, TimeSpan timeout, CancellationToken cancellation = default)
+        VmFolder folder, int processId, ulong startTime, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
         if (QemuProcess.TryAttach(processId, startTime, folder.Path) is not { } process)
         {
@@ -84,7 +84,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
 
         try
         {
-            return new VirtualMachine(process, await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, cancellation).ConfigureAwait(false), []);
+            return new VirtualMachine(process, await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, cancellationToken).ConfigureAwait(false), []);
         }
         catch
         {
@@ -94,15 +94,15 @@ public sealed partial class VirtualMachine : IAsyncDisposable
     }
 
     /// <summary>Lets a guest that was started paused begin.</summary>
-    public Task ContinueAsync(CancellationToken cancellation = default) => Monitor.ExecuteAsync("cont", cancellation: cancellation);
+    public Task ContinueAsync(CancellationToken cancellationToken = default) => Monitor.ExecuteAsync("cont", cancellationToken: cancellationToken);
 
     /// <summary>Completes when QEMU has exited.</summary>
-    public Task<VmExit> WaitForExitAsync(CancellationToken cancellation = default) => _exit.WaitAsync(cancellation);
+    public Task<VmExit> WaitForExitAsync(CancellationToken cancellationToken = default) => _exit.WaitAsync(cancellationToken);
 
     /// <summary>Opens the guest's memory for reading.</summary>
     /// <exception cref="KaslrMtException">As <see cref="QemuMemory.OpenAsync"/>.</exception>
-    public Task<QemuMemory> OpenMemoryAsync(CancellationToken cancellation = default) =>
-        QemuMemory.OpenAsync(Monitor, ProcessId, cancellation);
+    public Task<QemuMemory> OpenMemoryAsync(CancellationToken cancellationToken = default) =>
+        QemuMemory.OpenAsync(Monitor, ProcessId, cancellationToken);
 
     /// <summary>Stops the VM: asks the guest to power off, after the grace tells QEMU to quit, and kills it if that does not help.</summary>
     /// <param name="grace">How long the guest may take; zero to quit at once.</param>
@@ -175,12 +175,12 @@ public sealed partial class VirtualMachine : IAsyncDisposable
         }
     }
 
-    private static async Task<QmpClient> ConnectAsync(QemuProcess process, string socket, TimeSpan timeout, CancellationToken cancellation)
+    private static async Task<QmpClient> ConnectAsync(QemuProcess process, string socket, TimeSpan timeout, CancellationToken cancellationToken)
     {
         long start = Environment.TickCount64;
         while (true)
         {
-            cancellation.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             TimeSpan left = timeout - TimeSpan.FromMilliseconds(Environment.TickCount64 - start);
             if (process.Exited.IsCompleted)
             {
@@ -196,7 +196,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
             {
                 if (File.Exists(socket))
                 {
-                    return await QmpClient.ConnectAsync(socket, left, cancellation).ConfigureAwait(false);
+                    return await QmpClient.ConnectAsync(socket, left, cancellationToken).ConfigureAwait(false);
                 }
             }
             catch (KaslrMtException e) when (e.Code == HypervisorErrors.MonitorClosed)
@@ -204,7 +204,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
                 // Bound but not listening yet, or QEMU is just dying: the next round tells which.
             }
 
-            await Task.WhenAny(process.Exited, Task.Delay(2, cancellation)).ConfigureAwait(false);
+            await Task.WhenAny(process.Exited, Task.Delay(2, cancellationToken)).ConfigureAwait(false);
         }
     }
 

@@ -47,16 +47,16 @@ public sealed class QmpClient : IAsyncDisposable
     /// <summary>Connects and negotiates capabilities.</summary>
     /// <param name="socketPath">The monitor's socket; may be longer than a socket address holds.</param>
     /// <param name="timeout">For the greeting and the negotiation together.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.MonitorClosed"/> when nobody listens, <see cref="HypervisorErrors.MonitorTimeout"/> when nobody greets (or
     /// another client has the monitor), <see cref="HypervisorErrors.MonitorGarbage"/> when it is no monitor.
     /// </exception>
-    public static async Task<QmpClient> ConnectAsync(string socketPath, TimeSpan timeout, CancellationToken cancellation = default)
+    public static async Task<QmpClient> ConnectAsync(string socketPath, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         QmpClient client = new(socket);
-        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(timeout);
         try
         {
@@ -70,7 +70,7 @@ public sealed class QmpClient : IAsyncDisposable
             await client.ExecuteAsync("qmp_capabilities", null, timeout, limit.Token).ConfigureAwait(false);
             return client;
         }
-        catch (OperationCanceledException e) when (!cancellation.IsCancellationRequested)
+        catch (OperationCanceledException e) when (!cancellationToken.IsCancellationRequested)
         {
             await client.DisposeAsync().ConfigureAwait(false);
             throw new KaslrMtException(
@@ -96,13 +96,13 @@ public sealed class QmpClient : IAsyncDisposable
     /// <param name="command">For example <c>query-status</c>.</param>
     /// <param name="arguments">Writes the members of the arguments object, or null for none.</param>
     /// <param name="timeout">How long to wait; null for <see cref="DefaultTimeout"/>.</param>
-    /// <param name="cancellation">Gives up waiting; QEMU may still do it.</param>
+    /// <param name="cancellationToken">Gives up waiting; QEMU may still do it.</param>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.MonitorRefused"/> with QEMU's own words; <see cref="HypervisorErrors.MonitorTimeout"/>;
     /// <see cref="HypervisorErrors.MonitorClosed"/> or <see cref="HypervisorErrors.MonitorGarbage"/> when the connection ended.
     /// </exception>
     public async Task<JsonElement> ExecuteAsync(
-        string command, Action<Utf8JsonWriter>? arguments = null, TimeSpan? timeout = null, CancellationToken cancellation = default)
+        string command, Action<Utf8JsonWriter>? arguments = null, TimeSpan? timeout = null, CancellationToken cancellationToken = default)
     {
         long id = Interlocked.Increment(ref _lastId);
         TaskCompletionSource<JsonElement> reply = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -115,8 +115,8 @@ public sealed class QmpClient : IAsyncDisposable
                 throw Again(failure);
             }
 
-            await SendAsync(Compose(command, arguments, id), cancellation).ConfigureAwait(false);
-            return await reply.Task.WaitAsync(timeout ?? DefaultTimeout, cancellation).ConfigureAwait(false);
+            await SendAsync(Compose(command, arguments, id), cancellationToken).ConfigureAwait(false);
+            return await reply.Task.WaitAsync(timeout ?? DefaultTimeout, cancellationToken).ConfigureAwait(false);
         }
         catch (TimeoutException e)
         {
@@ -137,10 +137,10 @@ public sealed class QmpClient : IAsyncDisposable
 
     /// <summary>Gives a command of the human monitor and returns the text it printed.</summary>
     /// <inheritdoc cref="ExecuteAsync" path="/exception"/>
-    public async Task<string> HumanAsync(string line, CancellationToken cancellation = default)
+    public async Task<string> HumanAsync(string line, CancellationToken cancellationToken = default)
     {
         JsonElement result = await ExecuteAsync(
-            "human-monitor-command", writer => writer.WriteString("command-line", line), null, cancellation).ConfigureAwait(false);
+            "human-monitor-command", writer => writer.WriteString("command-line", line), null, cancellationToken).ConfigureAwait(false);
         return result.ValueKind == JsonValueKind.String ? result.GetString() ?? "" : "";
     }
 
@@ -182,9 +182,9 @@ public sealed class QmpClient : IAsyncDisposable
     // One exception object thrown by many callers would share, and garble, its stack trace.
     private static KaslrMtException Again(KaslrMtException failure) => new(failure.Code, failure.Problem, failure.Remedy, failure);
 
-    private async Task SendAsync(byte[] message, CancellationToken cancellation)
+    private async Task SendAsync(byte[] message, CancellationToken cancellationToken)
     {
-        await _writing.WaitAsync(cancellation).ConfigureAwait(false);
+        await _writing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             // A message cut short would garble the next one: once begun it is sent whole, or the connection ends.
@@ -203,9 +203,9 @@ public sealed class QmpClient : IAsyncDisposable
         }
     }
 
-    private async Task ReadGreetingAsync(CancellationToken cancellation)
+    private async Task ReadGreetingAsync(CancellationToken cancellationToken)
     {
-        ReadOnlyMemory<byte>? line = await _lines.NextAsync(cancellation).ConfigureAwait(false);
+        ReadOnlyMemory<byte>? line = await _lines.NextAsync(cancellationToken).ConfigureAwait(false);
         if (line is null)
         {
             throw new KaslrMtException(HypervisorErrors.MonitorClosed, "the monitor closed before its greeting");

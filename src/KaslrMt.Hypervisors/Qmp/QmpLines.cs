@@ -11,7 +11,7 @@ internal sealed class QmpLines(Socket socket, int limit)
 
     /// <summary>The next line without its end, valid until the next call; null when the peer closed.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.MonitorGarbage"/> when a line passes the limit.</exception>
-    internal async ValueTask<ReadOnlyMemory<byte>?> NextAsync(CancellationToken cancellation)
+    internal async ValueTask<ReadOnlyMemory<byte>?> NextAsync(CancellationToken cancellationToken)
     {
         int searched = _start;
         while (true)
@@ -31,7 +31,7 @@ internal sealed class QmpLines(Socket socket, int limit)
 
             MakeRoom();
             searched = _end;
-            int read = await socket.ReceiveAsync(_buffer.AsMemory(_end), SocketFlags.None, cancellation).ConfigureAwait(false);
+            int read = await socket.ReceiveAsync(_buffer.AsMemory(_end), SocketFlags.None, cancellationToken).ConfigureAwait(false);
             if (read == 0)
             {
                 return null;

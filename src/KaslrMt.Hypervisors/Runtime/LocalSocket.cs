@@ -42,18 +42,18 @@ public sealed class LocalSocket : IDisposable
 
     /// <summary>Waits for the next to connect.</summary>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    public async Task<Stream> AcceptAsync(CancellationToken cancellation) =>
-        new NetworkStream(await _listener.AcceptAsync(cancellation).ConfigureAwait(false), ownsSocket: true);
+    public async Task<Stream> AcceptAsync(CancellationToken cancellationToken) =>
+        new NetworkStream(await _listener.AcceptAsync(cancellationToken).ConfigureAwait(false), ownsSocket: true);
 
     /// <summary>Connects to a socket.</summary>
     /// <exception cref="SocketException">Nobody listens.</exception>
-    public static async Task<Stream> ConnectAsync(string path, CancellationToken cancellation)
+    public static async Task<Stream> ConnectAsync(string path, CancellationToken cancellationToken)
     {
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
             using UnixSocketPath address = UnixSocketPath.For(path);
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(address.Short), cancellation).ConfigureAwait(false);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(address.Short), cancellationToken).ConfigureAwait(false);
             return new NetworkStream(socket, ownsSocket: true);
         }
         catch

@@ -206,7 +206,7 @@ internal static class BootImageFile
     private static void WriteModuleNames(WholeFile output, KernelFacts kernel, ulong slot)
     {
         ModuleNamePatch patch = kernel.ModuleNames ?? throw new KaslrMtException(
-            PatchErrors.ModuleNames, kernel.ModuleNamesProblem ?? "this kernel cannot be made to place modules by name", "leave --module-addresses out, or use a kernel from 5.10 to 7.3");
+            KernelErrors.ModuleNames, kernel.ModuleNamesProblem ?? "this kernel cannot be made to place modules by name", "leave --module-addresses out, or use a kernel from 5.10 to 7.3");
         output.Write(patch.CodeFor(slot), patch.CodeOffset);
         foreach (ModuleNamePatch.Jump jump in patch.Jumps)
         {

@@ -44,12 +44,12 @@ public sealed class ImageCache
             if (!PrivateFolder.IsAt(folder))
             {
                 throw new KaslrMtException(
-                    FileErrors.CacheNotPrivate, $"the image cache {folder} is a link, another user's, or open to others", "remove it, chmod it to 0700, or give --no-cache");
+                    CoreErrors.CacheNotPrivate, $"the image cache {folder} is a link, another user's, or open to others", "remove it, chmod it to 0700, or give --no-cache");
             }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new KaslrMtException(FileErrors.NotWritable, $"the image cache {folder} cannot be made", "give --no-cache", error);
+            throw new KaslrMtException(CoreErrors.NotWritable, $"the image cache {folder} cannot be made", "give --no-cache", error);
         }
 
         return new ImageCache(folder, limit);

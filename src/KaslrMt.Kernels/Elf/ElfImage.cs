@@ -50,7 +50,7 @@ public sealed class ElfImage
 
     /// <summary>Reads and checks the headers.</summary>
     /// <param name="file">The file; bytes behind the ELF (a relocation table) are left alone.</param>
-    /// <exception cref="KaslrMtException">One of <see cref="ElfErrors"/>.</exception>
+    /// <exception cref="KaslrMtException">One of <see cref="KernelErrors"/>.</exception>
     public static ElfImage Read(ReadOnlySpan<byte> file) => ElfReader.Read(file);
 
     /// <summary>The section of that name, or null: a stripped image has none, and a kernel may lack it.</summary>

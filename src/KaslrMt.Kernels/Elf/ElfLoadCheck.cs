@@ -11,7 +11,7 @@ internal static class ElfLoadCheck
         if (image.Loads.IsEmpty)
         {
             throw new KaslrMtException(
-                ElfErrors.NoLoadSegment,
+                KernelErrors.NoLoadSegment,
                 $"kernel ELF: none of its {image.Segments.Length} segments is loadable (PT_LOAD with memory)",
                 Remedy);
         }
@@ -27,7 +27,7 @@ internal static class ElfLoadCheck
         }
 
         throw ElfReader.Damaged(
-            ElfErrors.EntryOutside,
+            KernelErrors.ElfEntryOutside,
             "e_entry",
             EntryField,
             $"a physical address in a loadable segment, {image.PhysicalStart} to {image.PhysicalEnd}",
@@ -42,7 +42,7 @@ internal static class ElfLoadCheck
             if (load.PhysicalEnd.Value > ElfImage.MaximumSpan)
             {
                 throw new KaslrMtException(
-                    ElfErrors.ImageTooLarge,
+                    KernelErrors.ImageTooLarge,
                     $"kernel ELF: the segment at physical address {load.PhysicalAddress} ends at {load.PhysicalEnd}, "
                     + $"expected at most 0x{ElfImage.MaximumSpan:x} (1 GiB, the kernel's own mapping)",
                     Remedy);
@@ -52,7 +52,7 @@ internal static class ElfLoadCheck
             if (load.VirtualAddress.Value != 0 && load.VirtualAddress.Value != linked)
             {
                 throw new KaslrMtException(
-                    ElfErrors.SegmentLinkAddress,
+                    KernelErrors.SegmentLinkAddress,
                     $"kernel ELF: the segment at physical address {load.PhysicalAddress} is linked at {load.VirtualAddress}, "
                     + $"expected 0x{linked:x16} (or 0 for per-CPU data)",
                     Remedy);
@@ -69,7 +69,7 @@ internal static class ElfLoadCheck
             if (before.PhysicalEnd > after.PhysicalAddress)
             {
                 throw new KaslrMtException(
-                    ElfErrors.SegmentOverlap,
+                    KernelErrors.SegmentOverlap,
                     $"kernel ELF: the segment at physical address {after.PhysicalAddress} "
                     + $"overlaps the one that ends at {before.PhysicalEnd}",
                     Remedy);
@@ -83,7 +83,7 @@ internal static class ElfLoadCheck
             if (byOffset[index - 1].FileEnd > byOffset[index].FileOffset)
             {
                 throw new KaslrMtException(
-                    ElfErrors.SegmentOverlap,
+                    KernelErrors.SegmentOverlap,
                     $"kernel ELF: two segments share bytes of the file: one begins at offset 0x{byOffset[index].FileOffset:x}, "
                     + $"the one before ends at 0x{byOffset[index - 1].FileEnd:x}",
                     Remedy);

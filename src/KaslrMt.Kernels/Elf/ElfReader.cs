@@ -21,7 +21,7 @@ internal static class ElfReader
         if (file.Length < HeaderSize || !file.StartsWith("\u007fELF"u8))
         {
             throw Damaged(
-                ElfErrors.NotElf,
+                KernelErrors.NotElf,
                 "no ELF header",
                 0,
                 $"{HeaderSize} bytes that begin with 7f 45 4c 46",
@@ -58,7 +58,7 @@ internal static class ElfReader
         ushort type = BinaryPrimitives.ReadUInt16LittleEndian(file[16..]);
         if (type is not (TypeExecutable or TypeShared))
         {
-            throw Damaged(ElfErrors.NotX86Kernel, "e_type", 16, "2 (executable) or 3 (shared)", type);
+            throw Damaged(KernelErrors.NotX86Kernel, "e_type", 16, "2 (executable) or 3 (shared)", type);
         }
 
         Expect(BinaryPrimitives.ReadUInt16LittleEndian(file[18..]), MachineX86, 18, "e_machine", "0x3e (x86-64)");
@@ -66,7 +66,7 @@ internal static class ElfReader
         ushort headerSize = BinaryPrimitives.ReadUInt16LittleEndian(file[52..]);
         if (headerSize != HeaderSize)
         {
-            throw Damaged(ElfErrors.HeaderSize, "e_ehsize", 52, $"0x{HeaderSize:x}", headerSize);
+            throw Damaged(KernelErrors.ElfHeaderSize, "e_ehsize", 52, $"0x{HeaderSize:x}", headerSize);
         }
     }
 
@@ -74,7 +74,7 @@ internal static class ElfReader
     {
         if (found != wanted)
         {
-            throw Damaged(ElfErrors.NotX86Kernel, field, offset, expected, found);
+            throw Damaged(KernelErrors.NotX86Kernel, field, offset, expected, found);
         }
     }
 
@@ -85,19 +85,19 @@ internal static class ElfReader
         ushort count = BinaryPrimitives.ReadUInt16LittleEndian(file[56..]);
         if (count is 0 or > MaximumSegments)
         {
-            throw Damaged(ElfErrors.ProgramHeaders, "e_phnum", 56, $"1 to {MaximumSegments}", count);
+            throw Damaged(KernelErrors.ElfProgramHeaders, "e_phnum", 56, $"1 to {MaximumSegments}", count);
         }
 
         if (entrySize != ProgramHeaderSize)
         {
-            throw Damaged(ElfErrors.HeaderSize, "e_phentsize", 54, $"0x{ProgramHeaderSize:x}", entrySize);
+            throw Damaged(KernelErrors.ElfHeaderSize, "e_phentsize", 54, $"0x{ProgramHeaderSize:x}", entrySize);
         }
 
         ulong size = (ulong)count * ProgramHeaderSize;
         if (table < HeaderSize || !Holds(file, table, size))
         {
             throw Damaged(
-                ElfErrors.ProgramHeaders, "e_phoff", 32, $"0x{HeaderSize:x} to 0x{Math.Max(0, file.Length - (long)size):x}", table);
+                KernelErrors.ElfProgramHeaders, "e_phoff", 32, $"0x{HeaderSize:x} to 0x{Math.Max(0, file.Length - (long)size):x}", table);
         }
 
         var segments = ImmutableArray.CreateBuilder<ElfSegment>(count);
@@ -125,24 +125,24 @@ internal static class ElfReader
         if (!Holds(file, fileOffset, fileSize))
         {
             string expected = $"at most 0x{file.Length:x} with its p_filesz 0x{fileSize:x}";
-            throw Damaged(ElfErrors.SegmentOutsideFile, $"p_offset of segment {index}", at + 8, expected, fileOffset);
+            throw Damaged(KernelErrors.SegmentOutsideFile, $"p_offset of segment {index}", at + 8, expected, fileOffset);
         }
 
         if (fileSize > memorySize)
         {
             string expected = $"at most p_memsz 0x{memorySize:x}";
-            throw Damaged(ElfErrors.SegmentFileSize, $"p_filesz of segment {index}", at + 32, expected, fileSize);
+            throw Damaged(KernelErrors.SegmentFileSize, $"p_filesz of segment {index}", at + 32, expected, fileSize);
         }
 
         if (virtualAddress > ulong.MaxValue - memorySize || physicalAddress > ulong.MaxValue - memorySize)
         {
             throw Damaged(
-                ElfErrors.SegmentAddress, $"p_memsz of segment {index}", at + 40, "an end that does not wrap past 2^64", memorySize);
+                KernelErrors.SegmentAddress, $"p_memsz of segment {index}", at + 40, "an end that does not wrap past 2^64", memorySize);
         }
 
         if ((alignment & (alignment - 1)) != 0)
         {
-            throw Damaged(ElfErrors.SegmentAlignment, $"p_align of segment {index}", at + 48, "0 or a power of two", alignment);
+            throw Damaged(KernelErrors.SegmentAlignment, $"p_align of segment {index}", at + 48, "0 or a power of two", alignment);
         }
 
         return new ElfSegment(

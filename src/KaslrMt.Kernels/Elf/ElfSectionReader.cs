@@ -27,19 +27,19 @@ internal static class ElfSectionReader
 
         if (count is 0 or > MaximumSections)
         {
-            throw ElfReader.Damaged(ElfErrors.SectionHeaders, "e_shnum", 60, $"1 to {MaximumSections}", count);
+            throw ElfReader.Damaged(KernelErrors.SectionHeaders, "e_shnum", 60, $"1 to {MaximumSections}", count);
         }
 
         if (entrySize != HeaderSize)
         {
-            throw ElfReader.Damaged(ElfErrors.HeaderSize, "e_shentsize", 58, $"0x{HeaderSize:x}", entrySize);
+            throw ElfReader.Damaged(KernelErrors.ElfHeaderSize, "e_shentsize", 58, $"0x{HeaderSize:x}", entrySize);
         }
 
         ulong size = (ulong)count * HeaderSize;
         if (table < HeaderSize || !ElfReader.Holds(file, table, size))
         {
             string expected = $"0x{HeaderSize:x} to 0x{Math.Max(0, file.Length - (long)size):x}";
-            throw ElfReader.Damaged(ElfErrors.SectionHeaders, "e_shoff", 40, expected, table);
+            throw ElfReader.Damaged(KernelErrors.SectionHeaders, "e_shoff", 40, expected, table);
         }
 
         bool named = BinaryPrimitives.ReadUInt16LittleEndian(file[62..]) != 0;
@@ -62,7 +62,7 @@ internal static class ElfSectionReader
         ushort index = BinaryPrimitives.ReadUInt16LittleEndian(file[62..]);
         if (index >= count)
         {
-            throw ElfReader.Damaged(ElfErrors.SectionName, "e_shstrndx", 62, $"below e_shnum 0x{count:x}", index);
+            throw ElfReader.Damaged(KernelErrors.SectionName, "e_shstrndx", 62, $"below e_shnum 0x{count:x}", index);
         }
 
         ElfSection names = ReadSection(file, table + (index * HeaderSize), index);
@@ -70,7 +70,7 @@ internal static class ElfSectionReader
         {
             string expected = $"a section of type {(uint)ElfSectionType.Strings} (string table)";
             long at = table + (index * HeaderSize) + sizeof(uint);
-            throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_type of section {index}", at, expected, (uint)names.Type);
+            throw ElfReader.Damaged(KernelErrors.SectionName, $"sh_type of section {index}", at, expected, (uint)names.Type);
         }
 
         return file.Slice(names.FileOffset, names.FileSize);
@@ -86,7 +86,7 @@ internal static class ElfSectionReader
         if (hasBytes && !ElfReader.Holds(file, fileOffset, size))
         {
             string expected = $"at most 0x{file.Length:x} with its sh_size 0x{size:x}";
-            throw ElfReader.Damaged(ElfErrors.SectionOutsideFile, $"sh_offset of section {index}", at + 24, expected, fileOffset);
+            throw ElfReader.Damaged(KernelErrors.SectionOutsideFile, $"sh_offset of section {index}", at + 24, expected, fileOffset);
         }
 
         return new ElfSection(
@@ -107,7 +107,7 @@ internal static class ElfSectionReader
         uint offset = BinaryPrimitives.ReadUInt32LittleEndian(file[at..]);
         if (offset >= names.Length)
         {
-            throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_name of section {index}", at, $"below 0x{names.Length:x}", offset);
+            throw ElfReader.Damaged(KernelErrors.SectionName, $"sh_name of section {index}", at, $"below 0x{names.Length:x}", offset);
         }
 
         ReadOnlySpan<byte> rest = names[(int)offset..];
@@ -116,7 +116,7 @@ internal static class ElfSectionReader
         {
             // Names reach messages and terminals: no control characters.
             string expected = $"a printable name that ends within {MaximumNameLength} bytes and the string table";
-            throw ElfReader.Damaged(ElfErrors.SectionName, $"sh_name of section {index}", at, expected, offset);
+            throw ElfReader.Damaged(KernelErrors.SectionName, $"sh_name of section {index}", at, expected, offset);
         }
 
         return Encoding.ASCII.GetString(rest[..length]);

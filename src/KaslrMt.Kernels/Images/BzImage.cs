@@ -78,7 +78,7 @@ public sealed class BzImage
     {
         if (!LooksLike(file))
         {
-            throw new KaslrMtException(BzImageErrors.NotAKernel, "not a bzImage: no \"HdrS\" at offset 0x202", "give a bzImage (vmlinuz) or an ELF vmlinux");
+            throw new KaslrMtException(KernelErrors.NotAKernel, "not a bzImage: no \"HdrS\" at offset 0x202", "give a bzImage (vmlinuz) or an ELF vmlinux");
         }
 
         if (file.Length < InitSizeOffset + 4)
@@ -96,7 +96,7 @@ public sealed class BzImage
         if (protocol < OldestProtocol)
         {
             throw new KaslrMtException(
-                BzImageErrors.ProtocolTooOld,
+                KernelErrors.ProtocolTooOld,
                 $"boot protocol {protocol >> 8}.{protocol & 0xff:d2} at offset 0x206 is older than 2.08 and does not say where its payload is",
                 "use a kernel of 2.6.26 or later");
         }
@@ -110,7 +110,7 @@ public sealed class BzImage
         if (file[RelocatableOffset] == 0)
         {
             throw new KaslrMtException(
-                BzImageErrors.NotRelocatable,
+                KernelErrors.NotRelocatable,
                 "relocatable_kernel at offset 0x234 is 0: this kernel runs at its link address only",
                 "use a kernel built with CONFIG_RELOCATABLE=y");
         }
@@ -118,7 +118,7 @@ public sealed class BzImage
         ushort loadFlags = U16(file, ExtendedLoadFlagsOffset);
         if (protocol >= ExtendedLoadFlagsProtocol && (loadFlags & Kernel64Flag) == 0)
         {
-            throw new KaslrMtException(BzImageErrors.Not64Bit, $"xloadflags at offset 0x236 is 0x{loadFlags:x4}: not a 64-bit kernel", "use an amd64 kernel");
+            throw new KaslrMtException(KernelErrors.Not64Bit, $"xloadflags at offset 0x236 is 0x{loadFlags:x4}: not a 64-bit kernel", "use an amd64 kernel");
         }
 
         uint alignment = U32(file, KernelAlignmentOffset);
@@ -193,8 +193,8 @@ public sealed class BzImage
     private static uint U32(ReadOnlySpan<byte> file, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(file[offset..]);
 
     private static KaslrMtException Truncated(ReadOnlySpan<byte> file, string what, long needed) =>
-        new(BzImageErrors.Truncated, $"truncated bzImage: the {what} needs {needed} bytes, the file has {file.Length}", "fetch the kernel again");
+        new(KernelErrors.Truncated, $"truncated bzImage: the {what} needs {needed} bytes, the file has {file.Length}", "fetch the kernel again");
 
     private static KaslrMtException Bad(string field, int offset, string expected, ulong found) =>
-        new(BzImageErrors.BadField, $"{field} at offset 0x{offset:x}: expected {expected}, found 0x{found:x}", "the image is corrupt: fetch the kernel again");
+        new(KernelErrors.BadField, $"{field} at offset 0x{offset:x}: expected {expected}, found 0x{found:x}", "the image is corrupt: fetch the kernel again");
 }

@@ -20,12 +20,12 @@ internal static class KernelFile
             long length = RandomAccess.GetLength(handle);
             if (length > LargestFile)
             {
-                throw new KaslrMtException(BzImageErrors.TooLarge, $"the file has {length} bytes, more than any kernel (1 GiB)", "give a kernel image");
+                throw new KaslrMtException(KernelErrors.TooLarge, $"the file has {length} bytes, more than any kernel (1 GiB)", "give a kernel image");
             }
 
             if (length == 0)
             {
-                throw new KaslrMtException(BzImageErrors.NotAKernel, "the file is empty", "give a bzImage (vmlinuz) or an ELF vmlinux");
+                throw new KaslrMtException(KernelErrors.NotAKernel, "the file is empty", "give a bzImage (vmlinuz) or an ELF vmlinux");
             }
 
             return ReadAll(handle, (int)length);
@@ -38,7 +38,7 @@ internal static class KernelFile
                 UnauthorizedAccessException => "permission denied",
                 _ => error.Message.Split(" : ")[0],
             };
-            throw new KaslrMtException(BzImageErrors.Unreadable, $"cannot be read: {reason}", "give a kernel file that exists and is readable", error);
+            throw new KaslrMtException(KernelErrors.Unreadable, $"cannot be read: {reason}", "give a kernel file that exists and is readable", error);
         }
     }
 
@@ -53,7 +53,7 @@ internal static class KernelFile
                 int read = RandomAccess.Read(handle, buffer.Span[done..], done);
                 if (read == 0)
                 {
-                    throw new KaslrMtException(BzImageErrors.Truncated, $"the file shrank from {length} to {done} bytes while it was read", "run again");
+                    throw new KaslrMtException(KernelErrors.Truncated, $"the file shrank from {length} to {done} bytes while it was read", "run again");
                 }
 
                 done += read;

@@ -18,7 +18,7 @@ public sealed record KernelIdentity(string Release, byte[] Banner, ulong BannerO
         ArgumentNullException.ThrowIfNull(kernel);
         if (kernel is not { Elf: { } elf, Symbols: { } symbols } || elf.Loads.Length == 0)
         {
-            throw kernel.Problem ?? new KaslrMtException(KallsymsErrors.SymbolMissing, "the kernel file has no symbols");
+            throw kernel.Problem ?? new KaslrMtException(KernelErrors.KallsymsSymbolMissing, "the kernel file has no symbols");
         }
 
         VirtualAddress start = elf.Loads[0].VirtualAddress;
@@ -36,6 +36,6 @@ public sealed record KernelIdentity(string Release, byte[] Banner, ulong BannerO
         int end = banner.IndexOfAnyExceptInRange((byte)0x20, (byte)0x7e);
         return end > 0
             ? new KernelIdentity(kernel.Release, banner[..end].ToArray(), addresses[0] - start, addresses[1] - start)
-            : throw new KaslrMtException(KallsymsErrors.SymbolMissing, $"the kernel file holds no text at its {BannerSymbol}", "fetch it again; it may be damaged");
+            : throw new KaslrMtException(KernelErrors.KallsymsSymbolMissing, $"the kernel file holds no text at its {BannerSymbol}", "fetch it again; it may be damaged");
     }
 }

@@ -147,7 +147,7 @@ public sealed class KernelInspection : IDisposable
 
         RelocationTable made = RelocationTable.FromRelaSections(file, elf);
         return !made.Add64.IsEmpty ? made : throw new KaslrMtException(
-            RelocationErrors.NoRelaSections,
+            KernelErrors.NoRelaSections,
             "kernel ELF: its .rela sections hold no 64-bit relocation, and every kernel that can move has thousands: they were stripped",
             "give the bzImage, the build's vmlinux.unstripped, or the vmlinux with its vmlinux.relocs appended");
     }
@@ -178,7 +178,7 @@ public sealed class KernelInspection : IDisposable
     }
 
     private static KaslrMtException Unmovable(string problem) =>
-        new(PatchErrors.Geometry, problem, "this is not an x86-64 Linux kernel, or it is corrupt: fetch it again");
+        new(KernelErrors.PatchGeometry, problem, "this is not an x86-64 Linux kernel, or it is corrupt: fetch it again");
 
     private static string ReadRelease(ReadOnlySpan<byte> file, ElfImage elf)
     {

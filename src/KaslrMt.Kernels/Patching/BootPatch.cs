@@ -59,7 +59,7 @@ public sealed class BootPatch
             if (found.ContainsKey(mark))
             {
                 throw new KaslrMtException(
-                    PatchErrors.FixedRegions,
+                    KernelErrors.FixedRegions,
                     $"this kernel has the symbol {mark}: it was built with KASAN, whose shadow memory fixes the regions in place",
                     "use a kernel built without CONFIG_KASAN");
             }
@@ -91,7 +91,7 @@ public sealed class BootPatch
         return calls.Length == 1
             ? function.OffsetOf(calls[0])
             : throw new KaslrMtException(
-                PatchErrors.CallSite,
+                KernelErrors.CallSite,
                 $"{function.Name} at link address {function.Start} holds {calls.Length} calls to {BootSymbols.KernelRandomizeMemory}, expected exactly one",
                 "this kernel sets up its regions in a way that is not known yet");
     }
@@ -105,7 +105,7 @@ public sealed class BootPatch
             // With modules, their area must be where the layout says; without, nobody looks.
             return found.ContainsKey(BootSymbols.LoadableModules)
                 ? throw new KaslrMtException(
-                    PatchErrors.MissingSymbol,
+                    KernelErrors.MissingSymbol,
                     $"this kernel loads modules, and has none of the symbols {string.Join(", ", BootSymbols.ModuleOffsetFunctions)}",
                     "this kernel draws its module offset in a way that is not known yet")
                 : null;
@@ -129,7 +129,7 @@ public sealed class BootPatch
         return value == linked
             ? offset
             : throw new KaslrMtException(
-                PatchErrors.Variable,
+                KernelErrors.PatchVariable,
                 $"{name} at link address {found[name]} (file offset 0x{offset:x}): expected 0x{linked:x16}, found 0x{value:x16}",
                 "this is not a 4-level x86-64 kernel as linked, or the image is corrupt");
     }
@@ -138,7 +138,7 @@ public sealed class BootPatch
         elf.TryGetFileOffset(address, sizeof(ulong), out int offset)
             ? offset
             : throw new KaslrMtException(
-                PatchErrors.Variable, $"{name} at link address {address} has no bytes in the image", "the symbol table is corrupt");
+                KernelErrors.PatchVariable, $"{name} at link address {address} has no bytes in the image", "the symbol table is corrupt");
 
     private static KernelFunction Function(
         ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, IReadOnlyDictionary<string, VirtualAddress> found, string name)
@@ -151,5 +151,5 @@ public sealed class BootPatch
         found.TryGetValue(name, out VirtualAddress address)
             ? address
             : throw new KaslrMtException(
-                PatchErrors.MissingSymbol, $"this kernel has no symbol {name}: it was not built with {option}", "use a distribution kernel of 5.4 or later");
+                KernelErrors.MissingSymbol, $"this kernel has no symbol {name}: it was not built with {option}", "use a distribution kernel of 5.4 or later");
 }

@@ -30,7 +30,7 @@ internal sealed record KernelFunction(string Name, VirtualAddress Start, int Fil
 
         if (size == 0)
         {
-            throw new KaslrMtException(PatchErrors.CallSite, $"{name} at link address {start} has no bytes in the image", "the symbol table is corrupt");
+            throw new KaslrMtException(KernelErrors.CallSite, $"{name} at link address {start} has no bytes in the image", "the symbol table is corrupt");
         }
 
         var decoder = Decoder.Create(64, file.Slice(offset, size).ToArray(), start.Value);

@@ -114,11 +114,11 @@ internal sealed class ModuleLoading
     }
 
     internal static KaslrMtException Unknown(string problem) => new(
-        PatchErrors.ModuleNames, $"this kernel cannot be made to place modules by name: {problem}", "leave --module-addresses out, or use a kernel from 5.10 to 7.3");
+        KernelErrors.ModuleNames, $"this kernel cannot be made to place modules by name: {problem}", "leave --module-addresses out, or use a kernel from 5.10 to 7.3");
 
     internal static KernelFunction Decode(ReadOnlySpan<byte> file, ElfImage elf, Kallsyms symbols, VirtualAddress start)
     {
-        KallsymsPlace? place = symbols.Find(start);
+        KallsymsLocation? place = symbols.Find(start);
         return KernelFunction.Decode(file, elf, place?.Symbol.Name ?? "", start, place?.Size ?? 0);
     }
 
@@ -185,7 +185,7 @@ internal sealed class ModuleLoading
                 throw Unknown("load_module is called in a way, or as often, as no known kernel does");
             }
 
-            KallsymsPlace? place = symbols.Find(address);
+            KallsymsLocation? place = symbols.Find(address);
             KernelFunction? caller = place is null ? null : Decode(file, elf, symbols, place.Symbol.Address);
             if (caller?.CallsTo([target]).Any(call => caller.Instructions[call].IP == address.Value) != true)
             {

@@ -38,7 +38,7 @@ public sealed record ModuleNamePatch(long CodeOffset, byte[] Code, int SaltOffse
         {
             return Make(file, elf, symbols, ModuleLoading.Find(file, elf, symbols));
         }
-        catch (KaslrMtException error) when (error.Code != PatchErrors.ModuleNames)
+        catch (KaslrMtException error) when (error.Code != KernelErrors.ModuleNames)
         {
             throw ModuleLoading.Unknown(error.Problem);
         }

@@ -30,7 +30,7 @@ public readonly record struct ModuleOffsetSite(int FileOffset, string Function, 
         if (calls.Length != 1)
         {
             throw new KaslrMtException(
-                PatchErrors.CallSite,
+                KernelErrors.CallSite,
                 $"{function.Name} at link address {function.Start} holds {calls.Length} calls to the kernel's random number functions, expected exactly one",
                 "this kernel draws its module offset in a way that is not known yet");
         }
@@ -44,7 +44,7 @@ public readonly record struct ModuleOffsetSite(int FileOffset, string Function, 
         }
 
         throw new KaslrMtException(
-            PatchErrors.ModuleOffset,
+            KernelErrors.ModuleOffsetDraw,
             $"the arithmetic behind the call at 0x{function.Instructions[calls[0]].IP:x16} in {function.Name} does not give 1 to 1024 pages",
             "this kernel draws its module offset in a way that is not known yet");
     }

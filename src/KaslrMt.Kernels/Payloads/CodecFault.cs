@@ -18,36 +18,36 @@ internal static class CodecFault
     };
 
     internal static KaslrMtException UnknownFormat(ReadOnlySpan<byte> payload) => new(
-        PayloadErrors.UnknownFormat,
+        KernelErrors.PayloadUnknownFormat,
         $"the payload begins with {Convert.ToHexStringLower(payload[..Math.Min(payload.Length, 4)])}, which is no compression Linux knows",
         "supported are gzip, bzip2, LZMA, XZ, LZO, LZ4 (legacy frame) and zstd");
 
     internal static KaslrMtException Truncated(PayloadFormat format, long offset, string expected) => new(
-        PayloadErrors.Truncated, $"the {Name(format)} payload ends at offset {offset}, expected there: {expected}", GetAgain);
+        KernelErrors.PayloadTruncated, $"the {Name(format)} payload ends at offset {offset}, expected there: {expected}", GetAgain);
 
     internal static KaslrMtException Corrupt(PayloadFormat format, string what, Exception? inner = null) => new(
-        PayloadErrors.Corrupt, $"the {Name(format)} payload is corrupt: {what}", GetAgain, inner);
+        KernelErrors.PayloadCorrupt, $"the {Name(format)} payload is corrupt: {what}", GetAgain, inner);
 
     internal static KaslrMtException Checksum(PayloadFormat format, string what) => new(
-        PayloadErrors.Checksum, $"the {Name(format)} payload fails its own checksum: {what}", GetAgain);
+        KernelErrors.PayloadChecksum, $"the {Name(format)} payload fails its own checksum: {what}", GetAgain);
 
     internal static KaslrMtException LongerThanDeclared(PayloadFormat format, long declared) => new(
-        PayloadErrors.LongerThanDeclared,
+        KernelErrors.PayloadLongerThanDeclared,
         $"the {Name(format)} payload unpacks to more than the {declared} bytes it declares",
         GetAgain);
 
     internal static KaslrMtException ShorterThanDeclared(PayloadFormat format, long declared, long unpacked) => new(
-        PayloadErrors.ShorterThanDeclared,
+        KernelErrors.PayloadShorterThanDeclared,
         $"the {Name(format)} payload unpacks to {unpacked} bytes, it declares {declared}",
         GetAgain);
 
     internal static KaslrMtException Unsupported(PayloadFormat format, string what) => new(
-        PayloadErrors.Unsupported,
+        KernelErrors.PayloadUnsupported,
         $"the {Name(format)} payload cannot be unpacked: {what}",
         "pack the kernel as its own Makefile does");
 
     internal static KaslrMtException OutOfMemory(PayloadFormat format) => new(
-        PayloadErrors.CodecOutOfMemory,
+        KernelErrors.CodecOutOfMemory,
         $"the {Name(format)} codec could not get the memory it needs",
         "free memory, or raise the memory limit (ulimit -v, cgroup)");
 
@@ -64,7 +64,7 @@ internal static class CodecFault
         };
         string what = inner is DllNotFoundException ? "cannot be loaded" : "lacks a function it must have";
         return new(
-            PayloadErrors.LibraryMissing,
+            KernelErrors.CodecLibraryMissing,
             $"unpacking a {Name(format)} payload needs the shared library {library}, which {what}",
             $"install Debian's package {package}",
             inner);

@@ -44,7 +44,7 @@ public static class Payload
     /// <param name="format">Its format, for the message.</param>
     /// <returns>1 to <see cref="MaxUnpackedLength"/>.</returns>
     /// <exception cref="KaslrMtException">
-    /// <see cref="PayloadErrors.Truncated"/>: not even a size word; <see cref="PayloadErrors.DeclaredSize"/>: the size is zero, above
+    /// <see cref="KernelErrors.PayloadTruncated"/>: not even a size word; <see cref="KernelErrors.PayloadDeclaredSize"/>: the size is zero, above
     /// <see cref="MaxUnpackedLength"/> or above <see cref="MaxExpansion"/> times the payload.
     /// </exception>
     public static int DeclaredLength(ReadOnlySpan<byte> payload, PayloadFormat format)
@@ -59,7 +59,7 @@ public static class Payload
         if (declared == 0 || declared > plausible)
         {
             throw new KaslrMtException(
-                PayloadErrors.DeclaredSize,
+                KernelErrors.PayloadDeclaredSize,
                 $"the {CodecFault.Name(format)} payload of {payload.Length} bytes declares an unpacked size of {declared} bytes, "
                 + $"plausible are 1 to {plausible}",
                 "the image is damaged or hostile; get it again from its source");
@@ -71,7 +71,7 @@ public static class Payload
     /// <summary>Identifies and unpacks a payload.</summary>
     /// <param name="payload">The whole payload, size word included.</param>
     /// <returns>The unpacked bytes, exactly as many as declared. The caller disposes it.</returns>
-    /// <exception cref="KaslrMtException">Any of <see cref="PayloadErrors"/> or <see cref="MemoryErrors"/>.</exception>
+    /// <exception cref="KaslrMtException">Any of <see cref="KernelErrors"/> or <see cref="CoreErrors"/>.</exception>
     public static NativeBuffer Decompress(ReadOnlySpan<byte> payload) =>
         Decompress(payload, Identify(payload) ?? throw CodecFault.UnknownFormat(payload));
 
@@ -79,7 +79,7 @@ public static class Payload
     /// <param name="payload">The whole payload, size word included.</param>
     /// <param name="format">Its format, see <see cref="Identify"/>.</param>
     /// <returns>The unpacked bytes, exactly as many as declared. The caller disposes it.</returns>
-    /// <exception cref="KaslrMtException">Any of <see cref="PayloadErrors"/> or <see cref="MemoryErrors"/>.</exception>
+    /// <exception cref="KaslrMtException">Any of <see cref="KernelErrors"/> or <see cref="CoreErrors"/>.</exception>
     public static NativeBuffer Decompress(ReadOnlySpan<byte> payload, PayloadFormat format)
     {
         NativeBuffer unpacked = new(DeclaredLength(payload, format));
@@ -100,7 +100,7 @@ public static class Payload
     /// <param name="format">Its format, see <see cref="Identify"/>.</param>
     /// <param name="destination">Exactly <see cref="DeclaredLength"/> bytes. Its content is undefined after an error.</param>
     /// <exception cref="ArgumentException">The destination is of another length than the payload declares.</exception>
-    /// <exception cref="KaslrMtException">Any of <see cref="PayloadErrors"/>.</exception>
+    /// <exception cref="KaslrMtException">Any of <see cref="KernelErrors"/>.</exception>
     public static void DecompressInto(ReadOnlySpan<byte> payload, PayloadFormat format, Span<byte> destination)
     {
         int declared = DeclaredLength(payload, format);

@@ -13,7 +13,7 @@ internal readonly ref partial struct RelaReader
         uint entry = Entry(place);
         if (!_elf.TryGetFileOffset(RelocationTable.LinkAddress(entry), sizeof(uint), out int offset))
         {
-            throw Damaged(RelocationErrors.EntryOutside, $"relocation at link address 0x{place:x16}: expected bytes that the file holds");
+            throw Damaged(KernelErrors.RelocationOutside, $"relocation at link address 0x{place:x16}: expected bytes that the file holds");
         }
 
         uint found = BinaryPrimitives.ReadUInt32LittleEndian(_file[offset..]);
@@ -41,7 +41,7 @@ internal readonly ref partial struct RelaReader
         else
         {
             throw Damaged(
-                RelocationErrors.RelaBytes,
+                KernelErrors.RelaBytes,
                 $"relocation at link address 0x{place:x16} to symbol {symbols.ShownName(symbol)}: "
                 + $"its bytes 0x{found:x8} lead neither to the symbol nor to its slot in the global offset table");
         }

@@ -58,7 +58,7 @@ internal readonly ref partial struct RelaReader
         }
 
         return symbolSection >= 0 ? Collect() : throw new KaslrMtException(
-            RelocationErrors.NoRelaSections,
+            KernelErrors.NoRelaSections,
             $"kernel ELF: none of its {_elf.Sections.Length} sections holds relocations (.rela) of loaded memory",
             "give the bzImage, or a vmlinux linked with --emit-relocs from which they were not stripped (vmlinux.unstripped)");
     }
@@ -92,7 +92,7 @@ internal readonly ref partial struct RelaReader
         if (rela.Info >= _elf.Sections.Length)
         {
             throw Damaged(
-                RelocationErrors.RelaSection, $"section {rela.Name}: expected sh_info below {_elf.Sections.Length}, found {rela.Info}");
+                KernelErrors.RelaSection, $"section {rela.Name}: expected sh_info below {_elf.Sections.Length}, found {rela.Info}");
         }
 
         ElfSection changed = _elf.Sections[(int)rela.Info];
@@ -105,7 +105,7 @@ internal readonly ref partial struct RelaReader
         if (rela.EntrySize != EntrySize || rela.FileSize % EntrySize != 0 || !linked || sizeSoFar > _file.Length)
         {
             throw Damaged(
-                RelocationErrors.RelaSection,
+                KernelErrors.RelaSection,
                 $"section {rela.Name}: expected entries of {EntrySize} bytes, the one symbol table as sh_link and no overlap with others, "
                 + $"found 0x{rela.FileSize:x} bytes in entries of 0x{rela.EntrySize:x} and sh_link {rela.Link}");
         }
@@ -141,7 +141,7 @@ internal readonly ref partial struct RelaReader
         }
 
         throw Damaged(
-            RelocationErrors.RelaSection,
+            KernelErrors.RelaSection,
             $"section {section.Name}: its bytes at offset 0x{section.FileOffset:x} are in no loaded segment");
     }
 
@@ -173,7 +173,7 @@ internal readonly ref partial struct RelaReader
 
             default:
                 throw Damaged(
-                    RelocationErrors.RelaType,
+                    KernelErrors.RelaType,
                     $"relocation at link address 0x{place:x16} to symbol {symbols.ShownName(symbol)}: "
                     + $"type {(uint)type} is not supported there");
         }
@@ -191,7 +191,7 @@ internal readonly ref partial struct RelaReader
         kind != RelaSymbolKind.Absolute
             ? kind == RelaSymbolKind.Moves
             : throw Damaged(
-                RelocationErrors.RelaAbsolute,
+                KernelErrors.RelaAbsolute,
                 $"relocation at link address 0x{place:x16}: symbol {symbols.ShownName(symbol)} is absolute, "
                 + "and not one of those known to be a constant or an address");
 
@@ -199,7 +199,7 @@ internal readonly ref partial struct RelaReader
         place >= ElfImage.StartKernelMap
             ? (uint)place
             : throw Damaged(
-                RelocationErrors.EntryOutside,
+                KernelErrors.RelocationOutside,
                 $"relocation at link address 0x{place:x16}: expected an address of the kernel's mapping, "
                 + $"from 0x{ElfImage.StartKernelMap:x16} on");
 

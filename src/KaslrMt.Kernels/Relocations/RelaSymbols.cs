@@ -27,7 +27,7 @@ internal readonly ref struct RelaSymbols
         if (symbols.Type != ElfSectionType.Symbols || symbols.EntrySize != SymbolSize || symbols.FileSize % SymbolSize != 0)
         {
             throw RelaReader.Damaged(
-                RelocationErrors.RelaSection,
+                KernelErrors.RelaSection,
                 $"section {section} ({symbols.Name}) that relocations refer to: expected a symbol table of {SymbolSize}-byte entries, "
                 + $"found type {(uint)symbols.Type} with 0x{symbols.FileSize:x} bytes in entries of 0x{symbols.EntrySize:x}");
         }
@@ -35,7 +35,7 @@ internal readonly ref struct RelaSymbols
         if (symbols.Link >= elf.Sections.Length || elf.Sections[(int)symbols.Link].Type != ElfSectionType.Strings)
         {
             throw RelaReader.Damaged(
-                RelocationErrors.RelaSection,
+                KernelErrors.RelaSection,
                 $"symbol table {section} ({symbols.Name}): expected sh_link to be a string table, found section {symbols.Link}");
         }
 
@@ -52,7 +52,7 @@ internal readonly ref struct RelaSymbols
         if (index >= _kinds.Length)
         {
             throw RelaReader.Damaged(
-                RelocationErrors.RelaSymbol,
+                KernelErrors.RelaSymbol,
                 $"a relocation names symbol {index}: expected below {_kinds.Length}, the symbol table's length");
         }
 
@@ -94,7 +94,7 @@ internal readonly ref struct RelaSymbols
         if (section >= FirstReservedSection || section >= _elf.Sections.Length)
         {
             throw RelaReader.Damaged(
-                RelocationErrors.RelaSymbol,
+                KernelErrors.RelaSymbol,
                 $"symbol {index} ({ShownName(index)}): expected a section below {_elf.Sections.Length}, found 0x{section:x}");
         }
 
@@ -120,7 +120,7 @@ internal readonly ref struct RelaSymbols
         return length >= 0
             ? rest[..length]
             : throw RelaReader.Damaged(
-                RelocationErrors.RelaSymbol,
+                KernelErrors.RelaSymbol,
                 $"symbol {index}: expected a name that ends within {MaximumNameLength} bytes and the string table of 0x{_names.Length:x}, "
                 + $"found offset 0x{offset:x}");
     }

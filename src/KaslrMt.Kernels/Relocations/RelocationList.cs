@@ -143,7 +143,7 @@ internal sealed class RelocationList
 
     private static KaslrMtException Outside(ElfImage elf, uint entry, int width, string name) =>
         new(
-            RelocationErrors.EntryOutside,
+            KernelErrors.RelocationOutside,
             $"the {name} relocation list names {width} bytes at {RelocationTable.LinkAddress(entry)}, "
             + "expected bytes that the file holds, inside one segment "
             + $"between {new VirtualAddress(elf.PhysicalStart.Value + ElfImage.StartKernelMap)} "

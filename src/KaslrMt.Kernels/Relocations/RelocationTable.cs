@@ -51,14 +51,14 @@ public sealed class RelocationTable
     /// </summary>
     /// <param name="payload">The unpacked payload: the ELF and all that lies behind it.</param>
     /// <param name="elf">The headers of that ELF.</param>
-    /// <exception cref="KaslrMtException">One of <see cref="RelocationErrors"/>.</exception>
+    /// <exception cref="KaslrMtException">One of <see cref="KernelErrors"/>.</exception>
     public static RelocationTable Read(ReadOnlySpan<byte> payload, ElfImage elf)
     {
         ArgumentNullException.ThrowIfNull(elf);
         if (payload.Length <= elf.FileEnd)
         {
             throw new KaslrMtException(
-                RelocationErrors.NoTable,
+                KernelErrors.RelocationTableMissing,
                 $"no relocation table: the payload ends with the kernel ELF at offset 0x{elf.FileEnd:x}",
                 "only a kernel built with CONFIG_RANDOMIZE_BASE=y can be moved");
         }
@@ -67,7 +67,7 @@ public sealed class RelocationTable
         if (bytes.Length % sizeof(uint) != 0)
         {
             throw new KaslrMtException(
-                RelocationErrors.TableSize,
+                KernelErrors.RelocationTableSize,
                 $"relocation table at payload offset 0x{elf.FileEnd:x}: expected a multiple of 4 bytes, found 0x{bytes.Length:x}",
                 Remedy);
         }
@@ -75,7 +75,7 @@ public sealed class RelocationTable
         if (bytes.Length / sizeof(uint) > MaximumEntries)
         {
             throw new KaslrMtException(
-                RelocationErrors.TooManyEntries,
+                KernelErrors.TooManyRelocations,
                 $"relocation table at payload offset 0x{elf.FileEnd:x}: expected at most {MaximumEntries} entries, "
                 + $"found {bytes.Length / sizeof(uint)}",
                 Remedy);
@@ -97,7 +97,7 @@ public sealed class RelocationTable
     /// <see cref="HasInverse"/> follows from the section <c>.data..percpu</c> being linked at address 0. A kernel before 6.15 for
     /// one processor has it elsewhere, and then lacks the empty inverse list that its own build writes: the only difference.
     /// </remarks>
-    /// <exception cref="KaslrMtException">One of <see cref="RelocationErrors"/>.</exception>
+    /// <exception cref="KaslrMtException">One of <see cref="KernelErrors"/>.</exception>
     public static RelocationTable FromRelaSections(ReadOnlySpan<byte> file, ElfImage elf)
     {
         ArgumentNullException.ThrowIfNull(elf);
@@ -148,7 +148,7 @@ public sealed class RelocationTable
         if (before64 != 0 || end64 == 1)
         {
             throw new KaslrMtException(
-                RelocationErrors.TableShape,
+                KernelErrors.RelocationTableShape,
                 $"relocation table: expected a zero and 64-bit entries where the ELF ends (payload offset 0x{elf.FileEnd:x}), "
                 + $"found its first list at offset 0x{Offset(elf, before64):x} with {end64 - before64 - 1} entries",
                 Remedy);
@@ -168,7 +168,7 @@ public sealed class RelocationTable
         return at >= 0
             ? at
             : throw new KaslrMtException(
-                RelocationErrors.NoTerminator,
+                KernelErrors.RelocationTerminator,
                 $"relocation table: the {list} list that ends at payload offset 0x{Offset(elf, end):x} has no beginning: "
                 + $"expected a zero at or behind the end of the ELF (0x{elf.FileEnd:x}), found none",
                 Remedy);

@@ -12,7 +12,7 @@ public sealed partial class Kallsyms
     /// Null where no symbol covers the address: below the first, behind the last (<c>_end</c> or a symbol above it), or between the per-CPU values
     /// and the kernel.
     /// </returns>
-    public KallsymsPlace? Find(VirtualAddress address)
+    public KallsymsLocation? Find(VirtualAddress address)
     {
         ReadOnlySpan<byte> memory = _memory.Span;
         int next = FirstAbove(memory, address.Value);
@@ -44,7 +44,7 @@ public sealed partial class Kallsyms
             aliases.Add(symbols.Current.ToSymbol());
         }
 
-        return new KallsymsPlace(symbol, address.Value - start, size, aliases);
+        return new KallsymsLocation(symbol, address.Value - start, size, aliases);
     }
 
     /// <summary>The number of the first symbol whose address is above <paramref name="address"/>, or <see cref="Count"/>.</summary>

@@ -89,7 +89,7 @@ public sealed partial class Kallsyms
         }
 
         return new KaslrMtException(
-            KallsymsErrors.SymbolMissing,
+            KernelErrors.KallsymsSymbolMissing,
             $"the kernel has no symbol {string.Join(", ", missing)} among its {Count}",
             "this kernel is not supported, or was built without CONFIG_KALLSYMS_ALL");
     }

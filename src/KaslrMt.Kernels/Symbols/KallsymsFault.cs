@@ -14,11 +14,11 @@ internal readonly record struct KallsymsFault(int Stage, int Symbol, string Tabl
     /// <param name="searched">Bytes that were searched.</param>
     public KaslrMtException ToException(int searched) => Stage == 0
         ? new KaslrMtException(
-            KallsymsErrors.NotFound,
+            KernelErrors.KallsymsNotFound,
             string.Create(CultureInfo.InvariantCulture, $"no kallsyms token table with its index in {searched} bytes of kernel memory"),
             "the kernel needs CONFIG_KALLSYMS and must be unpacked whole")
         : new KaslrMtException(
-            KallsymsErrors.Inconsistent,
+            KernelErrors.KallsymsInconsistent,
             string.Create(CultureInfo.InvariantCulture, $"{Table} at offset 0x{Position:x} of {searched} bytes of kernel memory: {Problem}"),
             "the image is cut off, damaged, or its kallsyms layout is not one of 5.x to 7.x");
 }

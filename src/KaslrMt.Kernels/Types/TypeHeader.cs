@@ -55,5 +55,5 @@ internal readonly record struct TypeHeader(int Types, int TypesEnd, int Strings,
     private static uint Word(ReadOnlySpan<byte> btf, int at) => BinaryPrimitives.ReadUInt32LittleEndian(btf[at..]);
 
     private static KaslrMtException NotTypes(string problem) => new(
-        TypeErrors.NotTypes, $"this is not a kernel's type information (BTF): {problem}", "the kernel needs CONFIG_DEBUG_INFO_BTF, as distributions set it");
+        KernelErrors.NotTypes, $"this is not a kernel's type information (BTF): {problem}", "the kernel needs CONFIG_DEBUG_INFO_BTF, as distributions set it");
 }

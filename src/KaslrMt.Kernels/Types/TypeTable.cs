@@ -97,11 +97,11 @@ public sealed class TypeTable
 
     /// <summary>The name for a message that a kernel's table is damaged.</summary>
     internal static KaslrMtException Inconsistent(string problem) =>
-        new(TypeErrors.Inconsistent, $"the kernel's type information (BTF) is damaged: {problem}", "the kernel or the guest's memory is damaged or hostile");
+        new(KernelErrors.TypesInconsistent, $"the kernel's type information (BTF) is damaged: {problem}", "the kernel or the guest's memory is damaged or hostile");
 
     /// <summary>The error for something that was asked for and is not there.</summary>
     internal static KaslrMtException Missing(string problem) =>
-        new(TypeErrors.Missing, $"the kernel's type information (BTF) has {problem}", "this kernel is not supported, or damaged");
+        new(KernelErrors.TypeMissing, $"the kernel's type information (BTF) has {problem}", "this kernel is not supported, or damaged");
 
     /// <summary>The type of a number.</summary>
     /// <exception cref="KaslrMtException">KMT2702 when there is no such type.</exception>

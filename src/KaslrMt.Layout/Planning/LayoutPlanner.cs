@@ -29,7 +29,7 @@ public static class LayoutPlanner
     /// <param name="seed">The VM's seed for this boot; null where the policy has no per-VM region.</param>
     /// <returns>The layout that the key would give, which the caller disposes of.</returns>
     /// <exception cref="KaslrMtException">KMT1113: kernel or memory changed so that only the key can tell. Others as with the key.</exception>
-    public static KernelLayout Plan(KernelGeometry kernel, GuestMemoryMap memory, Policy policy, TenantDraws draws, VmSeed? seed)
+    public static KernelLayout Plan(KernelGeometry kernel, GuestMemoryMap memory, Policy policy, DerivedSlots draws, VmSeed? seed)
     {
         ArgumentNullException.ThrowIfNull(draws);
         return Plan(kernel, memory, policy, new RandomOffsets(policy, draws, seed));

@@ -5,7 +5,7 @@ internal readonly struct RandomOffsets
 {
     private readonly IAddressProducer? _producer;
     private readonly TenantKey? _key;
-    private readonly TenantDraws? _draws;
+    private readonly DerivedSlots? _draws;
     private readonly VmSeed? _seed;
 
     /// <summary>Takes the secrets a policy needs.</summary>
@@ -28,7 +28,7 @@ internal readonly struct RandomOffsets
 
     /// <summary>Takes what a key gave before, in its place.</summary>
     /// <exception cref="KaslrMtException">KMT1112: a seed is needed and missing.</exception>
-    internal RandomOffsets(Policy policy, TenantDraws draws, VmSeed? seed)
+    internal RandomOffsets(Policy policy, DerivedSlots draws, VmSeed? seed)
     {
         RequireSeed(policy, seed);
         _draws = draws;

@@ -50,23 +50,23 @@ public sealed record KsmMeasurement
     /// <param name="processes">The guests' QEMUs.</param>
     /// <param name="limit">The longest time.</param>
     /// <param name="progress">Takes the guests' merged pages so far and the scans done.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">KMT6012, KMT6013.</exception>
     public static Task<KsmMeasurement> RunAsync(
-        KsmFolder ksm, KsmLoan loan, IReadOnlyCollection<int> processes, TimeSpan limit, Action<long, long>? progress, CancellationToken cancellation)
+        KsmFolder ksm, KsmSettingsLease loan, IReadOnlyCollection<int> processes, TimeSpan limit, Action<long, long>? progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(ksm);
         ArgumentNullException.ThrowIfNull(loan);
 
         // What others merge meanwhile must not keep the guests from settling.
-        return RunAsync(ksm, loan, processes, counters => KsmProcess.MergingPagesOf(processes) ?? counters.Sharing, limit, progress, cancellation);
+        return RunAsync(ksm, loan, processes, counters => KsmProcess.MergingPagesOf(processes) ?? counters.Sharing, limit, progress, cancellationToken);
     }
 
-    /// <inheritdoc cref="RunAsync(KsmFolder, KsmLoan, IReadOnlyCollection{int}, TimeSpan, Action{long, long}?, CancellationToken)"/>
+    /// <inheritdoc cref="RunAsync(KsmFolder, KsmSettingsLease, IReadOnlyCollection{int}, TimeSpan, Action{long, long}?, CancellationToken)"/>
     internal static async Task<KsmMeasurement> RunAsync(
-        KsmFolder ksm, KsmLoan loan, IReadOnlyCollection<int> processes, Func<KsmCounters, long> count, TimeSpan limit, Action<long, long>? progress, CancellationToken cancellation)
+        KsmFolder ksm, KsmSettingsLease loan, IReadOnlyCollection<int> processes, Func<KsmCounters, long> count, TimeSpan limit, Action<long, long>? progress, CancellationToken cancellationToken)
     {
-        await Task.Run(loan.Unmerge, cancellation).ConfigureAwait(false);
+        await Task.Run(loan.Unmerge, cancellationToken).ConfigureAwait(false);
         MergeableMemory before = MergeableMemory.Read(processes), others = MergeableMemory.ReadAllBut(processes);
         KsmCounters start = KsmCounters.Read(ksm);
         TimeSpan? busy = KsmTimes.Read();
@@ -80,7 +80,7 @@ public sealed record KsmMeasurement
         int quiet = 0;
         while (quiet < QuietScans && clock.Elapsed < limit)
         {
-            await Task.Delay(Interval, cancellation).ConfigureAwait(false);
+            await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
             now = KsmCounters.Read(ksm);
             if (now.FullScans == scans)
             {

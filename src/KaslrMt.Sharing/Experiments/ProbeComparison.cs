@@ -38,7 +38,7 @@ public static class ProbeComparison
                     contents[page] = i + 1;
                 }
 
-                if (place != PagePlaces.None && (i == 0 ? !places.ContainsKey(place) : places.TryGetValue(place, out var known) && known.Probes == i && known.Page == page))
+                if (place != PageLocations.None && (i == 0 ? !places.ContainsKey(place) : places.TryGetValue(place, out var known) && known.Probes == i && known.Page == page))
                 {
                     places[place] = (page, i + 1);
                 }

@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Runtime.InteropServices;
 using KaslrMt.Guests;
-using KaslrMt.Kernels;
 
 namespace KaslrMt.Sharing;
 
@@ -104,5 +103,5 @@ public static class ProbeFile
     }
 
     private static KaslrMtException Damaged(string path, Exception? cause) =>
-        new(ExperimentErrors.Damaged, $"{path} is no whole file of fingerprints", "remove it and run the experiment again: it measures that guest anew", cause);
+        new(SharingErrors.ExperimentDamaged, $"{path} is no whole file of fingerprints", "remove it and run the experiment again: it measures that guest anew", cause);
 }

@@ -4,7 +4,7 @@ namespace KaslrMt.Sharing;
 
 /// <summary>What an experiment keeps of one guest's memory: of each page its class, its place and its fingerprint. No content, and no base.</summary>
 /// <param name="Classes">The class of each page.</param>
-/// <param name="Places">Where in its region it is mapped (<see cref="PagePlaces"/>).</param>
+/// <param name="Places">Where in its region it is mapped (<see cref="PageLocations"/>).</param>
 /// <param name="Fingerprints">What it holds.</param>
 public sealed record ProbePages(PageClass[] Classes, ulong[] Places, PageFingerprint[] Fingerprints)
 {
@@ -18,7 +18,7 @@ public sealed record ProbePages(PageClass[] Classes, ulong[] Places, PageFingerp
     {
         ArgumentNullException.ThrowIfNull(kernel);
         PageMap map = PageMap.Classify(kernel, GuestModules.Read(kernel));
-        ulong[] places = PagePlaces.Read(kernel, map);
+        ulong[] places = PageLocations.Read(kernel, map);
         PageFingerprints fingerprints = PageFingerprints.Read(kernel.Memory);
         int[] chosen = [.. Enumerable.Range(0, map.Frames.Count).Where(page => map.Pages[page] <= PageClass.Vmemmap)];
         return new ProbePages(
@@ -32,7 +32,7 @@ public sealed record ProbePages(PageClass[] Classes, ulong[] Places, PageFingerp
     {
         ArgumentNullException.ThrowIfNull(guest);
         var places = new ulong[guest.Frames.Count];
-        places.AsSpan().Fill(PagePlaces.None);
+        places.AsSpan().Fill(PageLocations.None);
         return new ProbePages(guest.Classes.ToArray(), places, guest.Fingerprints.ToArray());
     }
 }

@@ -21,7 +21,7 @@ public sealed class KsmFolder
     /// <exception cref="KaslrMtException">KMT6011 when this kernel has no KSM.</exception>
     public static KsmFolder Open(string path = DefaultPath) => Directory.Exists(path)
         ? new KsmFolder(path)
-        : throw new KaslrMtException(KsmErrors.Missing, $"this host's kernel has no KSM: there is no {path}", "boot a kernel with CONFIG_KSM");
+        : throw new KaslrMtException(SharingErrors.KsmMissing, $"this host's kernel has no KSM: there is no {path}", "boot a kernel with CONFIG_KSM");
 
     /// <summary>A number.</summary>
     /// <returns>Null when this kernel has no such file.</returns>
@@ -30,7 +30,7 @@ public sealed class KsmFolder
         ? null
         : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number)
             ? number
-            : throw new KaslrMtException(KsmErrors.Refused, $"{System.IO.Path.Combine(Path, file)} holds no number");
+            : throw new KaslrMtException(SharingErrors.KsmRefused, $"{System.IO.Path.Combine(Path, file)} holds no number");
 
     /// <summary>A word; of a choice such as <c>[none] scan-time</c> the chosen one.</summary>
     /// <returns>Null when this kernel has no such file.</returns>
@@ -59,11 +59,11 @@ public sealed class KsmFolder
         }
         catch (UnauthorizedAccessException error)
         {
-            throw new KaslrMtException(KsmErrors.NotPermitted, $"{path} may not be written by this user", "run as root", error);
+            throw new KaslrMtException(SharingErrors.KsmNotPermitted, $"{path} may not be written by this user", "run as root", error);
         }
         catch (IOException error)
         {
-            throw new KaslrMtException(KsmErrors.Refused, $"the kernel refused '{value}' for {path}: {error.Message}", inner: error);
+            throw new KaslrMtException(SharingErrors.KsmRefused, $"the kernel refused '{value}' for {path}: {error.Message}", inner: error);
         }
     }
 
@@ -81,7 +81,7 @@ public sealed class KsmFolder
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new KaslrMtException(KsmErrors.Refused, $"{System.IO.Path.Combine(Path, file)} cannot be read: {error.Message}", inner: error);
+            throw new KaslrMtException(SharingErrors.KsmRefused, $"{System.IO.Path.Combine(Path, file)} cannot be read: {error.Message}", inner: error);
         }
     }
 }

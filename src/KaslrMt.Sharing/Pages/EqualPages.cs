@@ -52,15 +52,15 @@ internal sealed partial class EqualPages
     /// <summary>Groups the pages.</summary>
     /// <param name="guests">The guests.</param>
     /// <param name="compareBytes">False where the memories are gone: fingerprints alone count then.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">KMT50xx when a guest goes away.</exception>
-    public static EqualPages Group(IReadOnlyList<GuestPages> guests, bool compareBytes, CancellationToken cancellation)
+    public static EqualPages Group(IReadOnlyList<GuestPages> guests, bool compareBytes, CancellationToken cancellationToken)
     {
         var equal = new EqualPages(guests);
         equal.Sort();
         if (compareBytes)
         {
-            equal.Confirm(cancellation);
+            equal.Confirm(cancellationToken);
         }
 
         return equal;
@@ -205,19 +205,19 @@ internal sealed partial class EqualPages
     }
 
     /// <summary>Compares each page with the first of its group; one that differs becomes a group of its own.</summary>
-    private void Confirm(CancellationToken cancellation)
+    private void Confirm(CancellationToken cancellationToken)
     {
         // By the place of each group's first page, so that neighbours are read together, and a first page once for all of its group.
         int[] groups = [.. Enumerable.Range(0, _pages.Length).Where(i => _first[i] && i + 1 < _pages.Length && !_first[i + 1])];
         int[] leaders = Array.ConvertAll(groups, i => _pages[i]);
         Array.Sort(leaders, groups);
         var differs = new bool[_starts[^1]];
-        var options = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
+        var options = new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellationToken };
 
         // Unlike ForEach, this ends with the guest's own error, not with one around it.
-        Parallel.ForEachAsync(Batches(leaders), options, (batch, cancel) =>
+        Parallel.ForEachAsync(Batches(leaders), options, (batch, cancellationToken) =>
         {
-            Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs, cancel);
+            Confirm(leaders.AsSpan(batch), groups.AsSpan(batch), differs, cancellationToken);
             return ValueTask.CompletedTask;
         }).GetAwaiter().GetResult();
         Changed = differs.Count(changed => changed);
@@ -243,7 +243,7 @@ internal sealed partial class EqualPages
         }
     }
 
-    private void Confirm(ReadOnlySpan<int> leaders, ReadOnlySpan<int> groups, bool[] differs, CancellationToken cancel)
+    private void Confirm(ReadOnlySpan<int> leaders, ReadOnlySpan<int> groups, bool[] differs, CancellationToken cancellationToken)
     {
         List<(int Page, int Leader)> members = [];
         for (int leader = 0; leader < leaders.Length; leader++)
@@ -264,7 +264,7 @@ internal sealed partial class EqualPages
             foreach (Range batch in Batches(pages))
             {
                 // A content that fills the guests makes one group of all their pages.
-                cancel.ThrowIfCancellationRequested();
+                cancellationToken.ThrowIfCancellationRequested();
                 Read(pages.AsSpan(batch), own);
                 for (int i = batch.Start.Value; i < batch.End.Value; i++)
                 {

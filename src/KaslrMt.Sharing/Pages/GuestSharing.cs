@@ -13,12 +13,12 @@ public sealed record GuestSharing(IReadOnlyList<GuestPages> Guests, SharingTable
 {
     /// <summary>Compares guests.</summary>
     /// <param name="guests">The guests; their memories are read once more.</param>
-    /// <param name="cancellation">Gives up.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">KMT50xx when a guest goes away.</exception>
-    public static GuestSharing Of(IReadOnlyList<GuestPages> guests, CancellationToken cancellation)
+    public static GuestSharing Of(IReadOnlyList<GuestPages> guests, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(guests);
-        SharingTable table = EqualPages.Group(guests, compareBytes: true, cancellation).Count();
+        SharingTable table = EqualPages.Group(guests, compareBytes: true, cancellationToken).Count();
         long atBest = 0;
         foreach (IGrouping<string, GuestPages> same in guests.GroupBy(guest => guest.Release))
         {

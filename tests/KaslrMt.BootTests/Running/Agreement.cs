@@ -1,5 +1,4 @@
-using KaslrMt.Cli.Vms;
-using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Running;
 

@@ -1,8 +1,7 @@
 using System.Globalization;
 using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Hypervisors;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Running;
 

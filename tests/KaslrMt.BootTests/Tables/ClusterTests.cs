@@ -1,13 +1,12 @@
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.Tenants;
 using KaslrMt.Tenants.Tests.Etcd;
+using KaslrMt.Tenants;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Tables;
 

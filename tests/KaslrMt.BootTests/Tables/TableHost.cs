@@ -1,10 +1,9 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.TestSupport;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Tables;
 

@@ -53,7 +53,7 @@ public sealed class DamagedResultsTests : IDisposable
         var experiment = new RegionsExperiment(
             folder, Settings("000000"), new GuestBoots(NoGuests.Recipe, NoGuests.Host(_scratch), NoGuests.Silent), NoGuests.Silent);
         KaslrMtException error = await Assert.ThrowsAsync<KaslrMtException>(() => experiment.RunAsync(2, CancellationToken.None));
-        Assert.Equal(ExperimentErrors.Damaged, error.Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, error.Code);
         Assert.Contains("000000-", error.Problem, StringComparison.Ordinal);
     }
 
@@ -74,7 +74,7 @@ public sealed class DamagedResultsTests : IDisposable
     {
         using ExperimentFolder folder = Folder("off");
         KaslrMtException error = await Assert.ThrowsAsync<KaslrMtException>(() => MeasureAsync(folder, content));
-        Assert.Equal(ExperimentErrors.Damaged, error.Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, error.Code);
         Assert.Contains("off.json", error.Problem, StringComparison.Ordinal);
     }
 

@@ -1,7 +1,6 @@
 using KaslrMt.Cli.Experiments;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Tests.Experiments;
 

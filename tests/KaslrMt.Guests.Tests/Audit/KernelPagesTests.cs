@@ -54,7 +54,7 @@ public sealed class KernelPagesTests : IDisposable
         }
 
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => KernelPages.Unusual(new PageTableWalk(_memory, new PhysicalAddress(Top)), _memory));
-        Assert.Equal(ObservationErrors.HostileTables, error.Code);
+        Assert.Equal(GuestErrors.HostileTables, error.Code);
     }
 
     [Fact]
@@ -78,7 +78,7 @@ public sealed class KernelPagesTests : IDisposable
             }
             catch (KaslrMtException error)
             {
-                Assert.Equal(ObservationErrors.HostileTables, error.Code);
+                Assert.Equal(GuestErrors.HostileTables, error.Code);
             }
         }
     }

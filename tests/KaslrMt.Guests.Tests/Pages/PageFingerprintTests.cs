@@ -79,6 +79,6 @@ public sealed class PageFingerprintTests
         Assert.Equal([0x1000UL, 0x2000UL, 0x100000UL, 0x101000UL], Enumerable.Range(0, 4).Select(i => frames.AddressOf(i).Value));
         Assert.Equal([-1, 0, 1, -1, 2, 3, -1], new ulong[] { 0x800, 0x1000, 0x2fff, 0x3000, 0x100000, 0x101fff, 0x102000 }.Select(at => frames.IndexOf(new PhysicalAddress(at))));
         Assert.Throws<ArgumentOutOfRangeException>(() => frames.AddressOf(4));
-        Assert.Equal(ObservationErrors.TooLarge, Assert.Throws<KaslrMtException>(() => new PageFrames([PhysicalRange.Between(0, 8UL << 40)])).Code);
+        Assert.Equal(GuestErrors.ModuleTooLarge, Assert.Throws<KaslrMtException>(() => new PageFrames([PhysicalRange.Between(0, 8UL << 40)])).Code);
     }
 }

@@ -146,7 +146,7 @@ public sealed class PageMapTests
             }
             catch (KaslrMtException error)
             {
-                Assert.Equal(ObservationErrors.NoKernel, error.Code);
+                Assert.Equal(GuestErrors.NoKernel, error.Code);
             }
         }
 

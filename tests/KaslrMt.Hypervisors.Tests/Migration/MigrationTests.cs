@@ -80,7 +80,7 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
         await destination.ListenAsync(address);
         using CancellationTokenSource cancel = new();
         TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task<MigrationProgress> moving = source.MigrateAsync(address, new Watcher(begun), Slow, cancellation: cancel.Token);
+        Task<MigrationProgress> moving = source.MigrateAsync(address, new Watcher(begun), Slow, cancellationToken: cancel.Token);
         await begun.Task.WaitAsync(TestVm.BootLimit);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => moving);
@@ -88,7 +88,7 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
 
         using CancellationTokenSource late = new();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
-            () => source.SaveAsync(guest.Scratch("unfinished"), here, new Canceller(late), cancellation: late.Token));
+            () => source.SaveAsync(guest.Scratch("unfinished"), here, new Canceller(late), cancellationToken: late.Token));
         Assert.False(File.Exists(guest.Scratch("unfinished")));
 
         // The file is whole, and the table says no: it is there while it is asked, and gone with the guest running.

@@ -55,7 +55,7 @@ public sealed class ImageCacheTests : IDisposable
         Directory.CreateDirectory(CacheFolder);
         File.SetUnixFileMode(CacheFolder, mode);
 
-        Assert.Equal(FileErrors.CacheNotPrivate, Assert.Throws<KaslrMtException>(() => ImageCache.Open(CacheFolder)).Code);
+        Assert.Equal(CoreErrors.CacheNotPrivate, Assert.Throws<KaslrMtException>(() => ImageCache.Open(CacheFolder)).Code);
     }
 
     [Fact]
@@ -65,7 +65,7 @@ public sealed class ImageCacheTests : IDisposable
         Directory.CreateDirectory(elsewhere, PrivateFolder);
         File.CreateSymbolicLink(CacheFolder, elsewhere);
 
-        Assert.Equal(FileErrors.CacheNotPrivate, Assert.Throws<KaslrMtException>(() => ImageCache.Open(CacheFolder)).Code);
+        Assert.Equal(CoreErrors.CacheNotPrivate, Assert.Throws<KaslrMtException>(() => ImageCache.Open(CacheFolder)).Code);
     }
 
     [Fact]
@@ -86,7 +86,7 @@ public sealed class ImageCacheTests : IDisposable
         }
 
         ErrorCode code = Assert.Throws<KaslrMtException>(() => ImageCache.Open(foreign)).Code;
-        Assert.Contains(code, new[] { FileErrors.CacheNotPrivate, FileErrors.NotWritable });
+        Assert.Contains(code, new[] { CoreErrors.CacheNotPrivate, CoreErrors.NotWritable });
     }
 
     [Fact]

@@ -48,7 +48,7 @@ public sealed class WholeFileTests : IDisposable
     {
         using FileStream open = File.Create(Path.Combine(_folder, "output"));
         File.CreateSymbolicLink(Target, $"/proc/self/fd/{open.SafeFileHandle.DangerousGetHandle()}");
-        Assert.Equal(FileErrors.NotWritable, Assert.Throws<KaslrMtException>(() => WholeFile.Create(Target)).Code);
+        Assert.Equal(CoreErrors.NotWritable, Assert.Throws<KaslrMtException>(() => WholeFile.Create(Target)).Code);
         Assert.NotNull(new FileInfo(Target).LinkTarget);
     }
 
@@ -102,10 +102,10 @@ public sealed class WholeFileTests : IDisposable
     {
         string missing = Path.Combine(_folder, "no", "such");
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => WholeFile.Create(missing));
-        Assert.Equal(FileErrors.NotWritable, error.Code);
+        Assert.Equal(CoreErrors.NotWritable, error.Code);
         Assert.Equal($"{missing} cannot be written: no such folder", error.Problem);
 
-        Assert.Equal(FileErrors.NotWritable, Assert.Throws<KaslrMtException>(() => WholeFile.Create(_folder)).Code);
+        Assert.Equal(CoreErrors.NotWritable, Assert.Throws<KaslrMtException>(() => WholeFile.Create(_folder)).Code);
         Assert.Empty(Directory.GetFileSystemEntries(_folder));
     }
 
@@ -125,7 +125,7 @@ public sealed class WholeFileTests : IDisposable
             file.Commit();
         });
 
-        Assert.Equal(FileErrors.WriteFailed, error.Code);
+        Assert.Equal(CoreErrors.WriteFailed, error.Code);
         Assert.Contains(target, error.Problem, StringComparison.Ordinal);
         Assert.Equal("old", File.ReadAllText(target));
         Assert.Single(Directory.GetFiles(Path.GetDirectoryName(target)!));
@@ -170,7 +170,7 @@ public sealed class WholeFileTests : IDisposable
             file.CopyFrom(handle);
         });
 
-        Assert.Equal(FileErrors.WriteFailed, error.Code);
+        Assert.Equal(CoreErrors.WriteFailed, error.Code);
         Assert.Empty(Directory.GetFileSystemEntries(disk.Path));
     }
 

@@ -116,7 +116,7 @@ public sealed class HostileBzImageTests
 
         using KernelInspection found = KernelInspection.Of(SmallBzImage.Build(payload));
 
-        Assert.Equal(PayloadErrors.DeclaredSize, found.Problem?.Code);
+        Assert.Equal(KernelErrors.PayloadDeclaredSize, found.Problem?.Code);
         Assert.Null(found.UnpackedSize);
     }
 
@@ -137,7 +137,7 @@ public sealed class HostileBzImageTests
 
         using KernelInspection found = KernelInspection.Of(SmallBzImage.Build(payload));
 
-        Assert.Equal(PayloadErrors.LongerThanDeclared, found.Problem?.Code);
+        Assert.Equal(KernelErrors.PayloadLongerThanDeclared, found.Problem?.Code);
         Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 10);
     }
 
@@ -146,7 +146,7 @@ public sealed class HostileBzImageTests
     {
         using KernelInspection found = KernelInspection.Of(SmallBzImage.Build(AnyPayload));
 
-        Assert.Equal(PayloadErrors.UnknownFormat, found.Problem?.Code);
+        Assert.Equal(KernelErrors.PayloadUnknownFormat, found.Problem?.Code);
         Assert.NotNull(found.Setup);
     }
 

@@ -66,7 +66,7 @@ public sealed class HostileKernelTests
         HostileKernel kernel = new(name);
         BinaryPrimitives.WriteUInt32LittleEndian(kernel.File.AsSpan(kernel.File.Length - 4), 0xbfff_fff0);
 
-        Assert.Equal(RelocationErrors.EntryOutside, kernel.Inspect()?.Code);
+        Assert.Equal(KernelErrors.RelocationOutside, kernel.Inspect()?.Code);
     }
 
     [Theory]
@@ -76,7 +76,7 @@ public sealed class HostileKernelTests
         HostileKernel kernel = new(name);
         kernel.File.AsSpan(kernel.Elf.FileEnd).Replace((byte)0, (byte)0x81);
 
-        Assert.Equal(RelocationErrors.NoTerminator, kernel.Inspect()?.Code);
+        Assert.Equal(KernelErrors.RelocationTerminator, kernel.Inspect()?.Code);
     }
 
     [Theory]
@@ -86,7 +86,7 @@ public sealed class HostileKernelTests
         HostileKernel kernel = new(name);
         using KernelInspection found = KernelInspection.Of(kernel.File.AsSpan(0, kernel.Elf.FileEnd));
 
-        Assert.Equal(RelocationErrors.NoRelaSections, found.Problem?.Code);
+        Assert.Equal(KernelErrors.NoRelaSections, found.Problem?.Code);
     }
 
     [Fact]
@@ -98,7 +98,7 @@ public sealed class HostileKernelTests
 
         using KernelInspection found = KernelInspection.Of(builder.Build());
 
-        Assert.Equal(RelocationErrors.NoRelaSections, found.Problem?.Code);
+        Assert.Equal(KernelErrors.NoRelaSections, found.Problem?.Code);
         Assert.Contains("vmlinux.unstripped", found.Problem?.Remedy, StringComparison.Ordinal);
     }
 
@@ -110,7 +110,7 @@ public sealed class HostileKernelTests
         kernel.Hide(symbol);
 
         KaslrMtException? problem = kernel.Inspect();
-        Assert.Equal(PatchErrors.MissingSymbol, problem?.Code);
+        Assert.Equal(KernelErrors.MissingSymbol, problem?.Code);
         Assert.Contains(symbol, problem!.Message, StringComparison.Ordinal);
     }
 
@@ -126,7 +126,7 @@ public sealed class HostileKernelTests
 
         // Not to be taken for a kernel without loadable modules: it would boot, with modules where the layout does not say.
         KaslrMtException? problem = kernel.Inspect();
-        Assert.Equal(PatchErrors.MissingSymbol, problem?.Code);
+        Assert.Equal(KernelErrors.MissingSymbol, problem?.Code);
         Assert.Contains(BootSymbols.ModuleOffsetFunctions[0], problem!.Message, StringComparison.Ordinal);
     }
 
@@ -137,7 +137,7 @@ public sealed class HostileKernelTests
         HostileKernel kernel = new(name);
         kernel.Introduce(BootSymbols.FixedRegionMarks[0]);
 
-        Assert.Equal(PatchErrors.FixedRegions, kernel.Inspect()?.Code);
+        Assert.Equal(KernelErrors.FixedRegions, kernel.Inspect()?.Code);
     }
 
     [Theory]
@@ -148,7 +148,7 @@ public sealed class HostileKernelTests
         BootPatch.Nop5.CopyTo(kernel.Bytes(new VirtualAddress(RandomizeCall(kernel).IP), 5));
 
         KaslrMtException? problem = kernel.Inspect();
-        Assert.Equal(PatchErrors.CallSite, problem?.Code);
+        Assert.Equal(KernelErrors.CallSite, problem?.Code);
         Assert.Contains("holds 0 calls", problem!.Message, StringComparison.Ordinal);
     }
 
@@ -163,7 +163,7 @@ public sealed class HostileKernelTests
         BinaryPrimitives.WriteInt32LittleEndian(kernel.Bytes(new VirtualAddress(other.IP + 1), 4), (int)(long)(target.Value - other.NextIP));
 
         KaslrMtException? problem = kernel.Inspect();
-        Assert.Equal(PatchErrors.CallSite, problem?.Code);
+        Assert.Equal(KernelErrors.CallSite, problem?.Code);
         Assert.Contains("holds 2 calls", problem!.Message, StringComparison.Ordinal);
     }
 
@@ -177,7 +177,7 @@ public sealed class HostileKernelTests
         int call = Assert.Single(function.CallsTo(random));
         BootPatch.Nop5.CopyTo(kernel.File.AsSpan(function.OffsetOf(call)));
 
-        Assert.Equal(PatchErrors.CallSite, kernel.Inspect()?.Code);
+        Assert.Equal(KernelErrors.CallSite, kernel.Inspect()?.Code);
     }
 
     [Theory]
@@ -190,7 +190,7 @@ public sealed class HostileKernelTests
         BinaryPrimitives.WriteUInt64LittleEndian(kernel.Bytes(variable, 8), value);
 
         KaslrMtException? problem = kernel.Inspect();
-        Assert.Equal(PatchErrors.Variable, problem?.Code);
+        Assert.Equal(KernelErrors.PatchVariable, problem?.Code);
         Assert.Contains($"found 0x{value:x16}", problem!.Message, StringComparison.Ordinal);
     }
 
@@ -203,7 +203,7 @@ public sealed class HostileKernelTests
 
         using KernelInspection found = KernelInspection.Of(file);
 
-        Assert.Equal(PatchErrors.Geometry, found.Problem?.Code);
+        Assert.Equal(KernelErrors.PatchGeometry, found.Problem?.Code);
     }
 
     private static Instruction RandomizeCall(HostileKernel kernel)

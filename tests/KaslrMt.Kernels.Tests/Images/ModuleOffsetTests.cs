@@ -170,7 +170,7 @@ public sealed class ModuleOffsetTests
         KernelFunction function = Function(a => a.call(Random), Unknown[form]);
 
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => ModuleOffsetSite.Locate(function, [new VirtualAddress(Random)]));
-        Assert.Equal(PatchErrors.ModuleOffset, error.Code);
+        Assert.Equal(KernelErrors.ModuleOffsetDraw, error.Code);
     }
 
     [Fact]
@@ -180,7 +180,7 @@ public sealed class ModuleOffsetTests
         foreach (Action<Assembler> calls in (Action<Assembler>[])[a => a.nop(), a => a.call(Start), a => { a.call(Random); a.call(Random); }])
         {
             KaslrMtException error = Assert.Throws<KaslrMtException>(() => ModuleOffsetSite.Locate(Function(calls, masked), [new VirtualAddress(Random)]));
-            Assert.Equal(PatchErrors.CallSite, error.Code);
+            Assert.Equal(KernelErrors.CallSite, error.Code);
         }
     }
 

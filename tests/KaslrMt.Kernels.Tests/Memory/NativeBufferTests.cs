@@ -39,7 +39,7 @@ public sealed class NativeBufferTests
     public void A_length_outside_the_bounds_is_a_numbered_error(long length)
     {
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => new NativeBuffer(length));
-        Assert.Equal(MemoryErrors.BufferLength, error.Code);
+        Assert.Equal(CoreErrors.BufferLength, error.Code);
     }
 
     [Fact]

@@ -52,7 +52,7 @@ public sealed class ModuleNamePatchTests : IDisposable
         Assert.True(kernel.Elf!.TryGetFileOffset(start[0]!.Value, 4096, out int offset));
         kernel.File.Slice(offset, 0x3000).Fill(0x90);
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => ModuleNamePatch.Locate(kernel.File, kernel.Elf, kernel.Symbols));
-        Assert.Equal(PatchErrors.ModuleNames, error.Code);
+        Assert.Equal(KernelErrors.ModuleNames, error.Code);
     }
 
     // With page-table isolation the large pages of the entry code are mapped while user code runs.

@@ -63,7 +63,7 @@ public sealed class Lz4ChunkTests
     {
         BinaryPrimitives.WriteUInt32LittleEndian(_payload.AsSpan(_chunks[1]), size);
 
-        Assert.Equal(PayloadErrors.Truncated, GuardedUnpacking.Run(_payload, PayloadFormat.Lz4).Error);
+        Assert.Equal(KernelErrors.PayloadTruncated, GuardedUnpacking.Run(_payload, PayloadFormat.Lz4).Error);
     }
 
     [Fact]
@@ -72,7 +72,7 @@ public sealed class Lz4ChunkTests
         byte[] lastFirst = ReferenceTool.WithSize(
             [.. _payload[..4], .. _payload[_chunks[2]..^4], .. _payload[_chunks[0].._chunks[2]]], Length);
 
-        Assert.Equal(PayloadErrors.ShorterThanDeclared, GuardedUnpacking.Run(lastFirst, PayloadFormat.Lz4).Error);
+        Assert.Equal(KernelErrors.PayloadShorterThanDeclared, GuardedUnpacking.Run(lastFirst, PayloadFormat.Lz4).Error);
     }
 
     [Fact]
@@ -80,7 +80,7 @@ public sealed class Lz4ChunkTests
     {
         byte[] payload = ReferenceTool.WithSize(_payload.AsSpan(0, _payload.Length - 4), 16 << 20);
 
-        Assert.Equal(PayloadErrors.LongerThanDeclared, GuardedUnpacking.Run(payload, PayloadFormat.Lz4).Error);
+        Assert.Equal(KernelErrors.PayloadLongerThanDeclared, GuardedUnpacking.Run(payload, PayloadFormat.Lz4).Error);
     }
 
     [Fact]

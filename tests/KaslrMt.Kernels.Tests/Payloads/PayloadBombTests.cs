@@ -19,7 +19,7 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
             BinaryPrimitives.WriteUInt32LittleEndian(payload.AsSpan(payload.Length - 4), claim);
 
             KaslrMtException error = Assert.Throws<KaslrMtException>(() => Payload.Decompress(payload));
-            Assert.Equal(PayloadErrors.DeclaredSize, error.Code);
+            Assert.Equal(KernelErrors.PayloadDeclaredSize, error.Code);
         }
     }
 
@@ -35,8 +35,8 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
             // gzip's declared size is part of its own trailer: near the end zlib may see the lie before the surplus.
             ErrorCode? error = GuardedUnpacking.Run(payload, format).Error;
             Assert.True(
-                error == PayloadErrors.LongerThanDeclared
-                || (format == PayloadFormat.Gzip && missing < 1000 && error == PayloadErrors.Corrupt),
+                error == KernelErrors.PayloadLongerThanDeclared
+                || (format == PayloadFormat.Gzip && missing < 1000 && error == KernelErrors.PayloadCorrupt),
                 $"{format}, {missing} bytes short: {error}");
         }
     }
@@ -51,7 +51,7 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
             BinaryPrimitives.WriteUInt32LittleEndian(payload.AsSpan(payload.Length - 4), (uint)(small.Slice.Length + extra));
 
             // gzip's declared size is part of its own trailer, so zlib sees the lie first.
-            ErrorCode expected = format == PayloadFormat.Gzip ? PayloadErrors.Corrupt : PayloadErrors.ShorterThanDeclared;
+            ErrorCode expected = format == PayloadFormat.Gzip ? KernelErrors.PayloadCorrupt : KernelErrors.PayloadShorterThanDeclared;
             Assert.Equal(expected, GuardedUnpacking.Run(payload, format).Error);
         }
     }
@@ -73,7 +73,7 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
         byte[] payload = ReferenceTool.WithSize(stream, 64 << 20);
         Stopwatch time = Stopwatch.StartNew();
 
-        Assert.Equal(PayloadErrors.LongerThanDeclared, GuardedUnpacking.Run(payload, PayloadFormat.Zstd).Error);
+        Assert.Equal(KernelErrors.PayloadLongerThanDeclared, GuardedUnpacking.Run(payload, PayloadFormat.Zstd).Error);
         Assert.True(time.Elapsed < TimeSpan.FromSeconds(10), $"took {time.Elapsed}");
     }
 
@@ -85,7 +85,7 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
         uint claim = (uint)Math.Min(1 << 20, payload.Length * Payload.MaxExpansion);
         BinaryPrimitives.WriteUInt32LittleEndian(payload.AsSpan(payload.Length - 4), claim);
 
-        Assert.Equal(PayloadErrors.LongerThanDeclared, GuardedUnpacking.Run(payload, format).Error);
+        Assert.Equal(KernelErrors.PayloadLongerThanDeclared, GuardedUnpacking.Run(payload, format).Error);
     }
 
     [Fact]
@@ -94,6 +94,6 @@ public sealed class PayloadBombTests(SmallPayloads small) : IClassFixture<SmallP
         byte[] payload = small[PayloadFormat.Lzma];
         BinaryPrimitives.WriteUInt32LittleEndian(payload.AsSpan(1), 0xffff_fffe);
 
-        Assert.Equal(PayloadErrors.Unsupported, GuardedUnpacking.Run(payload, PayloadFormat.Lzma).Error);
+        Assert.Equal(KernelErrors.PayloadUnsupported, GuardedUnpacking.Run(payload, PayloadFormat.Lzma).Error);
     }
 }

@@ -26,7 +26,7 @@ public sealed class PayloadIdentificationTests
 
         Assert.Null(Payload.Identify(payload));
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => Payload.Decompress(payload));
-        Assert.Equal(PayloadErrors.UnknownFormat, error.Code);
+        Assert.Equal(KernelErrors.PayloadUnknownFormat, error.Code);
     }
 
     [Fact]

@@ -106,7 +106,7 @@ public class RelaSectionTests
         KaslrMtException error = Assert.Throws<KaslrMtException>(
             () => ListOf(Absolute64, builder => builder.AddSymbol(name, Absolute, 5), zeroBased: true));
 
-        Assert.Equal(RelocationErrors.RelaAbsolute, error.Code);
+        Assert.Equal(KernelErrors.RelaAbsolute, error.Code);
         Assert.Contains(name, error.Message, StringComparison.Ordinal);
         Assert.Equal("", ListOf(Relative32, builder => builder.AddSymbol(name, Absolute, 5), zeroBased: true));
     }
@@ -141,7 +141,7 @@ public class RelaSectionTests
         Assert.Equal("inverse", Relaxed(0x40, PerCpu, unchecked((uint)(0x40 - 4 - Place))));
         Assert.Equal("", Relaxed(0x40, PerCpu, 0x40));
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => Relaxed(Target, Data, 0x12345678));
-        Assert.Equal(RelocationErrors.RelaBytes, error.Code);
+        Assert.Equal(KernelErrors.RelaBytes, error.Code);
 
         static string Relaxed(ulong target, int section, uint word)
         {
@@ -220,11 +220,11 @@ public class RelaSectionTests
         var builder = new KernelElfBuilder();
         uint function = builder.AddSymbol("a_function", Text, TextAddress);
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => Table(builder));
-        Assert.Equal(RelocationErrors.NoRelaSections, error.Code);
+        Assert.Equal(KernelErrors.NoRelaSections, error.Code);
         Assert.Contains("--emit-relocs", error.Remedy, StringComparison.Ordinal);
 
         builder.AddRelocation(Debug, Absolute64, 0x10, function);
-        Assert.Equal(RelocationErrors.NoRelaSections, Assert.Throws<KaslrMtException>(() => Table(builder)).Code);
+        Assert.Equal(KernelErrors.NoRelaSections, Assert.Throws<KaslrMtException>(() => Table(builder)).Code);
     }
 
     [Fact]
@@ -236,7 +236,7 @@ public class RelaSectionTests
         builder.AddRelocation(Text, Relative32, 0x10, function);
         byte[] file = builder.Build();
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => KernelInspection.ReadRelocations(file, ElfImage.Read(file)));
-        Assert.Equal(RelocationErrors.NoRelaSections, error.Code);
+        Assert.Equal(KernelErrors.NoRelaSections, error.Code);
     }
 
     [Fact]

@@ -47,7 +47,7 @@ public sealed class HostileKallsymsTests(ITestOutputHelper output)
         for (int length = 0; length < needed; length += length < kernel.Start ? 4096 : 61)
         {
             Assert.False(Kallsyms.TryCopy(kernel.Memory.AsSpan(0, length), Base, out _, out KaslrMtException? error), $"{length} of {needed} bytes");
-            Assert.Contains(error.Code, new[] { KallsymsErrors.NotFound, KallsymsErrors.Inconsistent });
+            Assert.Contains(error.Code, new[] { KernelErrors.KallsymsNotFound, KernelErrors.KallsymsInconsistent });
         }
 
         Assert.True(Kallsyms.TryCopy(kernel.Memory.AsSpan(0, needed), Base, out _, out _));
@@ -58,11 +58,11 @@ public sealed class HostileKallsymsTests(ITestOutputHelper output)
     {
         SyntheticKallsyms kernel = new(SyntheticLayout.Of("6.4"), seed: 6);
         KallsymsLayout layout = kernel.Read().Layout;
-        Assert.Equal(KallsymsErrors.NotFound, Error([], Base).Code);
-        Assert.Equal(KallsymsErrors.NotFound, Error(new byte[100_000], Base).Code);
+        Assert.Equal(KernelErrors.KallsymsNotFound, Error([], Base).Code);
+        Assert.Equal(KernelErrors.KallsymsNotFound, Error(new byte[100_000], Base).Code);
 
         KaslrMtException outOfOrder = Damaged(kernel, layout.Offsets + (4 * 600), 1);
-        Assert.Equal(KallsymsErrors.Inconsistent, outOfOrder.Code);
+        Assert.Equal(KernelErrors.KallsymsInconsistent, outOfOrder.Code);
         Assert.Contains($"kallsyms_offsets at offset 0x{layout.Offsets + (4 * 600):x}", outOfOrder.Message, StringComparison.Ordinal);
 
         KaslrMtException marker = Damaged(kernel, layout.Markers + 8, BinaryPrimitives.ReadUInt32LittleEndian(kernel.Memory.AsSpan(layout.Markers + 8)) + 1);
@@ -79,7 +79,7 @@ public sealed class HostileKallsymsTests(ITestOutputHelper output)
         SyntheticKallsyms kernel = new(SyntheticLayout.Of("6.15"), seed: 9, count: 3000);
         int offsets = kernel.Read().Layout.Offsets;
         kernel.Memory.AsSpan(offsets, 4 * 2999).Clear();
-        KallsymsPlace? place = kernel.Read().Find(Base);
+        KallsymsLocation? place = kernel.Read().Find(Base);
         Assert.NotNull(place);
         Assert.Equal(0, place.Symbol.Index);
         Assert.Equal(Kallsyms.MaxAliases, place.Aliases.Count);
@@ -92,7 +92,7 @@ public sealed class HostileKallsymsTests(ITestOutputHelper output)
         Kallsyms tables = kernel.Read();
         string present = kernel.Symbols[500].Name;
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => tables.Resolve("no_such_symbol", present, "", "naïve"));
-        Assert.Equal(KallsymsErrors.SymbolMissing, error.Code);
+        Assert.Equal(KernelErrors.KallsymsSymbolMissing, error.Code);
         Assert.Contains("no_such_symbol, , naïve ", error.Message, StringComparison.Ordinal);
         Assert.False(tables.TryResolve(["no_such_symbol", present], out VirtualAddress?[] found));
         Assert.Equal([null, kernel.Symbols.First(symbol => symbol.Name == present).Address], found);

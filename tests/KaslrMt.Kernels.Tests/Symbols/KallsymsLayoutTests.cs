@@ -79,7 +79,7 @@ public sealed class KallsymsLayoutTests
             ulong[] offsets = [0, size / 2, size - 1];
             foreach (ulong offset in offsets)
             {
-                KallsymsPlace? place = tables.Find(new VirtualAddress(start + offset));
+                KallsymsLocation? place = tables.Find(new VirtualAddress(start + offset));
 
                 Assert.NotNull(place);
                 Assert.Equal(places[i][0], place.Symbol);

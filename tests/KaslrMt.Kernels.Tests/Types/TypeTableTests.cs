@@ -27,8 +27,8 @@ public sealed class TypeTableTests
         Assert.Null(outer.Find("head.second"));
         Assert.Null(types.Struct("nothing"));
         Assert.Null(types.Struct("long"));
-        Assert.Equal(TypeErrors.Missing, Assert.Throws<KaslrMtException>(() => types.RequiredStruct("nothing")).Code);
-        Assert.Equal(TypeErrors.Missing, Assert.Throws<KaslrMtException>(() => outer.Required("in.third")).Code);
+        Assert.Equal(KernelErrors.TypeMissing, Assert.Throws<KaslrMtException>(() => types.RequiredStruct("nothing")).Code);
+        Assert.Equal(KernelErrors.TypeMissing, Assert.Throws<KaslrMtException>(() => outer.Required("in.third")).Code);
     }
 
     [Fact]
@@ -95,11 +95,11 @@ public sealed class TypeTableTests
         btf.Struct("nest", 8, ("", self, 0), ("", self, 0), ("", self, 0));
         btf.Struct("user", 8, ("typedef", typedef, 0), ("array", array, 0), ("far", 999, 0));
         TypeTable types = TypeTable.Read(btf.Build());
-        Assert.Equal(TypeErrors.Inconsistent, Refused(() => types.Struct("circle")));
-        Assert.Equal(TypeErrors.Inconsistent, Refused(() => types.RequiredStruct("nest").Find("x")));
-        Assert.Equal(TypeErrors.Inconsistent, Refused(() => types.RequiredStruct("user").Find("typedef")));
-        Assert.Equal(TypeErrors.Inconsistent, Refused(() => types.RequiredStruct("user").Find("array")));
-        Assert.Equal(TypeErrors.Inconsistent, Refused(() => types.RequiredStruct("user").Find("far")));
+        Assert.Equal(KernelErrors.TypesInconsistent, Refused(() => types.Struct("circle")));
+        Assert.Equal(KernelErrors.TypesInconsistent, Refused(() => types.RequiredStruct("nest").Find("x")));
+        Assert.Equal(KernelErrors.TypesInconsistent, Refused(() => types.RequiredStruct("user").Find("typedef")));
+        Assert.Equal(KernelErrors.TypesInconsistent, Refused(() => types.RequiredStruct("user").Find("array")));
+        Assert.Equal(KernelErrors.TypesInconsistent, Refused(() => types.RequiredStruct("user").Find("far")));
     }
 
     [Fact]
@@ -109,7 +109,7 @@ public sealed class TypeTableTests
         uint word = btf.Int("long", 8);
         btf.Struct("thing", 8, ("far", word, 32), ("farther", word, uint.MaxValue), ("vast", btf.Array(btf.Array(word, 0x7fffffff), 0x7fffffff), 0));
         StructType thing = TypeTable.Read(btf.Build()).RequiredStruct("thing");
-        Assert.All(["far", "farther", "vast"], name => Assert.Equal(TypeErrors.Inconsistent, Refused(() => thing.Find(name))));
+        Assert.All(["far", "farther", "vast"], name => Assert.Equal(KernelErrors.TypesInconsistent, Refused(() => thing.Find(name))));
     }
 
     [Fact]
@@ -121,7 +121,7 @@ public sealed class TypeTableTests
         for (int length = 0; length < bytes.Length; length++)
         {
             ErrorCode code = Refused(() => TypeTable.Read(bytes.AsMemory(0, length)));
-            Assert.Equal(length < 24 ? TypeErrors.NotTypes : TypeErrors.Inconsistent, code);
+            Assert.Equal(length < 24 ? KernelErrors.NotTypes : KernelErrors.TypesInconsistent, code);
         }
 
         Assert.Equal(3, TypeTable.Read(bytes).Count);

@@ -35,7 +35,7 @@ public sealed class ProbeComparisonTests
     [Fact]
     public void A_page_without_a_place_is_nowhere_the_same()
     {
-        ProbePages nowhere = Probe([1]) with { Places = [PagePlaces.None] };
+        ProbePages nowhere = Probe([1]) with { Places = [PageLocations.None] };
         ClassEquality code = Of(PageClass.KernelCode, nowhere, nowhere);
         Assert.Equal((1.0, 0.0), (code.ByContent, code.ByPlace));
     }

@@ -46,7 +46,7 @@ public sealed class ProbeFileTests : IDisposable
     public void A_class_that_there_is_not_is_refused()
     {
         ProbeFile.Write(File, new ProbePages([(PageClass)13], [0], [PageFingerprint.Zero]));
-        Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ProbeFile.Read(File)).Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, Assert.Throws<KaslrMtException>(() => ProbeFile.Read(File)).Code);
     }
 
     private static ProbePages Pages(int count)
@@ -54,7 +54,7 @@ public sealed class ProbeFileTests : IDisposable
         var random = new Random(count);
         return new ProbePages(
             [.. Enumerable.Range(0, count).Select(_ => (PageClass)random.Next(13))],
-            [.. Enumerable.Range(0, count).Select(i => i % 7 == 0 ? PagePlaces.None : (ulong)random.NextInt64())],
+            [.. Enumerable.Range(0, count).Select(i => i % 7 == 0 ? PageLocations.None : (ulong)random.NextInt64())],
             [.. Enumerable.Range(0, count).Select(_ => new PageFingerprint((ulong)random.NextInt64(), (ulong)random.NextInt64()))]);
     }
 
@@ -69,6 +69,6 @@ public sealed class ProbeFileTests : IDisposable
             System.IO.File.WriteAllBytes(File, bytes);
         }
 
-        Assert.Equal(ExperimentErrors.Damaged, Assert.Throws<KaslrMtException>(() => ProbeFile.Read(File)).Code);
+        Assert.Equal(SharingErrors.ExperimentDamaged, Assert.Throws<KaslrMtException>(() => ProbeFile.Read(File)).Code);
     }
 }

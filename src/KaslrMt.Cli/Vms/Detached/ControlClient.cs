@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Text.Json;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms.Detached;
 
@@ -16,37 +16,37 @@ internal static class ControlClient
     /// <param name="vm">The VM.</param>
     /// <param name="order">The order.</param>
     /// <param name="error">Takes the supervisor's lines.</param>
-    /// <param name="stop">Cancels the order, if it is not too late; the supervisor tells.</param>
+    /// <param name="cancellationToken">Cancels the order, if it is not too late; the supervisor tells.</param>
     /// <returns>The exit code, and what was done if it is success.</returns>
     /// <exception cref="KaslrMtException">KMT9016: nobody takes orders; KMT9013: the supervisor ended in the middle.</exception>
-    public static async Task<(int Code, MoveReport? Report)> GiveAsync(RunningVm vm, ControlOrder order, TextWriter error, CancellationToken stop)
+    public static async Task<(int Code, MoveReport? Report)> GiveAsync(RunningVm vm, ControlRequest order, TextWriter error, CancellationToken cancellationToken)
     {
         if (vm.State is not { Detached: true })
         {
-            throw new KaslrMtException(CommandErrors.CannotMove, $"'{vm.Name}' runs in the foreground, or is starting", "only a VM of 'kaslrmt run --detach' can be saved or migrated");
+            throw new KaslrMtException(VmErrors.CannotMove, $"'{vm.Name}' runs in the foreground, or is starting", "only a VM of 'kaslrmt run --detach' can be saved or migrated");
         }
 
         string folder = Path.GetDirectoryName(vm.MonitorSocket)!;
         Stream stream;
         try
         {
-            stream = await LocalSocket.ConnectAsync(Path.Combine(folder, "control.sock"), stop).ConfigureAwait(false);
+            stream = await LocalSocket.ConnectAsync(Path.Combine(folder, "control.sock"), cancellationToken).ConfigureAwait(false);
         }
         catch (SocketException cause)
         {
-            throw new KaslrMtException(CommandErrors.CannotMove, $"the supervisor of '{vm.Name}' takes no orders", "wait until the VM runs (kaslrmt ps), and try again", cause);
+            throw new KaslrMtException(VmErrors.CannotMove, $"the supervisor of '{vm.Name}' takes no orders", "wait until the VM runs (kaslrmt ps), and try again", cause);
         }
 
         await using (stream.ConfigureAwait(false))
         {
-            await stream.WriteAsync((byte[])[.. JsonSerializer.SerializeToUtf8Bytes(order, MovingVmJson.Default.ControlOrder), (byte)'\n'], CancellationToken.None).ConfigureAwait(false);
-            using CancellationTokenRegistration cancelling = stop.Register(() => Cancel(stream));
+            await stream.WriteAsync((byte[])[.. JsonSerializer.SerializeToUtf8Bytes(order, MigrationHeaderJson.Default.ControlRequest), (byte)'\n'], CancellationToken.None).ConfigureAwait(false);
+            using CancellationTokenRegistration cancelling = cancellationToken.Register(() => Cancel(stream));
             MoveReport? report = null;
             int? code;
             try
             {
                 code = await SupervisorReport
-                    .ReadAsync(stream, error, json => report = JsonSerializer.Deserialize(json, MovingVmJson.Default.MoveReport)).ConfigureAwait(false);
+                    .ReadAsync(stream, error, json => report = JsonSerializer.Deserialize(json, MigrationHeaderJson.Default.MoveReport)).ConfigureAwait(false);
             }
             catch (IOException)
             {
@@ -59,7 +59,7 @@ internal static class ControlClient
             }
 
             return (code ?? throw new KaslrMtException(
-                CommandErrors.Supervisor, $"the supervisor of '{vm.Name}' ended in the middle", "see 'kaslrmt ps --all' for where it is now"), report);
+                VmErrors.Supervisor, $"the supervisor of '{vm.Name}' ended in the middle", "see 'kaslrmt ps --all' for where it is now"), report);
         }
     }
 

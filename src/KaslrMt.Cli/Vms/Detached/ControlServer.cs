@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Text.Json;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms.Detached;
 
@@ -12,14 +12,14 @@ internal sealed class ControlServer : IAsyncDisposable
     private const int LongestOrder = 16 << 10;
 
     private readonly LocalSocket _socket;
-    private readonly Func<ControlOrder, SupervisorReport, CancellationToken, Task> _obey;
+    private readonly Func<ControlRequest, SupervisorReport, CancellationToken, Task> _obey;
     private readonly CancellationTokenSource _end = new();
     private readonly Task _serving;
 
     /// <summary>Begins.</summary>
     /// <param name="folder">The VM's folder.</param>
     /// <param name="obey">Does what is asked.</param>
-    public ControlServer(VmFolder folder, Func<ControlOrder, SupervisorReport, CancellationToken, Task> obey)
+    public ControlServer(VmFolder folder, Func<ControlRequest, SupervisorReport, CancellationToken, Task> obey)
     {
         _socket = LocalSocket.Listen(folder.ControlSocket);
         _obey = obey;
@@ -58,7 +58,7 @@ internal sealed class ControlServer : IAsyncDisposable
         try
         {
             byte[] line = await ReadLineAsync(client, _end.Token).ConfigureAwait(false);
-            ControlOrder order = JsonSerializer.Deserialize(line, MovingVmJson.Default.ControlOrder) ?? throw new JsonException();
+            ControlRequest order = JsonSerializer.Deserialize(line, MigrationHeaderJson.Default.ControlRequest) ?? throw new JsonException();
             Task waiting = CancelAsync(client, cancelled);
             await _obey(order, report, cancelled.Token).ConfigureAwait(false);
             report.End(ExitCode.Success);
@@ -75,7 +75,7 @@ internal sealed class ControlServer : IAsyncDisposable
         catch (Exception failure)
         {
             // Whatever it was, the VM must not lose its supervisor over it.
-            report.Line($"kaslrmt: {CommandErrors.Internal}: internal error ({failure.GetType().Name}) in the supervisor; {Debugging.Hint}");
+            report.Line($"kaslrmt: {CoreErrors.Internal}: internal error ({failure.GetType().Name}) in the supervisor; {Debugging.Hint}");
             report.End(ExitCode.HostFailed);
         }
     }
@@ -101,11 +101,11 @@ internal sealed class ControlServer : IAsyncDisposable
         }
     }
 
-    private static async Task<byte[]> ReadLineAsync(Stream client, CancellationToken cancellation)
+    private static async Task<byte[]> ReadLineAsync(Stream client, CancellationToken cancellationToken)
     {
         var line = new List<byte>();
         byte[] one = new byte[1];
-        while (line.Count < LongestOrder && await client.ReadAsync(one, cancellation).ConfigureAwait(false) == 1 && one[0] != '\n')
+        while (line.Count < LongestOrder && await client.ReadAsync(one, cancellationToken).ConfigureAwait(false) == 1 && one[0] != '\n')
         {
             line.Add(one[0]);
         }

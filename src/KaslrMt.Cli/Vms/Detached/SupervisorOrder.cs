@@ -1,9 +1,8 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text.Json;
-using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms.Detached;
 
@@ -74,19 +73,19 @@ internal static class SupervisorOrder
 
     /// <summary>Sends the order of a VM that comes from elsewhere.</summary>
     /// <exception cref="IOException">The supervisor ended; its own words say why.</exception>
-    public static void Send(Stream pipe, ArrivalOrder order) => SendPart(pipe, JsonSerializer.SerializeToUtf8Bytes(order, MovingVmJson.Default.ArrivalOrder));
+    public static void Send(Stream pipe, IncomingRequest order) => SendPart(pipe, JsonSerializer.SerializeToUtf8Bytes(order, MigrationHeaderJson.Default.IncomingRequest));
 
     /// <summary>Takes that order.</summary>
     /// <exception cref="KaslrMtException">KMT9013: it is none.</exception>
-    public static ArrivalOrder TakeArrival(Stream pipe)
+    public static IncomingRequest TakeArrival(Stream pipe)
     {
         try
         {
-            return JsonSerializer.Deserialize(TakePart(pipe, DetachedPlan.LargestSize), MovingVmJson.Default.ArrivalOrder) ?? throw new JsonException();
+            return JsonSerializer.Deserialize(TakePart(pipe, DetachedPlan.LargestSize), MigrationHeaderJson.Default.IncomingRequest) ?? throw new JsonException();
         }
         catch (JsonException error)
         {
-            throw new KaslrMtException(CommandErrors.Supervisor, "standard input holds no order", inner: error);
+            throw new KaslrMtException(VmErrors.Supervisor, "standard input holds no order", inner: error);
         }
     }
 
@@ -116,7 +115,7 @@ internal static class SupervisorOrder
         }
         catch (EndOfStreamException error)
         {
-            throw new KaslrMtException(CommandErrors.Supervisor, "standard input holds no order", "use 'kaslrmt run --detach', which starts supervisors", error);
+            throw new KaslrMtException(VmErrors.Supervisor, "standard input holds no order", "use 'kaslrmt run --detach', which starts supervisors", error);
         }
     }
 }

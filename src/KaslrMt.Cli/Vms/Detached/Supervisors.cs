@@ -1,7 +1,6 @@
 using System.Reflection;
-using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Vms.Moving;
 using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Vms.Detached;
 
@@ -24,22 +23,22 @@ internal static class Supervisors
     /// <param name="plan">What it is to be.</param>
     /// <param name="request">Holds the secrets.</param>
     /// <param name="error">Takes the supervisor's lines.</param>
-    /// <param name="stop">Ends the VM instead, while it starts.</param>
+    /// <param name="cancellationToken">Ends the VM instead, while it starts.</param>
     /// <returns>The command's exit code.</returns>
     /// <exception cref="KaslrMtException">KMT9013: the supervisor ended without a word.</exception>
-    public static Task<int> StartAsync(DetachedPlan plan, LayoutRequest request, TextWriter error, CancellationToken stop) =>
-        StartAsync(plan.Name, pipe => SupervisorOrder.Send(pipe, plan, request), arrives: false, error, stop, plan.Name);
+    public static Task<int> StartAsync(DetachedPlan plan, LayoutRequest request, TextWriter error, CancellationToken cancellationToken) =>
+        StartAsync(plan.Name, pipe => SupervisorOrder.Send(pipe, plan, request), arrives: false, error, cancellationToken, plan.Name);
 
     /// <summary>Starts the supervisor of a VM that comes from a file or another host; returns once it runs here.</summary>
     /// <param name="order">What is to come.</param>
     /// <param name="error">Takes the supervisor's lines.</param>
-    /// <param name="stop">Gives up. Too late once the VM is here: it runs on.</param>
+    /// <param name="cancellationToken">Gives up. Too late once the VM is here: it runs on.</param>
     /// <returns>The command's exit code.</returns>
     /// <exception cref="KaslrMtException">KMT9013: the supervisor ended without a word.</exception>
-    public static Task<int> StartAsync(ArrivalOrder order, TextWriter error, CancellationToken stop) =>
-        StartAsync(order.Name, pipe => SupervisorOrder.Send(pipe, order), arrives: true, error, stop, order.Name, ArriveOption);
+    public static Task<int> StartAsync(IncomingRequest order, TextWriter error, CancellationToken cancellationToken) =>
+        StartAsync(order.Name, pipe => SupervisorOrder.Send(pipe, order), arrives: true, error, cancellationToken, order.Name, ArriveOption);
 
-    private static async Task<int> StartAsync(string name, Action<Stream> give, bool arrives, TextWriter error, CancellationToken stop, params string[] words)
+    private static async Task<int> StartAsync(string name, Action<Stream> give, bool arrives, TextWriter error, CancellationToken cancellationToken, params string[] words)
     {
         using DetachedProcess supervisor = Spawn(words);
         try
@@ -56,12 +55,12 @@ internal static class Supervisors
         }
 
         // A signal would end a VM that has just arrived; the end of its input is heeded only before.
-        using CancellationTokenRegistration registration = stop.Register(arrives ? supervisor.Input.Dispose : supervisor.Terminate);
+        using CancellationTokenRegistration registration = cancellationToken.Register(arrives ? supervisor.Input.Dispose : supervisor.Terminate);
         int? code = await SupervisorReport.ReadAsync(supervisor.Output, error).ConfigureAwait(false);
-        return stop.IsCancellationRequested && !(arrives && code is (ExitCode.Success or ExitCode.CheckFailed))
+        return cancellationToken.IsCancellationRequested && !(arrives && code is (ExitCode.Success or ExitCode.CheckFailed))
             ? ExitCode.Interrupted
             : code ?? throw new KaslrMtException(
-                CommandErrors.Supervisor, $"the supervisor of '{name}', process {supervisor.Id}, ended without a word", "see 'kaslrmt ps' for what is left, and run again");
+                VmErrors.Supervisor, $"the supervisor of '{name}', process {supervisor.Id}, ended without a word", "see 'kaslrmt ps' for what is left, and run again");
     }
 
     /// <summary>Sweeps, and gives every detached VM whose supervisor died a new one.</summary>
@@ -94,7 +93,7 @@ internal static class Supervisors
 
     private static DetachedProcess Spawn(params string[] words)
     {
-        string self = Environment.ProcessPath ?? throw new KaslrMtException(CommandErrors.Supervisor, "this program's own file is unknown");
+        string self = Environment.ProcessPath ?? throw new KaslrMtException(VmErrors.Supervisor, "this program's own file is unknown");
 
         // Run as "dotnet kaslrmt.dll": the program is an argument of its runtime.
         string[] program = Path.GetFileNameWithoutExtension(self) == "dotnet" ? [Assembly.GetExecutingAssembly().Location] : [];

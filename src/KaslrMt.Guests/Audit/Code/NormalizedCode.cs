@@ -10,7 +10,7 @@ namespace KaslrMt.Guests;
 /// </remarks>
 internal sealed class NormalizedCode
 {
-    private const ulong KernelHalf = 0xffff800000000000;
+    private const ulong KernelAddressSpace = 0xffff800000000000;
     private const ulong Prime = 0x9e3779b97f4a7c15;
 
     private readonly List<(int Offset, ulong Number)> _instructions;
@@ -117,7 +117,7 @@ internal sealed class NormalizedCode
 
     private static ulong Replace(Span<byte> bytes, int at, int size, ulong value, bool isRelative, ulong number, Func<ulong, ulong?> resolve)
     {
-        if (!isRelative && (value < KernelHalf || size < sizeof(int)))
+        if (!isRelative && (value < KernelAddressSpace || size < sizeof(int)))
         {
             return number;
         }

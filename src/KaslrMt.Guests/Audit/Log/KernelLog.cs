@@ -130,5 +130,5 @@ public static class KernelLog
     private static ulong Word(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
 
     private static KaslrMtException Damaged(string problem) =>
-        new(AuditErrors.Log, $"the guest's log cannot be read: {problem}", "the kernel is older than 5.10, damaged or hostile");
+        new(GuestErrors.AuditLog, $"the guest's log cannot be read: {problem}", "the kernel is older than 5.10, damaged or hostile");
 }

@@ -54,7 +54,7 @@ internal readonly record struct KernelPages(VirtualAddress Address, PhysicalAddr
         {
             if (++_tables > MostTables || Runs.Count > MostRuns)
             {
-                throw new KaslrMtException(ObservationErrors.HostileTables, $"the guest's page tables have more than {MostTables} tables, or {MostRuns} runs of unusual pages", "they are corrupt or hostile");
+                throw new KaslrMtException(GuestErrors.HostileTables, $"the guest's page tables have more than {MostTables} tables, or {MostRuns} runs of unusual pages", "they are corrupt or hostile");
             }
 
             Span<byte> entries = stackalloc byte[PageSize];

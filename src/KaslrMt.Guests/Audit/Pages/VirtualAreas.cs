@@ -94,5 +94,5 @@ internal sealed class VirtualAreas
         }
     }
 
-    private static KaslrMtException Damaged(string problem) => new(AuditErrors.Areas, $"{problem}", "the kernel is damaged, hostile or not supported");
+    private static KaslrMtException Damaged(string problem) => new(GuestErrors.AuditAreas, $"{problem}", "the kernel is damaged, hostile or not supported");
 }

@@ -1,9 +1,0 @@
-namespace KaslrMt.Cli.Vms.Moving;
-
-/// <summary>What <c>save</c> and <c>migrate</c> did.</summary>
-/// <param name="Name">The VM.</param>
-/// <param name="File">The file it is in.</param>
-/// <param name="Host">The host it runs on now.</param>
-/// <param name="Bytes">What its guest's state took.</param>
-/// <param name="DowntimeMilliseconds">How long its guest stood still, as QEMU counts it.</param>
-internal sealed record MoveReport(string Name, string? File, string? Host, long Bytes, long? DowntimeMilliseconds);

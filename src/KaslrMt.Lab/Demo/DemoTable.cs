@@ -1,0 +1,142 @@
+using System.Globalization;
+using KaslrMt.Cli;
+using KaslrMt.Cli.Commands;
+using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Sharing;
+using KaslrMt.Cli.Tables;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Guests;
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+using KaslrMt.Lab.Experiments;
+using KaslrMt.Lab.Html;
+using KaslrMt.Lab.Results;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Lab.Demo;
+
+/// <summary>Shows the demonstration's outcome: one table a kernel for what is shared, one for how long it took.</summary>
+internal static class DemoTable
+{
+    /// <summary>Whether every base is as intended from all sides, and shared within a tenant, among its VMs alone, just where it must be.</summary>
+    public static bool PromiseHolds(IReadOnlyList<DemoReport.VmRow> vms) =>
+        vms.All(vm => vm.Regions.All(region => region.Agrees))
+        && Enumerable.Range(0, vms[0].Regions.Count).All(i => vms.GroupBy(vm => vm.Tenant).All(tenant =>
+            Distinct(tenant, i) == (IsPerTenant(vms, i) ? 1 : tenant.Count())))
+        && Enumerable.Range(0, vms[0].Regions.Count).Where(i => IsPerTenant(vms, i)).Any(i => Distinct(vms, i) > 1);
+
+    /// <summary>Prints the report.</summary>
+    public static void Print(TextWriter output, DemoReport report)
+    {
+        foreach (DemoReport.KernelRow kernel in report.Kernels)
+        {
+            output.WriteLine();
+            output.WriteLine($"{kernel.Release}, policy {kernel.Policy}: two tenants, two VMs each");
+            Report.Print(output, Bases(kernel));
+            output.WriteLine(kernel.Ok
+                ? "intended = seen by the guest itself = read from its memory, for every base above"
+                : "MISMATCH: see the rows marked DIFFERS");
+        }
+
+        output.WriteLine();
+        output.WriteLine("How long each step took, in ms, on");
+        output.WriteLine(report.Accelerator);
+        Report.Print(output, Steps(report));
+        PrintSharing(output, report);
+    }
+
+    private static void PrintSharing(TextWriter output, DemoReport report)
+    {
+        bool merged = report.KsmUnused is null;
+        output.WriteLine();
+        output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? ";" : ""));
+        output.WriteLine(merged ? "and the MiB that the host holds for both once its KSM has merged what it can" : $"(memory held after merging is not shown: {report.KsmUnused})");
+        string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">all kernel"];
+        Table table = Report.Table(merged ? [.. columns, ">held"] : columns);
+        foreach (DemoReport.KernelRow kernel in report.Kernels)
+        {
+            string name = kernel.Name;
+            foreach (DemoReport.PairRow pair in kernel.Pairs)
+            {
+                string[] row = [name, pair.Vms, Percent(pair.KernelCode), Percent(pair.KernelData), Percent(pair.Modules), Percent(pair.Vmemmap), Percent(pair.Kernel)];
+                table.Row(merged ? [.. row, pair.HeldBytes is long bytes ? Mebibytes(bytes) : "-"] : row);
+                name = "";
+            }
+        }
+
+        Report.Print(output, table);
+        foreach (DemoReport.KernelRow kernel in report.Kernels)
+        {
+            long? Held(string vms) => kernel.Pairs.First(pair => pair.Vms == vms).HeldBytes;
+            if (Held(DemoReport.OneTenant) is long ours && Held(DemoReport.Stock) is long stock && Held(DemoReport.Off) is long off)
+            {
+                output.WriteLine(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{kernel.Name}: one tenant's VMs take {ours / (double)stock:0.00} x of stock KASLR's, {ours / (double)off:0.00} x of no KASLR's"));
+            }
+        }
+    }
+
+    private static Table Bases(DemoReport.KernelRow kernel)
+    {
+        Table table = Report.Table("region", "tenant", "VM 1", "VM 2", "in tenant", "");
+        for (int i = 0; i < kernel.Vms[0].Regions.Count; i++)
+        {
+            string region = kernel.Vms[0].Regions[i].Region;
+            foreach (IGrouping<string, DemoReport.VmRow> tenant in kernel.Vms.GroupBy(vm => vm.Tenant))
+            {
+                DemoReport.BaseRow[] bases = [.. tenant.Select(vm => vm.Regions[i])];
+                string relation = bases[0].Intended == bases[1].Intended ? "shared" : "own";
+                table.Row(region, tenant.Key, bases[0].Intended, bases[1].Intended, relation, bases.All(row => row.Agrees) ? "ok" : "DIFFERS");
+                region = "";
+            }
+        }
+
+        string label = "dummy.ko at";
+        foreach (IGrouping<string, DemoReport.VmRow> tenant in kernel.Vms.GroupBy(vm => vm.Tenant))
+        {
+            string[] addresses = [.. tenant.Select(vm => vm.ModuleAddress ?? "-")];
+            table.Row(label, tenant.Key, addresses[0], addresses[1], addresses[0] == addresses[1] ? "shared" : "own", "");
+            label = "";
+        }
+
+        return table;
+    }
+
+    private static Table Steps(DemoReport report)
+    {
+        Table table = Report.Table("kernel", "VM", ">image", "", ">QEMU start", ">boot", ">read memory");
+        foreach (DemoReport.KernelRow kernel in report.Kernels)
+        {
+            foreach (DemoReport.VmRow vm in kernel.Vms)
+            {
+                DemoReport.StepTimes times = vm.Milliseconds;
+                table.Row(
+                    kernel.Name,
+                    $"{vm.Tenant} {vm.Name}",
+                    Number(times.Image),
+                    times.ImageCached ? "from cache" : "",
+                    Number(times.QemuStart),
+                    Number(times.Boot),
+                    Number(times.Observe));
+            }
+        }
+
+        return table;
+    }
+
+    private static bool IsPerTenant(IReadOnlyList<DemoReport.VmRow> vms, int region) => vms[0].Regions[region].Scope == "per-tenant";
+
+    private static int Distinct(IEnumerable<DemoReport.VmRow> vms, int region) => vms.Select(vm => vm.Regions[region].Intended).Distinct().Count();
+
+    private static string Percent(double share) => (share * 100).ToString("0.0", CultureInfo.InvariantCulture);
+
+    private static string Mebibytes(long bytes) => (bytes / (double)ByteSize.MiB).ToString("0.0", CultureInfo.InvariantCulture);
+
+    private static string Number(double milliseconds) => milliseconds.ToString("N0", CultureInfo.InvariantCulture);
+}

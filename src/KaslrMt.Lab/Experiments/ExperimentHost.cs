@@ -1,0 +1,37 @@
+using KaslrMt.Cli;
+using KaslrMt.Cli.Commands;
+using KaslrMt.Cli.Guests;
+using KaslrMt.Cli.Options;
+using KaslrMt.Cli.Output;
+using KaslrMt.Cli.Sharing;
+using KaslrMt.Cli.Tables;
+using KaslrMt.Cli.Vms;
+using KaslrMt.Guests;
+using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
+using KaslrMt.Lab.Experiments;
+using KaslrMt.Lab.Html;
+using KaslrMt.Lab.Results;
+using KaslrMt.Layout;
+using KaslrMt.Sharing;
+using KaslrMt.Tenants;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Lab.Experiments;
+
+/// <summary>What the guests of an experiment run on.</summary>
+/// <param name="Runtime">Where their folders are, as all VMs' are: whoever looks next cleans up after a killed experiment.</param>
+/// <param name="Cache">Prepared kernels.</param>
+/// <param name="Accelerator">What executes them.</param>
+/// <param name="BootLimit">How long a guest may take to settle.</param>
+internal sealed record ExperimentHost(RuntimeDirectory Runtime, ImageCache Cache, AcceleratorChoice Accelerator, TimeSpan BootLimit)
+{
+    /// <summary>This machine; guests that a killed experiment left are ended first.</summary>
+    /// <exception cref="KaslrMtException">Errors of the runtime directory and the cache.</exception>
+    public static ExperimentHost Open(TimeSpan bootLimit)
+    {
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        runtime.Sweep();
+        return new ExperimentHost(runtime, CacheLocation.Open(runtime), AcceleratorChoice.Decide(Hypervisors.Accelerator.Auto), bootLimit);
+    }
+}

@@ -1,0 +1,59 @@
+using KaslrMt.Guests;
+using KaslrMt.Hypervisors;
+using KaslrMt.Layout;
+
+namespace KaslrMt.Vms;
+
+/// <summary>Intended against observed, region by region.</summary>
+internal sealed record LayoutVerification(IReadOnlyList<LayoutVerification.Row> Regions)
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Whether every observed base is the intended one.</summary>
+    public bool Matches => Regions.All(region => region.Observed is null || region.Observed == region.Intended);
+
+    /// <summary>Compares, waiting until the guest's kernel has set up its memory.</summary>
+    /// <param name="intended">What the VM was given.</param>
+    /// <param name="monitor">Its monitor.</param>
+    /// <param name="processId">Its QEMU.</param>
+    /// <param name="patience">How long its kernel may take.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="KaslrMtException">KMT5011 when no kernel shows in time; errors of monitor and memory.</exception>
+    public static async Task<LayoutVerification> RunAsync(
+        IntendedLayout intended, QmpClient monitor, int processId, TimeSpan patience, CancellationToken cancellationToken)
+    {
+        ObservationSymbols symbols = ObservationSymbols.Of(intended.Kernel);
+        using QemuMemory memory = await QemuMemory.OpenAsync(monitor, processId, cancellationToken).ConfigureAwait(false);
+        long start = Environment.TickCount64;
+        while (true)
+        {
+            ulong cr3 = await QemuRegisters.ReadCr3Async(monitor, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                return Compare(intended, LayoutObserver.Read(memory, cr3, symbols));
+            }
+            catch (KaslrMtException early) when (early.Code == GuestErrors.NoKernel && Environment.TickCount64 - start < patience.TotalMilliseconds)
+            {
+                await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static LayoutVerification Compare(IntendedLayout intended, ObservedLayout observed) => new(
+        [.. intended.Regions.Select(row => new Row(row.Region, row.Scope, row.Slots, row.Base, row.Region switch
+        {
+            Region.KernelPhysical => observed.KernelPhysical.Value,
+            Region.KernelVirtual => observed.KernelVirtual.Value,
+            Region.Physmap => observed.Physmap.Value,
+            Region.Vmalloc => observed.Vmalloc.Value,
+            Region.Vmemmap => observed.Vmemmap.Value,
+            _ => observed.Modules?.Value,
+        }))]);
+
+    /// <summary>One region; observed is null while the kernel has not drawn the modules' base.</summary>
+    internal readonly record struct Row(Region Region, Scope Scope, ulong Slots, ulong Intended, ulong? Observed)
+    {
+        /// <summary>Shows no base.</summary>
+        public override string ToString() => Region.Name();
+    }
+}

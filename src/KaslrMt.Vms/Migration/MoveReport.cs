@@ -1,0 +1,9 @@
+namespace KaslrMt.Vms;
+
+/// <summary>What <c>save</c> and <c>migrate</c> did.</summary>
+/// <param name="Name">The VM.</param>
+/// <param name="File">The file it is in.</param>
+/// <param name="Host">The host it runs on now.</param>
+/// <param name="Bytes">What its guest's state took.</param>
+/// <param name="DowntimeMilliseconds">How long its guest stood still, as QEMU counts it.</param>
+internal sealed record MoveReport(string Name, string? File, string? Host, long Bytes, long? DowntimeMilliseconds);

@@ -1,0 +1,145 @@
+using System.Text.Json;
+using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
+using KaslrMt.Tenants.Etcd;
+
+namespace KaslrMt.Vms;
+
+/// <summary>Saves a detached VM to a file or moves it to another host, when its supervisor is told to.</summary>
+/// <remarks>The tenant table decides who has the VM: a change of it stands between the guest's standing still here and its going on there.</remarks>
+/// <param name="plan">What the VM is.</param>
+/// <param name="folder">Its folder.</param>
+/// <param name="place">Its place in the tenant table, or null.</param>
+/// <param name="owner">Its owner.</param>
+internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRegistration? place, VmOwner owner)
+{
+    // A host that lost power says nothing more. The table is asked then.
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
+
+    /// <summary>Does what is asked. When it fails, the VM goes on here.</summary>
+    public async Task ObeyAsync(ControlRequest order, SupervisorReport report, CancellationToken cancellationToken)
+    {
+        if (owner.Current is not { } running)
+        {
+            throw new KaslrMtException(VmErrors.CannotMove, $"'{plan.Name}' is just starting", "try again in a moment");
+        }
+
+        (VirtualMachine vm, VmState state) = running;
+        owner.Note(running, folder, state with { Moving = true });
+        try
+        {
+            await (place?.BeginMoveAsync(cancellationToken) ?? Task.CompletedTask).ConfigureAwait(false);
+            try
+            {
+                MoveReport done = order.SaveTo is { } file
+                    ? await SaveAsync(vm, state, file, cancellationToken).ConfigureAwait(false)
+                    : await MigrateAsync(vm, state, LinkAddress.Parse(order.MigrateTo ?? "", "--to"), cancellationToken).ConfigureAwait(false);
+                report.Result(JsonSerializer.Serialize(done, MigrationHeaderJson.Default.MoveReport));
+            }
+            catch
+            {
+                place?.Stays();
+                throw;
+            }
+        }
+        catch
+        {
+            owner.Note(running, folder, state);
+            throw;
+        }
+    }
+
+    private async Task<MoveReport> SaveAsync(VirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
+    {
+        byte[] preface = MigrationHeader.Of(plan, folder, state).ToPreface();
+        MigrationProgress last = await vm
+            .SaveAsync(file, folder, preface: preface, saved: () => place?.SavedAsync() ?? Task.CompletedTask, cancellationToken: cancellationToken).ConfigureAwait(false);
+        return new MoveReport(plan.Name, file, null, preface.Length + last.Transferred, null);
+    }
+
+    private async Task<MoveReport> MigrateAsync(VirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
+    {
+        if (place is null || plan.Table?.Store is not { } store || !EtcdLocation.IsOne(store))
+        {
+            throw new KaslrMtException(
+                VmErrors.CannotMove, $"'{plan.Name}' is in no tenant table of several hosts", "run it with --tenant and a store in etcd, without a key of its own");
+        }
+
+        using KeyRing keys = KeyRingFile.Find(plan.Table.StateDirectory, plan.Table.KeyFile).Load();
+        using MigrationLink link = await MigrationLink.ToAsync(await address.ConnectAsync(cancellationToken).ConfigureAwait(false), keys, cancellationToken).ConfigureAwait(false);
+        string host;
+        try
+        {
+            await link.SendAsync(LinkFrame.Vm, MigrationHeader.Of(plan, folder, state).ToBytes(), cancellationToken).ConfigureAwait(false);
+            host = await AwaitAsync(LinkFrame.Ready, await link.ReceiveAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
+        }
+        catch (IOException error)
+        {
+            throw new KaslrMtException(VmErrors.Link, $"the other host hung up ({error.Message})", "see what it says", error);
+        }
+
+        await place.LeavesForAsync(host, cancellationToken).ConfigureAwait(false);
+        using LocalSocket door = LocalSocket.Listen(Path.Combine(folder.Path, "migrate.sock"));
+        using var end = new CancellationTokenSource();
+        Task<LinkRelay> meeting = MeetAsync(door, link, end.Token);
+        try
+        {
+            MigrationProgress last = await vm.MigrateAsync(
+                MigrationAddress.Unix(door.Address), arrived: () => HandOverAsync(meeting, link, host), cancellationToken: cancellationToken).ConfigureAwait(false);
+            return new MoveReport(plan.Name, null, host, last.Transferred, (long)last.Downtime.TotalMilliseconds);
+        }
+        finally
+        {
+            await end.CancelAsync().ConfigureAwait(false);
+            await EndAsync(meeting).ConfigureAwait(false);
+        }
+    }
+
+    // The guest stands still here and is whole over there. Whatever happens to the other host or the link, the table has the last word.
+    private async Task HandOverAsync(Task<LinkRelay> meeting, MigrationLink link, string host)
+    {
+        string problem;
+        try
+        {
+            LinkRelay relay = await meeting.ConfigureAwait(false);
+            await link.SendAsync(LinkFrame.Go, new LinkMessages(), CancellationToken.None).ConfigureAwait(false);
+            using var patience = new CancellationTokenSource(AnswerPatience);
+            await AwaitAsync(LinkFrame.Taken, await relay.NextAsync(patience.Token).ConfigureAwait(false)).ConfigureAwait(false);
+            place!.Left();
+            return;
+        }
+        catch (Exception error) when (error is KaslrMtException or IOException or OperationCanceledException)
+        {
+            problem = error is OperationCanceledException ? "it did not say that it has the guest" : error.Message;
+        }
+
+        if (!await place!.HasLeftAsync().ConfigureAwait(false))
+        {
+            throw new KaslrMtException(HypervisorErrors.MigrationFailed, $"host {host} did not take the guest: {problem}", "the guest goes on where it was");
+        }
+    }
+
+    private static async Task<LinkRelay> MeetAsync(LocalSocket door, MigrationLink link, CancellationToken cancellationToken) =>
+        new(link, await door.AcceptAsync(cancellationToken).ConfigureAwait(false));
+
+    private static async Task EndAsync(Task<LinkRelay> meeting)
+    {
+        try
+        {
+            await (await meeting.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // QEMU did not get that far.
+        }
+    }
+
+    private static Task<string> AwaitAsync(LinkFrame wanted, (LinkFrame Kind, byte[] Bytes) frame)
+    {
+        LinkMessages words = MigrationLink.WordsOf(frame.Bytes);
+        return frame.Kind == wanted && words is { Problem: null, Host: { } host } && TableNames.IsLegal(host)
+            ? Task.FromResult(host)
+            : throw new KaslrMtException(
+                HypervisorErrors.MigrationFailed, $"the other host does not take the guest: {Printable.Of(words.Problem ?? "it does not say why", 1000)}", "the guest goes on where it was");
+    }
+}
