@@ -5,7 +5,10 @@ using KaslrMt.Tenants.Etcd;
 
 namespace KaslrMt.Bench;
 
-/// <summary>The etcd tenant table, on one real member with its data on disk: a start, beside as many bare transactions as it has round trips.</summary>
+/// <summary>
+/// The etcd tenant table, on one real member with its data on disk: a start and a stop, beside as many bare transactions as they have round trips; and how long
+/// after the beginning of a start another client's watch tells of it.
+/// </summary>
 internal static class EtcdStoreBenchmark
 {
     private const int Rounds = 4;
@@ -24,10 +27,12 @@ internal static class EtcdStoreBenchmark
         try
         {
             var location = EtcdLocation.Parse($"etcd://{address}:12379");
-            EtcdTenantStore store = await EtcdTenantStore.OpenAsync(location, new EtcdAccess(), new KeyRingFile(Path.Combine(root, "kek"), MayCreate: true));
+            KeyRingFile keys = new(Path.Combine(root, "kek"), MayCreate: true);
+            EtcdTenantStore store = await EtcdTenantStore.OpenAsync(location, new EtcdAccess(), keys);
             await using var table = new TenantTable(store, new HostIdentity("h-bench", "bench", ProcessMark.CurrentBootId), TimeSpan.FromHours(1));
             using var bare = new EtcdClient(location, new EtcdAccess());
-            return await MeasureAsync(table, store, bare);
+            await using EtcdTenantStore watcher = await EtcdTenantStore.OpenAsync(location, new EtcdAccess(), keys);
+            return await MeasureAsync(table, store, bare, watcher);
         }
         finally
         {
@@ -37,35 +42,40 @@ internal static class EtcdStoreBenchmark
         }
     }
 
-    private static async Task<IReadOnlyList<Result>> MeasureAsync(TenantTable table, EtcdTenantStore store, EtcdClient bare)
+    private static async Task<IReadOnlyList<Result>> MeasureAsync(TenantTable table, EtcdTenantStore store, EtcdClient bare, EtcdTenantStore watcher)
     {
         await table.RenewAsync();
         (await table.StartAsync("acme", "stays", Policy.Default)).Dispose();
         byte[] value = new byte[300];
-        List<double> starts = [], stops = [], reads = [], writes = [];
+        await using IAsyncEnumerator<TableChange> watch = watcher.WatchAsync().GetAsyncEnumerator();
+        await watch.MoveNextAsync();
+        List<double> starts = [], stops = [], reads = [], writes = [], tellings = [];
         long startTrips = 0, stopTrips = 0;
         for (int round = 0; round < Rounds; round++)
         {
-            (double start, double stop, double read, double write) = (0, 0, 0, 0);
+            (double start, double stop, double read, double write, double told) = (0, 0, 0, 0, 0);
             for (int i = 0; i < Times; i++)
             {
                 long trips = store.RoundTrips;
                 long begun = Stopwatch.GetTimestamp();
+                Task<long> telling = NextAsync(watch);
                 using Outcome started = await table.StartAsync("acme", "v", Policy.Default);
                 start += Stopwatch.GetElapsedTime(begun).TotalMicroseconds;
+                told += Stopwatch.GetElapsedTime(begun, await telling).TotalMicroseconds;
                 startTrips = Math.Max(startTrips, store.RoundTrips - trips);
 
                 trips = store.RoundTrips;
                 begun = Stopwatch.GetTimestamp();
                 using Outcome stopped = await table.StopAsync("v", started.Vm!.Incarnation);
                 stop += Stopwatch.GetElapsedTime(begun).TotalMicroseconds;
+                await NextAsync(watch);
                 stopTrips = Math.Max(stopTrips, store.RoundTrips - trips);
 
                 begun = Stopwatch.GetTimestamp();
-                await bare.CallAsync("/v3/kv/txn", new EtcdTransaction().Read("/bare/one").Request, CancellationToken.None);
+                await bare.TransactAsync(new EtcdTransaction().Read("/bare/one"), CancellationToken.None);
                 read += Stopwatch.GetElapsedTime(begun).TotalMicroseconds;
                 begun = Stopwatch.GetTimestamp();
-                await bare.CallAsync("/v3/kv/txn", new EtcdTransaction().Unchanged("/bare/none", 0).Put("/bare/one", value).Request, CancellationToken.None);
+                await bare.TransactAsync(new EtcdTransaction().Unchanged("/bare/none", 0).Put("/bare/one", value), CancellationToken.None);
                 write += Stopwatch.GetElapsedTime(begun).TotalMicroseconds;
             }
 
@@ -73,6 +83,7 @@ internal static class EtcdStoreBenchmark
             stops.Add(stop / Times);
             reads.Add(read / Times);
             writes.Add(write / Times);
+            tellings.Add(told / Times);
         }
 
         double pair = StoreBenchmark.Median(reads) + StoreBenchmark.Median(writes);
@@ -89,6 +100,19 @@ internal static class EtcdStoreBenchmark
                 "µs",
                 3,
                 LimitIsRatio: true),
+            new Result(
+                "etcd watch, from the beginning of a start", StoreBenchmark.Median(tellings), StoreBenchmark.Median(starts), "the start", "µs", 1.5, LimitIsRatio: true),
         ];
+    }
+
+    /// <summary>Waits until the watch tells of the VM, and says when.</summary>
+    private static async Task<long> NextAsync(IAsyncEnumerator<TableChange> watch)
+    {
+        do
+        {
+            await watch.MoveNextAsync();
+        }
+        while (watch.Current.Kind != TableChangeKind.Vm);
+        return Stopwatch.GetTimestamp();
     }
 }

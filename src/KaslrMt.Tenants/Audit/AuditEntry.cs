@@ -2,45 +2,45 @@ using System.Globalization;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>One change of the table: who did what, when. It holds no secret.</summary>
+/// <summary>One change of the table: the user, the change, the time. It holds no secret.</summary>
 public sealed record AuditEntry
 {
-    /// <summary>Its place in the order of all changes: ascending, with gaps.</summary>
+    /// <summary>Gets the entry's place in the order of all changes: ascending, with gaps.</summary>
     public long Sequence { get; init; }
 
-    /// <summary>When, by the clock of the host that made the change.</summary>
+    /// <summary>Gets the time, by the clock of the host that made the change.</summary>
     public required DateTimeOffset At { get; init; }
 
-    /// <summary>Who.</summary>
+    /// <summary>Gets the user and process that made the change.</summary>
     public required Actor Actor { get; init; }
 
-    /// <summary>What: <c>start</c>, <c>running</c>, <c>save</c>, <c>restore</c>, <c>migrate</c>, <c>migrated</c>, <c>migrate-abort</c>, <c>stop</c>, <c>evict</c>,
+    /// <summary>Gets the change: <c>start</c>, <c>running</c>, <c>save</c>, <c>restore</c>, <c>migrate</c>, <c>migrated</c>, <c>migrate-abort</c>, <c>stop</c>, <c>evict</c>,
     /// <c>reattach</c>, <c>rotate</c>, <c>remove</c>, <c>host-join</c>, <c>host-evict</c>, <c>rewrap</c>,
     /// <c>audit-trim</c>.</summary>
     public required string Action { get; init; }
 
-    /// <summary>The tenant, or null.</summary>
+    /// <summary>Gets the tenant, or null.</summary>
     public string? Tenant { get; init; }
 
-    /// <summary>The VM, or null.</summary>
+    /// <summary>Gets the VM, or null.</summary>
     public string? Vm { get; init; }
 
-    /// <summary>The host that has the VM after the change, or null.</summary>
+    /// <summary>Gets the host that has the VM after the change, or null.</summary>
     public string? Host { get; init; }
 
-    /// <summary>The VM's (or purged key's) generation, or 0.</summary>
+    /// <summary>Gets the VM's (or purged key's) generation, or 0.</summary>
     public long Generation { get; init; }
 
-    /// <summary>What happened to the tenant's key.</summary>
+    /// <summary>Gets the effect on the tenant's key.</summary>
     public KeyEffect Key { get; init; }
 
-    /// <summary>Names the key concerned, see <see cref="TenantRecord.KeyId"/>.</summary>
+    /// <summary>Gets the name of the key concerned, see <see cref="TenantRecord.KeyId"/>.</summary>
     public string? KeyId { get; init; }
 
-    /// <summary>Further words.</summary>
+    /// <summary>Gets further words, or null.</summary>
     public string? Detail { get; init; }
 
-    /// <summary>The entry that says that earlier ones were removed, so that a checker does not miss them.</summary>
+    /// <summary>Returns the entry that says that earlier ones were removed, so that a checker does not miss them.</summary>
     internal static AuditEntry Trimmed(long removed, Actor actor, DateTimeOffset now) => new()
     {
         At = now,
@@ -49,7 +49,7 @@ public sealed record AuditEntry
         Detail = string.Create(CultureInfo.InvariantCulture, $"{removed} entries"),
     };
 
-    /// <summary>The entry for a decision.</summary>
+    /// <summary>Returns the entry for a decision.</summary>
     internal static AuditEntry Of(TableSlice before, Decision after, Actor actor, DateTimeOffset now)
     {
         VmRecord? vm = after.Vm ?? before.Vm;
@@ -67,5 +67,23 @@ public sealed record AuditEntry
             KeyId = after.Key == KeyEffect.Purged ? before.Tenant?.KeyId : tenant?.KeyId,
             Detail = after.Detail,
         };
+    }
+}
+
+/// <summary>The user and process that make a change, for the audit log.</summary>
+/// <param name="UserId">The effective user's number.</param>
+/// <param name="User">The user's name; under sudo, that of the user who called it.</param>
+/// <param name="Process">The process's number.</param>
+/// <param name="Host">The host's identity.</param>
+public sealed record Actor(uint UserId, string User, int Process, string Host)
+{
+    /// <summary>Gets the actor of this process.</summary>
+    /// <param name="host">The host's identity.</param>
+    public static Actor Current(string host)
+    {
+        uint user = StateDirectory.EffectiveUser();
+        string? behind = user == 0 ? Environment.GetEnvironmentVariable("SUDO_USER") : null;
+        string name = string.IsNullOrEmpty(behind) ? Environment.UserName : $"{behind} (sudo)";
+        return new Actor(user, string.Concat(name.Take(64).Where(c => !char.IsControl(c))), Environment.ProcessId, host);
     }
 }

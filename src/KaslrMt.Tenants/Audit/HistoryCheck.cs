@@ -3,7 +3,7 @@ using System.Globalization;
 namespace KaslrMt.Tenants;
 
 /// <summary>
-/// Replays the audit log and says where it breaks what must always hold. It shares no code with the rules that made the log:
+/// Replays the audit log and reports where it breaks a rule that always holds. It shares no code with the rules that made the log:
 /// one key for a tenant at a time, no key shared by tenants, no key changed under a running VM, none left behind.
 /// </summary>
 /// <remarks>Memory: the VMs and keys alive at a time, and 100 bytes for each key ever made.</remarks>
@@ -17,32 +17,32 @@ public sealed class HistoryCheck
     private readonly List<string> _faults = [];
     private bool _partial;
 
-    /// <summary>What is wrong so far.</summary>
+    /// <summary>Gets the faults so far.</summary>
     public IReadOnlyList<string> Faults => _faults;
 
-    /// <summary>Replays a store's log and compares what must be there with what is. Nothing may change meanwhile.</summary>
-    public static async Task<IReadOnlyList<string>> RunAsync(ITenantStore store, CancellationToken cancel = default)
+    /// <summary>Replays a store's log and compares its outcome with the store's records. Nothing may change meanwhile.</summary>
+    public static async Task<IReadOnlyList<string>> RunAsync(ITenantStore store, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(store);
         var check = new HistoryCheck();
-        await foreach (AuditEntry entry in store.AuditAsync(0, cancel).ConfigureAwait(false))
+        await foreach (AuditEntry entry in store.AuditAsync(0, cancellationToken).ConfigureAwait(false))
         {
             check._partial |= entry.Action == "audit-trim";
         }
 
-        await foreach (AuditEntry entry in store.AuditAsync(0, cancel).ConfigureAwait(false))
+        await foreach (AuditEntry entry in store.AuditAsync(0, cancellationToken).ConfigureAwait(false))
         {
             check.Add(entry);
         }
 
         List<TenantRecord> tenants = [];
-        await foreach (TenantRecord tenant in store.TenantsAsync(cancel).ConfigureAwait(false))
+        await foreach (TenantRecord tenant in store.TenantsAsync(cancellationToken).ConfigureAwait(false))
         {
             tenants.Add(tenant);
         }
 
         List<VmRecord> vms = [];
-        await foreach (VmRecord vm in store.VmsAsync(null, cancel).ConfigureAwait(false))
+        await foreach (VmRecord vm in store.VmsAsync(null, cancellationToken).ConfigureAwait(false))
         {
             vms.Add(vm);
         }
@@ -100,7 +100,7 @@ public sealed class HistoryCheck
         }
     }
 
-    /// <summary>Compares what the log left with what the store holds.</summary>
+    /// <summary>Compares the log's outcome with the store's records.</summary>
     public void Finish(IReadOnlyCollection<TenantRecord> tenants, IReadOnlyCollection<VmRecord> vms)
     {
         ArgumentNullException.ThrowIfNull(tenants);
@@ -199,7 +199,7 @@ public sealed class HistoryCheck
 
         internal long Generation { get; set; }
 
-        /// <summary>The VMs alive; true for one that came back after its key was purged.</summary>
+        /// <summary>Gets the VMs alive; true for one that came back after its key was purged.</summary>
         internal Dictionary<string, bool> Vms { get; } = [];
     }
 }

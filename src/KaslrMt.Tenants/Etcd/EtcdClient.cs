@@ -1,201 +1,176 @@
-using System.Net.Http.Headers;
-using System.Security.Cryptography;
-using System.Text;
-using System.Text.Json;
-using System.Text.Json.Nodes;
+using System.Runtime.CompilerServices;
+using Google.Protobuf;
+using Grpc.Core;
+using KaslrMt.Tenants.Etcd.Api;
 
 namespace KaslrMt.Tenants.Etcd;
 
-/// <summary>
-/// The part of etcd's v3 API that the table needs, over its JSON gateway (https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/).
-/// </summary>
-/// <remarks>
-/// A request that gets no answer is sent again, to the next endpoint; so a write may arrive twice. All writes here are transactions guarded
-/// by revisions, whose second arrival does nothing.
-/// </remarks>
-internal sealed class EtcdClient : IDisposable
+/// <summary>The part of etcd's v3 API that the table needs, over gRPC (https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/).</summary>
+/// <remarks>All calls throw a <see cref="KaslrMtException"/>, 4040 to 4045, where etcd does not answer, refuses, or answers something that is not its API.</remarks>
+internal sealed class EtcdClient(EtcdLocation location, EtcdAccess access) : IDisposable
 {
-    private const int LargestAnswer = 64 << 20;
-    private readonly HttpClient _http;
-    private readonly EtcdAccess _access;
-    private readonly Uri[] _endpoints;
-    private volatile string? _token;
-    private int _current;
-    private int _streams;
-    private long _calls;
+    private static readonly TimeSpan DefragmentPatience = TimeSpan.FromMinutes(5);
+    private readonly EtcdMembers _members = new(location, access);
 
-    internal EtcdClient(EtcdLocation location, EtcdAccess access)
+    /// <summary>Gets how many calls were sent so far.</summary>
+    internal long Calls => _members.Calls;
+
+    public void Dispose() => _members.Dispose();
+
+    /// <summary>Reads keys.</summary>
+    internal async Task<List<EtcdPair>> RangeAsync(RangeRequest request, CancellationToken cancellationToken)
     {
-        (_access, _endpoints) = (access, [.. location.Endpoints]);
-        var handler = new SocketsHttpHandler
-        {
-            SslOptions = EtcdTls.Options(access),
-            ConnectTimeout = access.RequestTimeout,
-            PooledConnectionLifetime = TimeSpan.FromMinutes(5),
-            UseProxy = false,
-            AllowAutoRedirect = false,
-        };
-        _http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan, MaxResponseContentBufferSize = LargestAnswer };
-
-        // Hosts of a cluster begin at different members.
-        _current = RandomNumberGenerator.GetInt32(_endpoints.Length);
-        _streams = _current;
+        RangeResponse answer = await CallAsync((member, options) => member.KeyValues.RangeAsync(request, options).ResponseAsync, cancellationToken).ConfigureAwait(false);
+        EtcdRange.RevisionOf(answer.Header);
+        return EtcdRange.Pairs(answer);
     }
 
-    /// <summary>Round trips so far.</summary>
-    internal long Calls => Interlocked.Read(ref _calls);
+    internal async Task<EtcdAnswer> TransactAsync(EtcdTransaction transaction, CancellationToken cancellationToken) => EtcdAnswer.Of(
+        await CallAsync((member, options) => member.KeyValues.TxnAsync(transaction.Request, options).ResponseAsync, cancellationToken).ConfigureAwait(false));
 
-    internal IReadOnlyList<Uri> Endpoints => _endpoints;
-
-    public void Dispose() => _http.Dispose();
-
-    /// <summary>Calls the API at whichever endpoint answers.</summary>
-    /// <exception cref="EtcdFault">etcd answered with an error that another endpoint would answer, too.</exception>
-    /// <exception cref="KaslrMtException">4040–4042: no endpoint answered in time, or the password was refused.</exception>
-    internal async Task<JsonElement> CallAsync(string path, JsonObject request, CancellationToken cancel)
+    /// <summary>Deletes the keys from one up to another, without the latter.</summary>
+    /// <returns>How many there were.</returns>
+    internal async Task<long> DeleteAsync(string from, string end, CancellationToken cancellationToken)
     {
-        long deadline = Environment.TickCount64 + (long)_access.Patience.TotalMilliseconds;
-        Exception? cause = null;
-        for (int attempt = 0; attempt == 0 || Environment.TickCount64 < deadline; attempt++)
-        {
-            if (attempt > 0 && attempt % _endpoints.Length == 0)
-            {
-                await Task.Delay(RandomNumberGenerator.GetInt32(50, 300), cancel).ConfigureAwait(false);
-            }
+        var request = new DeleteRangeRequest { Key = ByteString.CopyFromUtf8(from), RangeEnd = ByteString.CopyFromUtf8(end) };
+        DeleteRangeResponse answer = await CallAsync(
+            (member, options) => member.KeyValues.DeleteRangeAsync(request, options).ResponseAsync, cancellationToken).ConfigureAwait(false);
+        EtcdRange.RevisionOf(answer.Header);
+        return answer.Deleted;
+    }
 
-            int index = Volatile.Read(ref _current);
+    /// <summary>Drops the history before a revision. Another process may have compacted further already.</summary>
+    /// <param name="revision">The revision.</param>
+    /// <param name="physical">Whether to wait until the history is out of the database.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    internal async Task CompactAsync(long revision, bool physical, CancellationToken cancellationToken)
+    {
+        var request = new CompactionRequest { Revision = revision, Physical = physical };
+        try
+        {
+            await _members.CallAsync((member, options) => member.KeyValues.CompactAsync(request, options).ResponseAsync, cancellationToken).ConfigureAwait(false);
+        }
+        catch (EtcdFault fault) when (fault.Status != StatusCode.OutOfRange)
+        {
+            throw fault.ToException();
+        }
+        catch (EtcdFault)
+        {
+            // It is done.
+        }
+    }
+
+    /// <summary>Gives freed pages of the members' databases back, one member after the other: a member that defragments answers nobody (etcd's maintenance guide).</summary>
+    internal async Task DefragmentAsync(CancellationToken cancellationToken)
+    {
+        foreach (EtcdMember member in _members.All)
+        {
             try
             {
-                return await CallAsync(_endpoints[index], path, request, _access.RequestTimeout, cancel).ConfigureAwait(false);
+                await _members.CallAsync(
+                    member, (at, options) => at.Maintenance.DefragmentAsync(new DefragmentRequest(), options).ResponseAsync, DefragmentPatience, cancellationToken).ConfigureAwait(false);
             }
-            catch (EtcdFault fault) when (fault.Status is EtcdStatus.Unavailable or EtcdStatus.DeadlineExceeded)
+            catch (EtcdFault fault)
             {
-                cause = fault;
+                throw fault.IsPassing ? fault.ToUnreachable([member.Endpoint]) : fault.ToException();
             }
-            catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        }
+    }
+
+    /// <summary>Takes a lease.</summary>
+    /// <returns>Its number, never 0.</returns>
+    internal async Task<long> GrantAsync(TimeSpan lease, CancellationToken cancellationToken)
+    {
+        var request = new LeaseGrantRequest { TTL = (long)Math.Ceiling(lease.TotalSeconds) };
+        LeaseGrantResponse answer = await CallAsync((member, options) => member.Leases.LeaseGrantAsync(request, options).ResponseAsync, cancellationToken).ConfigureAwait(false);
+        return answer is { ID: not 0, Error: "" } ? answer.ID : throw EtcdFault.NotEtcd("a lease without a number");
+    }
+
+    /// <summary>Keeps a lease from ending.</summary>
+    /// <returns>Whether it still was there.</returns>
+    internal Task<bool> KeepAliveAsync(long lease, CancellationToken cancellationToken) => CallAsync(
+        async (member, options) =>
+        {
+            using AsyncDuplexStreamingCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse> call = member.Leases.LeaseKeepAlive(options);
+            await call.RequestStream.WriteAsync(new LeaseKeepAliveRequest { ID = lease }, options.CancellationToken).ConfigureAwait(false);
+            await call.RequestStream.CompleteAsync().ConfigureAwait(false);
+            return await call.ResponseStream.MoveNext(options.CancellationToken).ConfigureAwait(false)
+                ? call.ResponseStream.Current.TTL > 0
+                : throw EtcdFault.NotEtcd("a lease renewed without an answer");
+        },
+        cancellationToken);
+
+    /// <summary>Tells of changes from a revision on, at one member. Ends when the connection does, or when nothing was told for the access's time.</summary>
+    /// <param name="prefix">The beginning of the keys.</param>
+    /// <param name="from">The first revision.</param>
+    /// <param name="cancellationToken">Ends it, with an <see cref="OperationCanceledException"/>.</param>
+    internal async IAsyncEnumerable<WatchResponse> WatchAsync(string prefix, long from, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        silence.CancelAfter(access.WatchSilence);
+        using AsyncDuplexStreamingCall<WatchRequest, WatchResponse>? call = await OrBrokenAsync(OpenAsync).ConfigureAwait(false);
+        while (call is not null && await OrBrokenAsync(NextAsync).ConfigureAwait(false) is { } response)
+        {
+            silence.CancelAfter(access.WatchSilence);
+            if (response.Canceled)
             {
-                cause = e;
+                _members.ForgetToken();
             }
 
-            Interlocked.CompareExchange(ref _current, (index + 1) % _endpoints.Length, index);
+            yield return response;
         }
 
-        throw cause is HttpRequestException or IOException && await EtcdTls.ExplainAsync(_endpoints[Volatile.Read(ref _current)], _access, cancel).ConfigureAwait(false) is { } tls
-            ? EtcdFault.NoTls(tls, cause)
-            : EtcdFault.Unreachable(_endpoints, cause);
-    }
-
-    /// <summary>Calls the API at one endpoint.</summary>
-    internal async Task<JsonElement> CallAsync(Uri endpoint, string path, JsonObject request, TimeSpan timeout, CancellationToken cancel)
-    {
-        using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        limited.CancelAfter(timeout);
-        string? used = await TokenAsync(endpoint, limited.Token).ConfigureAwait(false);
-        try
+        async Task<AsyncDuplexStreamingCall<WatchRequest, WatchResponse>?> OpenAsync()
         {
-            return await SendAsync(endpoint, path, request, used, limited.Token).ConfigureAwait(false);
-        }
-        catch (EtcdFault fault) when (fault.Status == EtcdStatus.Unauthenticated && used is not null)
-        {
-            // Tokens end after a time, and with the member that gave them.
-            _token = null;
-            return await SendAsync(endpoint, path, request, await TokenAsync(endpoint, limited.Token).ConfigureAwait(false), limited.Token).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Opens a stream of answers; each call uses the next endpoint, since a member that is cut off keeps a stream open and silent.</summary>
-    internal async Task<HttpResponseMessage> StreamAsync(string path, JsonObject request, CancellationToken cancel)
-    {
-        Uri endpoint = _endpoints[(Interlocked.Increment(ref _streams) & int.MaxValue) % _endpoints.Length];
-        using HttpRequestMessage message = Message(endpoint, path, request, await TokenAsync(endpoint, cancel).ConfigureAwait(false));
-        HttpResponseMessage response = await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancel).ConfigureAwait(false);
-        if (response.IsSuccessStatusCode)
-        {
-            return response;
-        }
-
-        // The token may have ended: the next attempt gets a new one.
-        _token = null;
-        response.Dispose();
-        throw new HttpRequestException($"{endpoint.Authority} refused the stream", null, response.StatusCode);
-    }
-
-    /// <summary>What an answer's error says, or null when it is a result.</summary>
-    internal static EtcdFault? FaultIn(JsonElement answer)
-    {
-        JsonElement error = answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("error", out JsonElement found) ? found : default;
-        JsonElement source = error.ValueKind == JsonValueKind.Object ? error : answer;
-        if (error.ValueKind == JsonValueKind.Undefined)
-        {
-            return null;
-        }
-
-        int status = source.TryGetProperty("code", out JsonElement code) || source.TryGetProperty("grpc_code", out code) ? code.GetInt32() : -1;
-        string message = error.ValueKind == JsonValueKind.String ? error.GetString()! : source.TryGetProperty("message", out JsonElement text) ? text.GetString()! : "no words";
-        return new EtcdFault(status, string.Concat(message.Take(200).Where(c => !char.IsControl(c))));
-    }
-
-    private static HttpRequestMessage Message(Uri endpoint, string path, JsonObject request, string? token)
-    {
-        var message = new HttpRequestMessage(HttpMethod.Post, new Uri(endpoint, path))
-        {
-            Content = new StringContent(request.ToJsonString(), Encoding.UTF8, "application/json"),
-        };
-        if (token is not null)
-        {
-            message.Headers.Authorization = new AuthenticationHeaderValue(token);
-        }
-
-        return message;
-    }
-
-    private async Task<JsonElement> SendAsync(Uri endpoint, string path, JsonObject request, string? token, CancellationToken cancel)
-    {
-        Interlocked.Increment(ref _calls);
-        using HttpRequestMessage message = Message(endpoint, path, request, token);
-        using HttpResponseMessage response = await _http.SendAsync(message, cancel).ConfigureAwait(false);
-        byte[] body = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
-        try
-        {
-            using var document = JsonDocument.Parse(body);
-            return FaultIn(document.RootElement) is { } fault ? throw fault : document.RootElement.Clone();
-        }
-        catch (JsonException e)
-        {
-            // A proxy's page, or a member that is going down: another endpoint may know better.
-            throw new HttpRequestException($"{endpoint.Authority} answered HTTP {(int)response.StatusCode} and no JSON", e, response.StatusCode);
-        }
-    }
-
-    private async Task<string?> TokenAsync(Uri endpoint, CancellationToken cancel)
-    {
-        if (_access.User is not { } user || _token is { } known)
-        {
-            return _token;
-        }
-
-        string password;
-        try
-        {
-            if (_access.PasswordFile is { } secret)
+            var opened = await _members.StreamAsync((member, options) => member.Watches.Watch(options), silence.Token).ConfigureAwait(false);
+            try
             {
-                EtcdSecret.RequirePrivate(secret, TenantErrors.EtcdDenied, "password file for etcd");
+                WatchCreateRequest create = new()
+                {
+                    Key = ByteString.CopyFromUtf8(prefix),
+                    RangeEnd = ByteString.CopyFromUtf8(EtcdRange.EndOf(prefix)),
+                    StartRevision = from,
+                };
+                await opened.RequestStream.WriteAsync(new WatchRequest { CreateRequest = create }, silence.Token).ConfigureAwait(false);
+                return opened;
             }
-
-            password = _access.PasswordFile is { } file ? (await File.ReadAllTextAsync(file, cancel).ConfigureAwait(false)).TrimEnd('\r', '\n') : "";
+            catch
+            {
+                opened.Dispose();
+                throw;
+            }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+
+        async Task<WatchResponse?> NextAsync() => await call!.ResponseStream.MoveNext(silence.Token).ConfigureAwait(false) ? call.ResponseStream.Current : null;
+
+        // The caller's own cancellation goes through; a silence that lasted too long is a broken connection.
+        async Task<T?> OrBrokenAsync<T>(Func<Task<T?>> step)
+            where T : class
         {
-            throw new KaslrMtException(TenantErrors.EtcdDenied, $"the password file for etcd cannot be read ({e.Message})", "check the configured file", e);
-        }
+            try
+            {
+                return await step().ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is RpcException or EtcdFault or OperationCanceledException or InvalidOperationException)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                if (e is RpcException { StatusCode: StatusCode.Unauthenticated })
+                {
+                    _members.ForgetToken();
+                }
 
+                return null;
+            }
+        }
+    }
+
+    private async Task<T> CallAsync<T>(Func<EtcdMember, CallOptions, Task<T>> call, CancellationToken cancellationToken)
+    {
         try
         {
-            JsonElement answer = await SendAsync(
-                endpoint, "/v3/auth/authenticate", new JsonObject { ["name"] = user, ["password"] = password }, null, cancel).ConfigureAwait(false);
-            return _token = answer.GetProperty("token").GetString();
+            return await _members.CallAsync(call, cancellationToken).ConfigureAwait(false);
         }
-        catch (EtcdFault fault) when (fault.Status is EtcdStatus.InvalidArgument or EtcdStatus.FailedPrecondition or EtcdStatus.PermissionDenied)
+        catch (EtcdFault fault)
         {
             throw fault.ToException();
         }

@@ -7,7 +7,7 @@ namespace KaslrMt.Tenants.Etcd;
 /// <summary>A seal as etcd holds it, with the version of the records beside it.</summary>
 internal sealed record EtcdSeal(int Schema, Guid StoreId, int KekVersion, byte[] FingerprintKey)
 {
-    /// <summary>The version this program writes: 2 has the hosts' lists of VMs.</summary>
+    /// <summary>The version that this program writes: 2 has the hosts' lists of VMs.</summary>
     internal const int NewestSchema = 2;
 
     internal StoreSeal Seal => new(StoreId, KekVersion, FingerprintKey);

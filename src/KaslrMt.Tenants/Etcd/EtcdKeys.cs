@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace KaslrMt.Tenants.Etcd;
 
-/// <summary>Where everything is in etcd. Names are ASCII without slashes, so parts cannot be confused.</summary>
+/// <summary>The names of the table's keys in etcd. Names are ASCII without slashes, so parts cannot be confused.</summary>
 internal sealed record EtcdKeys(string Prefix)
 {
-    /// <summary>Everything.</summary>
+    /// <summary>Gets the beginning of all keys.</summary>
     internal string All => $"{Prefix}/";
 
     internal string Seal => $"{Prefix}/seal";
@@ -43,7 +43,7 @@ internal sealed record EtcdKeys(string Prefix)
     /// <summary>Exists while the VM is on the host or migrates to it, and holds its tenant: a host's VMs are found without reading all.</summary>
     internal string HostVm(string host, string vm) => $"{HostVmsOf(host)}{vm}";
 
-    /// <summary>All of these that a VM has.</summary>
+    /// <summary>Returns all keys of this kind that a VM has.</summary>
     internal IEnumerable<string> HostVms(VmRecord? vm) => vm is null
         ? []
         : vm.Target is { } target && target != vm.Host ? [HostVm(vm.Host, vm.Name), HostVm(target, vm.Name)] : [HostVm(vm.Host, vm.Name)];

@@ -1,15 +1,15 @@
 namespace KaslrMt.Tenants.Etcd;
 
-/// <summary>Which etcd, and where in it.</summary>
+/// <summary>An etcd cluster, and the table's place in it.</summary>
 /// <param name="Endpoints">Its members' client addresses.</param>
-/// <param name="Prefix">What all our keys begin with, without a slash at its end.</param>
+/// <param name="Prefix">The beginning of all the table's keys, without a slash at its end.</param>
 public sealed record EtcdLocation(IReadOnlyList<Uri> Endpoints, string Prefix)
 {
     private const string Plain = "etcd://";
     private const string Tls = "etcds://";
     private const string DefaultPrefix = "/kaslrmt";
 
-    /// <summary>Whether a location is one of etcd's.</summary>
+    /// <summary>Returns whether a location is one of etcd's.</summary>
     public static bool IsOne(string location)
     {
         ArgumentNullException.ThrowIfNull(location);

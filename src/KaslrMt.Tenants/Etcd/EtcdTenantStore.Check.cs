@@ -5,15 +5,15 @@ namespace KaslrMt.Tenants.Etcd;
 public sealed partial class EtcdTenantStore
 {
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default)
+    public async Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancellationToken = default)
     {
         // All at one revision: what is compared belongs to one moment.
-        EtcdAnswer now = await TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancel).ConfigureAwait(false);
+        EtcdAnswer now = await _client.TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancellationToken).ConfigureAwait(false);
         StoreSeal seal = ReadSeal(now.One(0));
         List<string> faults = [];
         Dictionary<string, long> alive = [];
         HashSet<string> onHosts = [];
-        await foreach (EtcdPair pair in PagesAsync(_keys.Vms, now.Revision, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(_keys.Vms, now.Revision, cancellationToken).ConfigureAwait(false))
         {
             VmRecord vm = pair.Read(EtcdJson.Default.VmRecord)!;
             alive[vm.Tenant] = alive.GetValueOrDefault(vm.Tenant) + 1;
@@ -21,7 +21,7 @@ public sealed partial class EtcdTenantStore
             onHosts.UnionWith(_keys.HostVms(vm));
         }
 
-        await foreach (EtcdPair pair in PagesAsync(_keys.AllHostVms, now.Revision, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(_keys.AllHostVms, now.Revision, cancellationToken).ConfigureAwait(false))
         {
             Expect(onHosts.Remove(pair.Key), $"a host's list has a VM that is not there: {pair.Key}");
         }
@@ -29,12 +29,12 @@ public sealed partial class EtcdTenantStore
         faults.AddRange(onHosts.Select(key => $"a host's list lacks a VM: {key}"));
 
         Dictionary<string, SealedKey> keys = [];
-        await foreach (EtcdPair pair in PagesAsync(_keys.Keys, now.Revision, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(_keys.Keys, now.Revision, cancellationToken).ConfigureAwait(false))
         {
             keys.Add(pair.Key[_keys.Keys.Length..], pair.Read(EtcdJson.Default.SealedKey)!);
         }
 
-        await foreach (EtcdPair pair in PagesAsync(_keys.Tenants, now.Revision, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(_keys.Tenants, now.Revision, cancellationToken).ConfigureAwait(false))
         {
             TenantRecord tenant = pair.Read(EtcdJson.Default.TenantRecord)!;
             alive.Remove(tenant.Name, out long vms);
@@ -66,6 +66,6 @@ public sealed partial class EtcdTenantStore
     }
 
     /// <inheritdoc/>
-    public Task BackupAsync(string path, CancellationToken cancel = default) => Task.FromException(new KaslrMtException(
+    public Task BackupAsync(string path, CancellationToken cancellationToken = default) => Task.FromException(new KaslrMtException(
         TenantErrors.StoreUnable, "an etcd store is not backed up by kaslrmt", "use 'etcdctl snapshot save', and keep the file of key-encryption keys elsewhere"));
 }

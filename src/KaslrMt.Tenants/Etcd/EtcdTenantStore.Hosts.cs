@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
-using System.Text.Json;
-using System.Text.Json.Nodes;
+using System.Globalization;
+using System.Text;
 
 namespace KaslrMt.Tenants.Etcd;
 
@@ -10,27 +10,27 @@ public sealed partial class EtcdTenantStore
     private readonly ConcurrentDictionary<string, long> _leases = [];
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<HostRecord>> HostsAsync(CancellationToken cancel = default)
+    public async Task<IReadOnlyList<HostRecord>> HostsAsync(CancellationToken cancellationToken = default)
     {
-        EtcdAnswer answer = await TransactAsync(
-            new EtcdTransaction().ReadPrefix(_keys.Hosts).ReadPrefix(_keys.Leases), cancel).ConfigureAwait(false);
+        EtcdAnswer answer = await _client.TransactAsync(
+            new EtcdTransaction().ReadPrefix(_keys.Hosts).ReadPrefix(_keys.Leases), cancellationToken).ConfigureAwait(false);
         HashSet<string> alive = [.. answer.Ranges[1].Select(pair => pair.Key[_keys.Leases.Length..])];
         return [.. answer.Ranges[0].Select(pair => pair.Read(EtcdJson.Default.HostRecord)!).Select(host => host with { Alive = alive.Contains(host.Id) })];
     }
 
     /// <summary>Keeps the host's lease alive; all its processes share one.</summary>
     /// <inheritdoc/>
-    public async Task RenewHostAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancel = default)
+    public async Task RenewHostAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(host);
-        if (_leases.TryGetValue(host.Id, out long known) && await KeepAliveAsync(known, cancel).ConfigureAwait(false))
+        if (_leases.TryGetValue(host.Id, out long known) && await _client.KeepAliveAsync(known, cancellationToken).ConfigureAwait(false))
         {
             return;
         }
 
         for (int attempt = 0; attempt < RegisterAttempts; attempt++)
         {
-            if (await RegisterAsync(host, lease, actor, cancel).ConfigureAwait(false) is { } taken)
+            if (await RegisterAsync(host, lease, actor, cancellationToken).ConfigureAwait(false) is { } taken)
             {
                 _leases[host.Id] = taken;
                 return;
@@ -41,18 +41,18 @@ public sealed partial class EtcdTenantStore
     }
 
     /// <inheritdoc/>
-    public async Task RemoveHostAsync(string host, Actor actor, CancellationToken cancel = default)
+    public async Task RemoveHostAsync(string host, Actor actor, CancellationToken cancellationToken = default)
     {
         for (int attempt = 0; attempt < RegisterAttempts; attempt++)
         {
-            EtcdAnswer read = await TransactAsync(new EtcdTransaction().Read(_keys.Host(host)).Read(_keys.Lease(host)), cancel).ConfigureAwait(false);
-            VmRecord? vm = await VmsOfHostAsync(host, cancel).FirstOrDefaultAsync(cancel).ConfigureAwait(false);
+            EtcdAnswer read = await _client.TransactAsync(new EtcdTransaction().Read(_keys.Host(host)).Read(_keys.Lease(host)), cancellationToken).ConfigureAwait(false);
+            VmRecord? vm = await VmsOfHostAsync(host, cancellationToken).FirstOrDefaultAsync(cancellationToken).ConfigureAwait(false);
             HostRules.RequireRemovable(host, read.One(0).Exists, read.One(1).Exists, vm?.Name);
             var entry = new AuditEntry { At = Now, Actor = actor, Action = "host-evict", Host = host };
             EtcdTransaction txn = new EtcdTransaction()
                 .Unchanged(_keys.Host(host), read.One(0).Modified).Unchanged(_keys.Lease(host), 0)
                 .Delete(_keys.Host(host)).Put(_keys.NewAudit(entry.At), Bytes(entry, EtcdJson.Default.AuditEntry));
-            if ((await TransactAsync(txn, cancel).ConfigureAwait(false)).Succeeded)
+            if ((await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false)).Succeeded)
             {
                 return;
             }
@@ -63,13 +63,13 @@ public sealed partial class EtcdTenantStore
 
     /// <summary>Joins the lease that another process of this host has, or takes one.</summary>
     /// <returns>The lease; null when another process was faster.</returns>
-    private async Task<long?> RegisterAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancel)
+    private async Task<long?> RegisterAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancellationToken)
     {
-        EtcdAnswer read = await TransactAsync(new EtcdTransaction().Read(_keys.Host(host.Id)).Read(_keys.Lease(host.Id)), cancel).ConfigureAwait(false);
+        EtcdAnswer read = await _client.TransactAsync(new EtcdTransaction().Read(_keys.Host(host.Id)).Read(_keys.Lease(host.Id)), cancellationToken).ConfigureAwait(false);
         HostRecord? record = read.One(0).Read(EtcdJson.Default.HostRecord);
         bool existing = read.One(1).Exists;
-        long id = existing ? EtcdShape.Read(() => Convert.ToInt64(Text(read.One(1)), 16)) : await GrantAsync(lease, cancel).ConfigureAwait(false);
-        if (existing && !await KeepAliveAsync(id, cancel).ConfigureAwait(false))
+        long id = existing ? LeaseIn(read.One(1)) : await _client.GrantAsync(lease, cancellationToken).ConfigureAwait(false);
+        if (existing && !await _client.KeepAliveAsync(id, cancellationToken).ConfigureAwait(false))
         {
             return null;
         }
@@ -85,7 +85,7 @@ public sealed partial class EtcdTenantStore
             .Put(_keys.Host(host.Id), Bytes(current, EtcdJson.Default.HostRecord));
         if (!existing)
         {
-            txn.Put(_keys.Lease(host.Id), System.Text.Encoding.ASCII.GetBytes(id.ToString("x", System.Globalization.CultureInfo.InvariantCulture)), id);
+            txn.Put(_keys.Lease(host.Id), Encoding.ASCII.GetBytes(id.ToString("x", CultureInfo.InvariantCulture)), id);
         }
 
         if (record is null)
@@ -95,19 +95,10 @@ public sealed partial class EtcdTenantStore
         }
 
         // A lease that was granted and lost the race has no key: it ends by itself.
-        return (await TransactAsync(txn, cancel).ConfigureAwait(false)).Succeeded ? id : null;
+        return (await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false)).Succeeded ? id : null;
     }
 
-    private async Task<long> GrantAsync(TimeSpan lease, CancellationToken cancel)
-    {
-        var request = new JsonObject { ["TTL"] = $"{(long)Math.Ceiling(lease.TotalSeconds)}" };
-        JsonElement answer = await CallAsync("/v3/lease/grant", request, cancel).ConfigureAwait(false);
-        return EtcdShape.Read(() => EtcdPair.Number(answer, "ID"));
-    }
-
-    private async Task<bool> KeepAliveAsync(long lease, CancellationToken cancel)
-    {
-        JsonElement answer = await CallAsync("/v3/lease/keepalive", new JsonObject { ["ID"] = $"{lease}" }, cancel).ConfigureAwait(false);
-        return EtcdShape.Read(() => answer.TryGetProperty("result", out JsonElement result) && EtcdPair.Number(result, "TTL") > 0);
-    }
+    private static long LeaseIn(EtcdPair pair) => long.TryParse(pair.Text, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out long lease)
+        ? lease
+        : throw new KaslrMtException(TenantErrors.StoreCorrupt, $"etcd's key {pair.Key} names no lease", "another program wrote to it: delete the key");
 }

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
-using System.Text.Json;
-using System.Text.Json.Nodes;
+using KaslrMt.Tenants.Etcd.Api;
 
 namespace KaslrMt.Tenants.Etcd;
 
@@ -21,47 +20,46 @@ public sealed partial class EtcdTenantStore
         long SealRevision);
 
     /// <inheritdoc/>
-    public async Task<TenantRecord?> FindTenantAsync(string name, CancellationToken cancel = default) =>
-        (await ReadOneAsync(_keys.Tenant(name), cancel).ConfigureAwait(false)).Read(EtcdJson.Default.TenantRecord);
+    public async Task<TenantRecord?> FindTenantAsync(string name, CancellationToken cancellationToken = default) =>
+        (await ReadOneAsync(_keys.Tenant(name), cancellationToken).ConfigureAwait(false)).Read(EtcdJson.Default.TenantRecord);
 
     /// <inheritdoc/>
-    public async Task<VmRecord?> FindVmAsync(string name, CancellationToken cancel = default)
+    public async Task<VmRecord?> FindVmAsync(string name, CancellationToken cancellationToken = default)
     {
-        EtcdPair owner = await ReadOneAsync(_keys.Name(name), cancel).ConfigureAwait(false);
+        EtcdPair owner = await ReadOneAsync(_keys.Name(name), cancellationToken).ConfigureAwait(false);
         return owner.Exists
-            ? (await ReadOneAsync(_keys.Vm(Text(owner), name), cancel).ConfigureAwait(false)).Read(EtcdJson.Default.VmRecord)
+            ? (await ReadOneAsync(_keys.Vm(owner.Text, name), cancellationToken).ConfigureAwait(false)).Read(EtcdJson.Default.VmRecord)
             : null;
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<TenantRecord> TenantsAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<TenantRecord> TenantsAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        await foreach (EtcdPair pair in PagesAsync(_keys.Tenants, 0, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(_keys.Tenants, 0, cancellationToken).ConfigureAwait(false))
         {
             yield return pair.Read(EtcdJson.Default.TenantRecord)!;
         }
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, [EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        await foreach (EtcdPair pair in PagesAsync(tenant is null ? _keys.Vms : _keys.VmsOf(tenant), 0, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(tenant is null ? _keys.Vms : _keys.VmsOf(tenant), 0, cancellationToken).ConfigureAwait(false))
         {
             yield return pair.Read(EtcdJson.Default.VmRecord)!;
         }
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         // Keys are in the order of the hosts' clocks; the order of the changes is that of their revisions.
         while (true)
         {
-            JsonObject request = Range(_keys.Audit, EtcdTransaction.EndOf(_keys.Audit), PageRows);
-            request["min_create_revision"] = $"{after + 1}";
-            request["sort_target"] = "CREATE";
-            request["sort_order"] = "ASCEND";
-            List<EtcdPair> page = EtcdPair.In(await CallAsync(RangePath, request, cancel).ConfigureAwait(false));
+            RangeRequest request = EtcdRange.Between(_keys.Audit, EtcdRange.EndOf(_keys.Audit), PageRows);
+            request.MinCreateRevision = after + 1;
+            (request.SortTarget, request.SortOrder) = (RangeRequest.Types.SortTarget.Create, RangeRequest.Types.SortOrder.Ascend);
+            List<EtcdPair> page = await _client.RangeAsync(request, cancellationToken).ConfigureAwait(false);
             foreach (EtcdPair pair in page)
             {
                 yield return pair.Read(EtcdJson.Default.AuditEntry)! with { Sequence = pair.Created };
@@ -77,29 +75,25 @@ public sealed partial class EtcdTenantStore
     }
 
     /// <inheritdoc/>
-    public async Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancel = default)
+    public async Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancellationToken = default)
     {
         string end = _keys.NewAudit(before)[..^32];
-        JsonElement answer = await CallAsync(
-            "/v3/kv/deleterange",
-            new JsonObject { ["key"] = EtcdTransaction.Encode(_keys.Audit), ["range_end"] = EtcdTransaction.Encode(end) },
-            cancel).ConfigureAwait(false);
-        long removed = EtcdPair.Number(answer, "deleted");
-        await LogAsync(AuditEntry.Trimmed(removed, actor, Now), cancel).ConfigureAwait(false);
+        long removed = await _client.DeleteAsync(_keys.Audit, end, cancellationToken).ConfigureAwait(false);
+        await LogAsync(AuditEntry.Trimmed(removed, actor, Now), cancellationToken).ConfigureAwait(false);
         return removed;
     }
 
-    private Task<EtcdAnswer> LogAsync(AuditEntry entry, CancellationToken cancel) =>
-        TransactAsync(new EtcdTransaction().Put(_keys.NewAudit(entry.At), Bytes(entry, EtcdJson.Default.AuditEntry)), cancel);
+    private Task<EtcdAnswer> LogAsync(AuditEntry entry, CancellationToken cancellationToken) =>
+        _client.TransactAsync(new EtcdTransaction().Put(_keys.NewAudit(entry.At), Bytes(entry, EtcdJson.Default.AuditEntry)), cancellationToken);
 
     /// <summary>Reads what a command needs: one round trip where it names its tenant, else two.</summary>
-    private async Task<EtcdSlice> ReadAsync(TableCommand command, CancellationToken cancel)
+    private async Task<EtcdSlice> ReadAsync(TableCommand command, CancellationToken cancellationToken)
     {
         string? tenant = command.TenantName;
         if (tenant is null)
         {
-            EtcdPair owner = await ReadOneAsync(_keys.Name(command.VmName!), cancel).ConfigureAwait(false);
-            tenant = owner.Exists ? Text(owner) : "";
+            EtcdPair owner = await ReadOneAsync(_keys.Name(command.VmName!), cancellationToken).ConfigureAwait(false);
+            tenant = owner.Exists ? owner.Text : "";
         }
 
         string vmName = command.VmName ?? "";
@@ -110,15 +104,15 @@ public sealed partial class EtcdTenantStore
             txn.Read(_keys.Lease(host));
         }
 
-        EtcdAnswer answer = await TransactAsync(txn, cancel).ConfigureAwait(false);
+        EtcdAnswer answer = await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false);
         EtcdPair seal = answer.One(0);
         EtcdPair name = answer.One(4);
         EtcdPair lease = command.HostId is null ? EtcdPair.None : answer.One(5);
         VmRecord? vm = answer.One(3).Read(EtcdJson.Default.VmRecord);
-        if (vm is null && name.Exists && Text(name) != tenant)
+        if (vm is null && name.Exists && name.Text != tenant)
         {
             // The name is another tenant's VM's: the rules refuse by its record.
-            vm = (await ReadOneAsync(_keys.Vm(Text(name), vmName), cancel).ConfigureAwait(false)).Read(EtcdJson.Default.VmRecord);
+            vm = (await ReadOneAsync(_keys.Vm(name.Text, vmName), cancellationToken).ConfigureAwait(false)).Read(EtcdJson.Default.VmRecord);
         }
 
         var slice = new TableSlice(answer.One(1).Read(EtcdJson.Default.TenantRecord), vm, command.HostId is null || lease.Exists);
@@ -134,25 +128,19 @@ public sealed partial class EtcdTenantStore
             seal.Modified);
     }
 
-    private async Task<EtcdPair> ReadOneAsync(string key, CancellationToken cancel) =>
-        EtcdPair.In(await CallAsync(RangePath, new JsonObject { ["key"] = EtcdTransaction.Encode(key) }, cancel).ConfigureAwait(false)) is [EtcdPair pair, ..]
-            ? pair
-            : EtcdPair.None;
+    private async Task<EtcdPair> ReadOneAsync(string key, CancellationToken cancellationToken) =>
+        await _client.RangeAsync(EtcdRange.One(key), cancellationToken).ConfigureAwait(false) is [EtcdPair pair, ..] ? pair : EtcdPair.None;
 
     /// <summary>All pairs under a prefix, page by page; at one revision where it is not 0.</summary>
-    private async IAsyncEnumerable<EtcdPair> PagesAsync(string prefix, long revision, [EnumeratorCancellation] CancellationToken cancel)
+    private async IAsyncEnumerable<EtcdPair> PagesAsync(string prefix, long revision, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         string from = prefix;
-        string end = EtcdTransaction.EndOf(prefix);
+        string end = EtcdRange.EndOf(prefix);
         while (true)
         {
-            JsonObject request = Range(from, end, PageRows);
-            if (revision != 0)
-            {
-                request["revision"] = $"{revision}";
-            }
-
-            List<EtcdPair> page = EtcdPair.In(await CallAsync(RangePath, request, cancel).ConfigureAwait(false));
+            RangeRequest request = EtcdRange.Between(from, end, PageRows);
+            request.Revision = revision;
+            List<EtcdPair> page = await _client.RangeAsync(request, cancellationToken).ConfigureAwait(false);
             foreach (EtcdPair pair in page)
             {
                 yield return pair;
@@ -166,13 +154,4 @@ public sealed partial class EtcdTenantStore
             from = $"{page[^1].Key}\0";
         }
     }
-
-    private static JsonObject Range(string from, string end, int limit) => new()
-    {
-        ["key"] = EtcdTransaction.Encode(from),
-        ["range_end"] = EtcdTransaction.Encode(end),
-        ["limit"] = $"{limit}",
-    };
-
-    private static string Text(EtcdPair pair) => System.Text.Encoding.ASCII.GetString(pair.Value);
 }

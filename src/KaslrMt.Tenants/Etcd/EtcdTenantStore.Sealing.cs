@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.Json.Nodes;
 using KaslrMt.Layout;
 
 namespace KaslrMt.Tenants.Etcd;
@@ -10,11 +9,11 @@ public sealed partial class EtcdTenantStore
     private long _lastCompaction = -1;
 
     /// <inheritdoc/>
-    public async Task<long> RewrapAsync(Actor actor, CancellationToken cancel = default)
+    public async Task<long> RewrapAsync(Actor actor, CancellationToken cancellationToken = default)
     {
-        int version = await RenewSealAsync(cancel).ConfigureAwait(false);
+        int version = await RenewSealAsync(cancellationToken).ConfigureAwait(false);
         long count = 0;
-        await foreach (EtcdPair pair in PagesAsync(_keys.Keys, 0, cancel).ConfigureAwait(false))
+        await foreach (EtcdPair pair in PagesAsync(_keys.Keys, 0, cancellationToken).ConfigureAwait(false))
         {
             string tenant = pair.Key[_keys.Keys.Length..];
             SealedKey key = pair.Read(EtcdJson.Default.SealedKey)!;
@@ -32,40 +31,25 @@ public sealed partial class EtcdTenantStore
             // A key that was purged or rewrapped meanwhile is left as it is now.
             EtcdTransaction txn = new EtcdTransaction()
                 .Unchanged(pair.Key, pair.Modified).Put(pair.Key, Bytes(wrapped, EtcdJson.Default.SealedKey));
-            count += (await TransactAsync(txn, cancel).ConfigureAwait(false)).Succeeded ? 1 : 0;
+            count += (await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false)).Succeeded ? 1 : 0;
         }
 
         string detail = string.Create(CultureInfo.InvariantCulture, $"{count} keys under key-encryption key {version}");
-        EtcdAnswer logged = await LogAsync(new AuditEntry { At = Now, Actor = actor, Action = "rewrap", Detail = detail }, cancel).ConfigureAwait(false);
-        await CompactAsync(logged.Revision, physical: false, cancel).ConfigureAwait(false);
+        EtcdAnswer logged = await LogAsync(new AuditEntry { At = Now, Actor = actor, Action = "rewrap", Detail = detail }, cancellationToken).ConfigureAwait(false);
+        await _client.CompactAsync(logged.Revision, physical: false, cancellationToken).ConfigureAwait(false);
         return count;
     }
 
     /// <inheritdoc/>
-    public async Task ScrubAsync(CancellationToken cancel = default)
+    public async Task ScrubAsync(CancellationToken cancellationToken = default)
     {
-        EtcdAnswer now = await TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancel).ConfigureAwait(false);
-        await CompactAsync(now.Revision, physical: true, cancel).ConfigureAwait(false);
+        EtcdAnswer now = await _client.TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancellationToken).ConfigureAwait(false);
+        await _client.CompactAsync(now.Revision, physical: true, cancellationToken).ConfigureAwait(false);
 
-        // One member after the other: a member that defragments answers nobody (etcd's maintenance guide).
-        foreach (Uri endpoint in _client.Endpoints)
-        {
-            try
-            {
-                await _client.CallAsync(endpoint, "/v3/maintenance/defragment", [], TimeSpan.FromMinutes(5), cancel).ConfigureAwait(false);
-            }
-            catch (EtcdFault fault)
-            {
-                throw fault.ToException();
-            }
-            catch (HttpRequestException e)
-            {
-                throw EtcdFault.Unreachable([endpoint], e);
-            }
-        }
+        await _client.DefragmentAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task CompactAfterPurgeAsync(CancellationToken cancel)
+    private async Task CompactAfterPurgeAsync(CancellationToken cancellationToken)
     {
         long now = Environment.TickCount64;
         long last = Interlocked.Read(ref _lastCompaction);
@@ -77,8 +61,8 @@ public sealed partial class EtcdTenantStore
 
         try
         {
-            EtcdAnswer read = await TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancel).ConfigureAwait(false);
-            await CompactAsync(read.Revision, physical: false, cancel).ConfigureAwait(false);
+            EtcdAnswer read = await _client.TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancellationToken).ConfigureAwait(false);
+            await _client.CompactAsync(read.Revision, physical: false, cancellationToken).ConfigureAwait(false);
         }
         catch (KaslrMtException)
         {
@@ -87,36 +71,19 @@ public sealed partial class EtcdTenantStore
         }
     }
 
-    private async Task CompactAsync(long revision, bool physical, CancellationToken cancel)
+    private async Task OpenSealAsync(CancellationToken cancellationToken)
     {
-        try
-        {
-            await _client.CallAsync(
-                "/v3/kv/compaction", new JsonObject { ["revision"] = $"{revision}", ["physical"] = physical }, cancel).ConfigureAwait(false);
-        }
-        catch (EtcdFault fault) when (fault.Status == EtcdStatus.OutOfRange)
-        {
-            // Another process has compacted further already.
-        }
-        catch (EtcdFault fault)
-        {
-            throw fault.ToException();
-        }
-    }
-
-    private async Task OpenSealAsync(CancellationToken cancel)
-    {
-        EtcdPair pair = await ReadOneAsync(_keys.Seal, cancel).ConfigureAwait(false);
+        EtcdPair pair = await ReadOneAsync(_keys.Seal, cancellationToken).ConfigureAwait(false);
         if (!pair.Exists)
         {
             KeyRing ring = _ringFile.LoadOrCreate();
             StoreSeal seal = KeySealer.NewSeal(ring);
             ring.Dispose();
             EtcdTransaction txn = new EtcdTransaction().Unchanged(_keys.Seal, 0).Put(_keys.Seal, Bytes(EtcdSeal.Of(seal), EtcdJson.Default.EtcdSeal));
-            await TransactAsync(txn, cancel).ConfigureAwait(false);
+            await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false);
 
             // Ours, or that of a host that was faster.
-            pair = await ReadOneAsync(_keys.Seal, cancel).ConfigureAwait(false);
+            pair = await ReadOneAsync(_keys.Seal, cancellationToken).ConfigureAwait(false);
         }
 
         // First whether the keys fit: a stranger's host changes nothing.
@@ -127,15 +94,15 @@ public sealed partial class EtcdTenantStore
 
         if (SchemaOf(pair) < EtcdSeal.NewestSchema)
         {
-            await MigrateAsync(pair, cancel).ConfigureAwait(false);
+            await MigrateAsync(pair, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    private async Task<int> RenewSealAsync(CancellationToken cancel)
+    private async Task<int> RenewSealAsync(CancellationToken cancellationToken)
     {
         while (true)
         {
-            EtcdPair pair = await ReadOneAsync(_keys.Seal, cancel).ConfigureAwait(false);
+            EtcdPair pair = await ReadOneAsync(_keys.Seal, cancellationToken).ConfigureAwait(false);
             StoreSeal renewed;
             lock (_sealing)
             {
@@ -150,7 +117,7 @@ public sealed partial class EtcdTenantStore
 
             EtcdTransaction txn = new EtcdTransaction()
                 .Unchanged(_keys.Seal, pair.Modified).Put(_keys.Seal, Bytes(EtcdSeal.Of(renewed), EtcdJson.Default.EtcdSeal));
-            await TransactAsync(txn, cancel).ConfigureAwait(false);
+            await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -207,7 +174,7 @@ public sealed partial class EtcdTenantStore
     private StoreSeal ReadSeal(EtcdPair pair)
     {
         EtcdSeal seal = pair.Read(EtcdJson.Default.EtcdSeal) ?? throw new KaslrMtException(
-            TenantErrors.StoreCorrupt, $"the tenant table in {_location} has lost its seal", "somebody deleted it past kaslrmt: restore an etcd snapshot");
+            TenantErrors.StoreCorrupt, $"the tenant table in {_location} has lost its seal", "another program deleted it: restore an etcd snapshot");
         return seal.Schema <= EtcdSeal.NewestSchema ? seal.Seal : throw new KaslrMtException(
             TenantErrors.StoreNewer,
             string.Create(CultureInfo.InvariantCulture, $"the tenant table in {_location} has version {seal.Schema}, this program knows up to {EtcdSeal.NewestSchema}"),

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
-using System.Text.Json;
-using System.Text.Json.Nodes;
+using KaslrMt.Tenants.Etcd.Api;
 
 namespace KaslrMt.Tenants.Etcd;
 
@@ -13,7 +12,7 @@ public sealed partial class EtcdTenantStore
     /// that was compacted away, the watcher is told to list again.
     /// </summary>
     /// <inheritdoc/>
-    public async IAsyncEnumerable<TableChange> WatchAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<TableChange> WatchAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         long next = 0;
         bool begun = false;
@@ -21,14 +20,14 @@ public sealed partial class EtcdTenantStore
         {
             while (next == 0)
             {
-                if (await RevisionAsync(patient: begun, cancel).ConfigureAwait(false) is { } now)
+                if (await RevisionAsync(patient: begun, cancellationToken).ConfigureAwait(false) is { } now)
                 {
                     (next, begun) = (now + 1, true);
                     yield return TableChange.Relist(now);
                 }
             }
 
-            await foreach (WatchStep step in StreamAsync(next, cancel).ConfigureAwait(false))
+            await foreach (WatchStep step in StreamAsync(next, cancellationToken).ConfigureAwait(false))
             {
                 next = step.Next;
                 if (step.Change is { } change)
@@ -37,16 +36,16 @@ public sealed partial class EtcdTenantStore
                 }
             }
 
-            await Task.Delay(WatchPause, cancel).ConfigureAwait(false);
+            await Task.Delay(WatchPause, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Where the store is. A watch that has begun outlasts a cluster that is away: null then, to ask again.</summary>
-    private async Task<long?> RevisionAsync(bool patient, CancellationToken cancel)
+    /// <summary>Returns the store's revision. A watch that has begun outlasts a cluster that is away: null then, to ask again.</summary>
+    private async Task<long?> RevisionAsync(bool patient, CancellationToken cancellationToken)
     {
         try
         {
-            return (await TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancel).ConfigureAwait(false)).Revision;
+            return (await _client.TransactAsync(new EtcdTransaction().Read(_keys.Seal), cancellationToken).ConfigureAwait(false)).Revision;
         }
         catch (KaslrMtException error) when (patient && error.Code == TenantErrors.EtcdUnreachable)
         {
@@ -54,60 +53,32 @@ public sealed partial class EtcdTenantStore
         }
     }
 
-    /// <summary>Where a watch goes on, 0 for a new listing, and what it tells.</summary>
+    /// <summary>The revision at which a watch goes on, 0 for a new listing, and the change that it tells.</summary>
     private readonly record struct WatchStep(long Next, TableChange? Change);
 
     /// <summary>One connection's worth of a watch; ends when that does, or is silent for too long.</summary>
-    private async IAsyncEnumerable<WatchStep> StreamAsync(long next, [EnumeratorCancellation] CancellationToken cancel)
+    private async IAsyncEnumerable<WatchStep> StreamAsync(long next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        silence.CancelAfter(_access.WatchSilence);
-        StreamReader? reader = await OpenWatchAsync(next, silence.Token, cancel).ConfigureAwait(false);
-        using (reader)
+        await foreach (WatchResponse response in _client.WatchAsync(_keys.All, next, cancellationToken).ConfigureAwait(false))
         {
-            while (reader is not null && await LineAsync(reader, silence.Token, cancel).ConfigureAwait(false) is { } line)
+            if (response.CompactRevision > 0)
             {
-                silence.CancelAfter(_access.WatchSilence);
-                using JsonDocument? document = Parse(line);
-                if (document is null || EtcdClient.FaultIn(document.RootElement) is not null
-                    || !document.RootElement.TryGetProperty("result", out JsonElement result))
-                {
-                    yield break;
-                }
-
-                if (EtcdPair.Number(result, "compact_revision") > 0)
-                {
-                    yield return new WatchStep(0, null);
-                    yield break;
-                }
-
-                if (result.TryGetProperty("canceled", out JsonElement canceled) && canceled.GetBoolean())
-                {
-                    yield break;
-                }
-
-                foreach (WatchStep step in Changes(result, next))
-                {
-                    next = step.Next;
-                    yield return step;
-                }
+                yield return new WatchStep(0, null);
+                yield break;
             }
-        }
-    }
 
-    private IEnumerable<WatchStep> Changes(JsonElement result, long next)
-    {
-        if (!result.TryGetProperty("events", out JsonElement events))
-        {
-            yield break;
-        }
+            if (response.Canceled)
+            {
+                yield break;
+            }
 
-        // Events of one revision come in one answer, so a watch never goes on in the middle of a transaction.
-        foreach (JsonElement changed in events.EnumerateArray())
-        {
-            EtcdPair pair = EtcdPair.Of(changed.GetProperty("kv"));
-            next = Math.Max(next, pair.Modified + 1);
-            yield return new WatchStep(next, ChangeOf(pair));
+            // Events of one revision come in one answer, so a watch never goes on in the middle of a transaction.
+            foreach (Event changed in response.Events)
+            {
+                EtcdPair pair = EtcdPair.Of(changed.Kv);
+                next = Math.Max(next, pair.Modified + 1);
+                yield return new WatchStep(next, ChangeOf(pair));
+            }
         }
     }
 
@@ -126,55 +97,5 @@ public sealed partial class EtcdTenantStore
         }
 
         return null;
-    }
-
-    private async Task<StreamReader?> OpenWatchAsync(long next, CancellationToken silence, CancellationToken cancel)
-    {
-        var request = new JsonObject
-        {
-            ["create_request"] = new JsonObject
-            {
-                ["key"] = EtcdTransaction.Encode(_keys.All),
-                ["range_end"] = EtcdTransaction.Encode(EtcdTransaction.EndOf(_keys.All)),
-                ["start_revision"] = $"{next}",
-            },
-        };
-        try
-        {
-            HttpResponseMessage response = await _client.StreamAsync("/v3/watch", request, silence).ConfigureAwait(false);
-            return new StreamReader(await response.Content.ReadAsStreamAsync(silence).ConfigureAwait(false));
-        }
-        catch (Exception e) when (IsBroken(e, cancel))
-        {
-            return null;
-        }
-    }
-
-    private static async Task<string?> LineAsync(StreamReader reader, CancellationToken silence, CancellationToken cancel)
-    {
-        try
-        {
-            return await reader.ReadLineAsync(silence).ConfigureAwait(false);
-        }
-        catch (Exception e) when (IsBroken(e, cancel))
-        {
-            return null;
-        }
-    }
-
-    // The caller's own cancellation goes through; a silence that lasted too long is a broken connection.
-    private static bool IsBroken(Exception e, CancellationToken cancel) =>
-        e is HttpRequestException or IOException or EtcdFault || (e is OperationCanceledException && !cancel.IsCancellationRequested);
-
-    private static JsonDocument? Parse(string line)
-    {
-        try
-        {
-            return JsonDocument.Parse(line);
-        }
-        catch (JsonException)
-        {
-            return null;
-        }
     }
 }

@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using KaslrMt.Layout;
 
@@ -9,15 +8,13 @@ namespace KaslrMt.Tenants.Etcd;
 /// <summary>The table in an etcd cluster: many hosts, any number of processes.</summary>
 /// <remarks>
 /// <para>A change is two round trips: one transaction reads the slice, a second writes it if nothing of it has changed since (by revisions, never by
-/// etcd's locks). Whoever loses the race reads again. A start needs two, a stop that does not know its tenant three.</para>
+/// etcd's locks). The loser of a race reads again. A start needs two, a stop that does not know its tenant three.</para>
 /// <para>When an answer is lost the write is sent again and does nothing the second time; the outcome then says that nothing changed.</para>
 /// <para>A purged key is deleted and etcd's history compacted. etcd does not overwrite: the sealed key stays in free pages of its database until a
 /// defragmentation (<see cref="ScrubAsync"/>), and in its log and snapshots until it drops those.</para>
 /// </remarks>
 public sealed partial class EtcdTenantStore : ITenantStore
 {
-    private const string TxnPath = "/v3/kv/txn";
-    private const string RangePath = "/v3/kv/range";
     private const int LongestPause = 250;
 
     private readonly EtcdClient _client;
@@ -40,23 +37,23 @@ public sealed partial class EtcdTenantStore : ITenantStore
     /// <inheritdoc/>
     public string Location => _location.ToString();
 
-    /// <summary>Round trips so far.</summary>
+    /// <summary>Gets the number of round trips so far.</summary>
     internal long RoundTrips => _client.Calls;
 
     private DateTimeOffset Now => DateTimeOffset.FromUnixTimeMilliseconds(_hooks.Clock.GetUtcNow().ToUnixTimeMilliseconds());
 
     /// <summary>Opens the table, creating it where it is missing.</summary>
     /// <exception cref="KaslrMtException">404x: etcd cannot be reached or refuses; 403x: the key-encryption keys do not fit; 4022: newer.</exception>
-    public static Task<EtcdTenantStore> OpenAsync(EtcdLocation location, EtcdAccess access, KeyRingFile keys, CancellationToken cancel = default) =>
-        OpenAsync(location, access, keys, StoreHooks.None, cancel);
+    public static Task<EtcdTenantStore> OpenAsync(EtcdLocation location, EtcdAccess access, KeyRingFile keys, CancellationToken cancellationToken = default) =>
+        OpenAsync(location, access, keys, StoreHooks.None, cancellationToken);
 
     internal static async Task<EtcdTenantStore> OpenAsync(
-        EtcdLocation location, EtcdAccess access, KeyRingFile keys, StoreHooks hooks, CancellationToken cancel = default)
+        EtcdLocation location, EtcdAccess access, KeyRingFile keys, StoreHooks hooks, CancellationToken cancellationToken = default)
     {
         var store = new EtcdTenantStore(location, access, keys, hooks);
         try
         {
-            await store.OpenSealAsync(cancel).ConfigureAwait(false);
+            await store.OpenSealAsync(cancellationToken).ConfigureAwait(false);
             return store;
         }
         catch
@@ -67,7 +64,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
     }
 
     /// <inheritdoc/>
-    public async Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancel = default)
+    public async Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(command);
         _hooks.Step("begun");
@@ -78,10 +75,10 @@ public sealed partial class EtcdTenantStore : ITenantStore
             {
                 // Losers of a race wait a random while, longer each time, so that they do not meet again.
                 int longest = Math.Min(LongestPause, 4 << Math.Min(attempt, 6));
-                await Task.Delay(RandomNumberGenerator.GetInt32(1, longest), cancel).ConfigureAwait(false);
+                await Task.Delay(RandomNumberGenerator.GetInt32(1, longest), cancellationToken).ConfigureAwait(false);
             }
 
-            EtcdSlice slice = await ReadAsync(command, cancel).ConfigureAwait(false);
+            EtcdSlice slice = await ReadAsync(command, cancellationToken).ConfigureAwait(false);
             if (attempt > 0 && command is RemoveTenant && slice.Slice.Tenant is null)
             {
                 // Our first attempt arrived though its answer did not.
@@ -89,7 +86,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
             }
 
             command = Pinned(command, slice);
-            if (await TryApplyAsync(command, slice, actor, cancel).ConfigureAwait(false) is { } outcome)
+            if (await TryApplyAsync(command, slice, actor, cancellationToken).ConfigureAwait(false) is { } outcome)
             {
                 return outcome;
             }
@@ -112,7 +109,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
     private static TableCommand Pinned(TableCommand command, EtcdSlice slice) =>
         command is StopVm { Incarnation: null } stop && slice.Slice.Vm is { } vm ? stop with { Incarnation = vm.Incarnation } : command;
 
-    private async Task<Outcome?> TryApplyAsync(TableCommand command, EtcdSlice read, Actor actor, CancellationToken cancel)
+    private async Task<Outcome?> TryApplyAsync(TableCommand command, EtcdSlice read, Actor actor, CancellationToken cancellationToken)
     {
         DateTimeOffset now = Now;
         TableSlice before = read.Slice;
@@ -132,7 +129,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
         try
         {
             _hooks.Step("written");
-            kept = !after.Changes || await CommitAsync(read, after, key, AuditEntry.Of(before, after, actor, now), cancel).ConfigureAwait(false);
+            kept = !after.Changes || await CommitAsync(read, after, key, AuditEntry.Of(before, after, actor, now), cancellationToken).ConfigureAwait(false);
             if (!kept)
             {
                 return null;
@@ -142,7 +139,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
             _hooks.Step("committed");
             if (after.Key == KeyEffect.Purged)
             {
-                await CompactAfterPurgeAsync(cancel).ConfigureAwait(false);
+                await CompactAfterPurgeAsync(cancellationToken).ConfigureAwait(false);
             }
 
             _hooks.Step("done");
@@ -158,7 +155,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
         }
     }
 
-    private async Task<bool> CommitAsync(EtcdSlice read, Decision after, SealedKey? key, AuditEntry entry, CancellationToken cancel)
+    private async Task<bool> CommitAsync(EtcdSlice read, Decision after, SealedKey? key, AuditEntry entry, CancellationToken cancellationToken)
     {
         TableSlice before = read.Slice;
         string tenant = (after.Tenant ?? before.Tenant)!.Name;
@@ -212,7 +209,7 @@ public sealed partial class EtcdTenantStore : ITenantStore
         }
 
         txn.Put(_keys.NewAudit(entry.At), Bytes(entry, EtcdJson.Default.AuditEntry));
-        EtcdAnswer answer = await TransactAsync(txn, cancel).ConfigureAwait(false);
+        EtcdAnswer answer = await _client.TransactAsync(txn, cancellationToken).ConfigureAwait(false);
         if (!answer.Succeeded && answer.Ranges.Any(range => range.Count > 0))
         {
             _hooks.Step("collision");
@@ -222,19 +219,4 @@ public sealed partial class EtcdTenantStore : ITenantStore
     }
 
     private static byte[] Bytes<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToUtf8Bytes(value, type);
-
-    private async Task<EtcdAnswer> TransactAsync(EtcdTransaction txn, CancellationToken cancel) =>
-        EtcdAnswer.Of(await CallAsync(TxnPath, txn.Request, cancel).ConfigureAwait(false));
-
-    private async Task<JsonElement> CallAsync(string path, JsonObject request, CancellationToken cancel)
-    {
-        try
-        {
-            return await _client.CallAsync(path, request, cancel).ConfigureAwait(false);
-        }
-        catch (EtcdFault fault)
-        {
-            throw fault.ToException();
-        }
-    }
 }

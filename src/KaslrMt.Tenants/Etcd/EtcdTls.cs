@@ -6,12 +6,12 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace KaslrMt.Tenants.Etcd;
 
-/// <summary>TLS as the configuration wants it.</summary>
+/// <summary>TLS to etcd, as the configuration asks for it.</summary>
 internal static class EtcdTls
 {
     private static readonly TimeSpan ProbePatience = TimeSpan.FromSeconds(1);
 
-    /// <exception cref="KaslrMtException"><see cref="TenantErrors.EtcdTls"/> when a file cannot be read or is none.</exception>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.EtcdTls"/> when a file cannot be read or is malformed.</exception>
     internal static SslClientAuthenticationOptions Options(EtcdAccess access)
     {
         var options = new SslClientAuthenticationOptions();
@@ -27,7 +27,7 @@ internal static class EtcdTls
 
             if (access.CertificateFile is { } certificate)
             {
-                EtcdSecret.RequirePrivate(access.CertificateKeyFile ?? certificate, TenantErrors.EtcdTls, "client key for etcd");
+                SecretFile.RequirePrivate(access.CertificateKeyFile ?? certificate, TenantErrors.EtcdTls, "client key for etcd");
                 options.ClientCertificates = [X509Certificate2.CreateFromPemFile(certificate, access.CertificateKeyFile)];
             }
 
@@ -39,11 +39,12 @@ internal static class EtcdTls
         }
     }
 
-    /// <summary>Why TLS may be what keeps an endpoint from answering: it takes TLS only, or hangs up after the handshake. Null where it is not.</summary>
-    /// <remarks>A server that misses a client certificate says so behind the handshake, and plain HTTP is not answered at all: both look like a broken connection.</remarks>
-    internal static async Task<string?> ExplainAsync(Uri endpoint, EtcdAccess access, CancellationToken cancel)
+    /// <summary>Finds out whether TLS keeps an endpoint from answering: it takes TLS only, or hangs up after the handshake.</summary>
+    /// <returns>The reason; null where TLS is not the reason.</returns>
+    /// <remarks>A server that misses a client certificate says so behind the handshake, and plain HTTP gets no answer: both look like a broken connection.</remarks>
+    internal static async Task<string?> ExplainAsync(Uri endpoint, EtcdAccess access, CancellationToken cancellationToken)
     {
-        using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limited.CancelAfter(ProbePatience);
         bool speaks = false;
         try
@@ -63,7 +64,7 @@ internal static class EtcdTls
                 return Refused(endpoint, access);
             }
         }
-        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             // It waits for a request, as it should.
             return speaks && endpoint.Scheme == Uri.UriSchemeHttp ? NotPlain(endpoint) : null;

@@ -3,16 +3,16 @@ using System.Text;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>Who this host is in the table.</summary>
+/// <summary>This host's identity in the table.</summary>
 /// <param name="Id">Unique: <c>h-</c> and 16 hexadecimal digits.</param>
-/// <param name="Name">Its host name, for people.</param>
-/// <param name="BootId">This boot.</param>
+/// <param name="Name">The host's name, for people.</param>
+/// <param name="BootId">The kernel's id of this boot.</param>
 public sealed record HostIdentity(string Id, string Name, string BootId)
 {
     private const int RandomSize = 16;
 
     /// <summary>
-    /// The identity kept in a state directory. It follows from random bytes in the file <c>host</c> and from <c>/etc/machine-id</c>: two state
+    /// Reads the identity kept in a state directory, making it where it is missing. It follows from random bytes in the file <c>host</c> and from <c>/etc/machine-id</c>: two state
     /// directories of a machine are two hosts, and so are a machine and its clone, whose machine-id systemd renews.
     /// </summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.HostIdentity"/>.</exception>

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace KaslrMt.Tenants;
 
 /// <summary>A process that can be told from every other, earlier or later, here or elsewhere.</summary>
-/// <param name="Id">Its number.</param>
-/// <param name="StartTime">When it started, in clock ticks since boot (<c>/proc/PID/stat</c>, field 22).</param>
+/// <param name="Id">The process's number.</param>
+/// <param name="StartTime">The time of its start, in clock ticks since boot (<c>/proc/PID/stat</c>, field 22).</param>
 /// <param name="BootId"><c>/proc/sys/kernel/random/boot_id</c> while it ran.</param>
 /// <param name="PidNamespace">The PID namespace its number belongs to.</param>
 public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId, string PidNamespace)
@@ -17,22 +17,22 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
     private static readonly Lazy<string> NamespaceOnce = new(() => new FileInfo(NamespaceLink).LinkTarget ?? "");
     private static readonly Lazy<ProcessMark> CurrentOnce = new(() => Of(Environment.ProcessId));
 
-    /// <summary>The mark of this process.</summary>
+    /// <summary>Gets the mark of this process.</summary>
     public static ProcessMark Current => CurrentOnce.Value;
 
-    /// <summary>The mark of a process of this host.</summary>
-    /// <param name="process">Its number, in our PID namespace.</param>
+    /// <summary>Returns the mark of a process of this host.</summary>
+    /// <param name="process">The process's number, in our PID namespace.</param>
     public static ProcessMark Of(int process) => new(process, StartOf(process) ?? 0, CurrentBootId, CurrentNamespace);
 
-    /// <summary>This boot's id.</summary>
+    /// <summary>Gets this boot's id.</summary>
     public static string CurrentBootId => BootIdOnce.Value;
 
     private static string CurrentNamespace => NamespaceOnce.Value;
 
-    /// <summary>The mark as text without spaces.</summary>
+    /// <summary>Returns the mark as text without spaces.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Id},{StartTime},{BootId},{PidNamespace}");
 
-    /// <summary>Reads what <see cref="ToString"/> wrote.</summary>
+    /// <summary>Reads the text of <see cref="ToString"/>.</summary>
     internal static ProcessMark Parse(string text)
     {
         string[] parts = text.Split(',');
@@ -43,7 +43,7 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
             : throw new KaslrMtException(TenantErrors.StoreCorrupt, "a process in the tenant table is malformed", "run 'kaslrmt store check'");
     }
 
-    /// <summary>Whether the process is proven gone. Asked on the host it ran on; false where nothing can be proven.</summary>
+    /// <summary>Returns whether the process is proven gone. To be asked on the host it ran on; false where nothing can be proven.</summary>
     public bool IsGone()
     {
         if (BootId != CurrentBootId)
@@ -51,11 +51,11 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
             return true;
         }
 
-        // In another container's namespace the same number is somebody else: no proof.
+        // In another container's namespace the same number is another process: no proof.
         return PidNamespace == CurrentNamespace && StartOf(Id) != StartTime;
     }
 
-    /// <summary>Whether the process is proven to live. Asked on the host it ran on; false where nothing can be proven.</summary>
+    /// <summary>Returns whether the process is proven to live. To be asked on the host it ran on; false where nothing can be proven.</summary>
     public bool IsAlive() => BootId == CurrentBootId && PidNamespace == CurrentNamespace && StartOf(Id) == StartTime;
 
     // Null for none, and for one that has ended and waits for its parent to notice.

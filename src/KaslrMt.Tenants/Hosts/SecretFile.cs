@@ -3,8 +3,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>Whether a file that holds a secret, or is obeyed, is its owner's alone.</summary>
-/// <remarks>Its mode does not tell all: 0600 keeps everybody out but the owner, and that may be somebody else than who runs this.</remarks>
+/// <summary>Tells whether a file that holds a secret, or is obeyed, is its owner's alone.</summary>
+/// <remarks>The mode alone does not tell: 0600 keeps all users out but the owner, and the owner may be another user than the one that runs this program.</remarks>
 public static partial class SecretFile
 {
     private const int CurrentDirectory = -100; // AT_FDCWD
@@ -17,7 +17,7 @@ public static partial class SecretFile
     /// <summary>Looks at an open file.</summary>
     /// <param name="file">The file.</param>
     /// <param name="groupMayRead">Whether its group does not count: systemd gives credentials so.</param>
-    /// <returns>What is wrong, to stand behind the file's name; null when it is this user's or root's, and closed to all others.</returns>
+    /// <returns>The fault, to stand behind the file's name; null when it is this user's or root's, and closed to all others.</returns>
     /// <exception cref="IOException">The host does not tell.</exception>
     public static string? Exposure(SafeFileHandle file, bool groupMayRead = false)
     {
@@ -42,6 +42,20 @@ public static partial class SecretFile
     /// <inheritdoc cref="Exposure(SafeFileHandle, bool)"/>
     public static string? Exposure(string path) => Exposure(StatX(CurrentDirectory, path, 0, ModeAndOwner, out Status status), status, groupMayRead: false);
 
+    /// <summary>Refuses a file that is not its owner's alone.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="code">The error to throw.</param>
+    /// <param name="role">The file's use, as in "password file for etcd".</param>
+    /// <exception cref="KaslrMtException">With the code given.</exception>
+    /// <exception cref="IOException">There is no such file.</exception>
+    internal static void RequirePrivate(string path, ErrorCode code, string role)
+    {
+        if (Exposure(path) is { } exposure)
+        {
+            throw new KaslrMtException(code, $"the {role} {path} {exposure}", $"make it the file of the user that runs kaslrmt, and chmod 600 {path}");
+        }
+    }
+
     private static string? Exposure(int outcome, in Status status, bool groupMayRead)
     {
         if (outcome != 0)
@@ -62,7 +76,7 @@ public static partial class SecretFile
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int StatX(int directory, string path, int flags, uint mask, out Status status);
 
-    /// <summary>struct statx (statx(2)), 256 bytes; what is not needed is padding.</summary>
+    /// <summary>struct statx (statx(2)), 256 bytes; the fields that are not needed are padding.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     private struct Status
     {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>Where a host keeps its table, identity and keys: private to its user.</summary>
+/// <summary>The directory of a host's table, identity and keys: private to its user.</summary>
 public static partial class StateDirectory
 {
     /// <summary>The environment variable that names it.</summary>
@@ -11,7 +11,7 @@ public static partial class StateDirectory
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
     /// <summary>
-    /// <c>$KASLRMT_STATE_DIR</c>; for root <c>/var/lib/kaslrmt</c>; else <c>$XDG_STATE_HOME/kaslrmt</c> or <c>~/.local/state/kaslrmt</c>.
+    /// Returns the state directory's path: <c>$KASLRMT_STATE_DIR</c>; for root <c>/var/lib/kaslrmt</c>; else <c>$XDG_STATE_HOME/kaslrmt</c> or <c>~/.local/state/kaslrmt</c>.
     /// </summary>
     public static string Find()
     {
@@ -40,7 +40,7 @@ public static partial class StateDirectory
         {
             UnixFileMode mode = Directory.CreateDirectory(path, Private).UnixFileMode;
 
-            // Whoever may write to the directory may put another database there.
+            // A user that may write to the directory may put another database there.
             return (mode & (UnixFileMode.GroupWrite | UnixFileMode.OtherWrite)) == 0
                 ? path
                 : throw new KaslrMtException(

@@ -6,8 +6,8 @@ namespace KaslrMt.Tenants;
 /// <summary>AES-256-GCM under a key of its own for each sealing: salt (16) ‖ nonce (12) ‖ ciphertext ‖ tag (16).</summary>
 /// <remarks>
 /// The key-encryption key never meets GCM itself: HKDF-SHA256 with a random salt makes a key for this one message, so the number of messages
-/// under one key-encryption key is not bounded by GCM's random nonces (NIST SP 800-38D, section 8.3). The ciphers used last are kept, not what they
-/// opened: deriving one costs more than all else, and who can read them here can read the key-encryption keys, too.
+/// under one key-encryption key is not bounded by GCM's random nonces (NIST SP 800-38D, section 8.3). The ciphers used last are kept, but no secret that
+/// they opened: deriving a cipher costs more than all else, and an attacker that reads them here reads the key-encryption keys, too.
 /// Not for several threads at once.
 /// </remarks>
 /// <param name="ring">The key-encryption keys; the caller's.</param>
@@ -34,16 +34,16 @@ internal sealed class Envelope(KeyRing ring) : IDisposable
         return sealedBytes;
     }
 
-    /// <summary>Opens what <see cref="Seal"/> made.</summary>
-    /// <returns>The secret in a pinned array, which the caller zeroes; null when the key, the bytes or what they are bound to is another.</returns>
+    /// <summary>Opens an envelope of <see cref="Seal"/>.</summary>
+    /// <returns>The secret in a pinned array, which the caller zeroes; null when the key, the bytes or those they are bound to are others.</returns>
     internal byte[]? Open(int version, ReadOnlySpan<byte> sealedBytes, ReadOnlySpan<byte> bound)
     {
         byte[] secret = GC.AllocateUninitializedArray<byte>(Math.Max(0, LengthOf(sealedBytes)), pinned: true);
         return Open(version, sealedBytes, bound, secret) < 0 ? null : secret;
     }
 
-    /// <summary>Opens what <see cref="Seal"/> made into the caller's memory, which the caller zeroes.</summary>
-    /// <returns>The secret's length; -1 when the key, the bytes or what they are bound to is another, or the memory is too short.</returns>
+    /// <summary>Opens an envelope of <see cref="Seal"/> into the caller's memory, which the caller zeroes.</summary>
+    /// <returns>The secret's length; -1 when the key, the bytes or those they are bound to are others, or the memory is too short.</returns>
     internal int Open(int version, ReadOnlySpan<byte> sealedBytes, ReadOnlySpan<byte> bound, Span<byte> secret)
     {
         int length = LengthOf(sealedBytes);

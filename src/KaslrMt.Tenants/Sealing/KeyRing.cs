@@ -4,14 +4,14 @@ using System.Text;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>The key-encryption keys of a host, by version. Shows nothing of them, and zeroes them on disposal.</summary>
+/// <summary>The key-encryption keys of a host, by version. It shows nothing of them, and zeroes them on disposal.</summary>
 /// <remarks>
 /// Its file holds one line <c>VERSION 64-HEX-DIGITS</c> for each key; empty lines and lines that begin with <c>#</c> are skipped. To rotate: add a line
 /// with a higher version on every host, rewrap the store, then remove the old line.
 /// </remarks>
 public sealed class KeyRing : IDisposable
 {
-    /// <summary>Size of a key-encryption key in bytes.</summary>
+    /// <summary>The size of a key-encryption key in bytes.</summary>
     public const int KeySize = 32;
 
     private const int MaximumFile = 64 << 10;
@@ -19,16 +19,16 @@ public sealed class KeyRing : IDisposable
 
     private KeyRing(SortedList<int, byte[]> keys) => _keys = keys;
 
-    /// <summary>The highest version, which new and rewrapped seals use.</summary>
+    /// <summary>Gets the highest version, which new and rewrapped seals use.</summary>
     public int Newest => _keys.Keys[^1];
 
-    /// <summary>All versions, ascending.</summary>
+    /// <summary>Gets all versions, ascending.</summary>
     public IReadOnlyList<int> Versions => [.. _keys.Keys];
 
-    /// <summary>A ring of one new key, version 1.</summary>
+    /// <summary>Returns a ring of one new key, version 1.</summary>
     public static KeyRing Generate() => new(new SortedList<int, byte[]> { [1] = NewKey() });
 
-    /// <summary>This ring and one more key, of the next version.</summary>
+    /// <summary>Returns a ring of these keys and one more, of the next version.</summary>
     public KeyRing WithNewKey()
     {
         var keys = new SortedList<int, byte[]>();
@@ -45,8 +45,8 @@ public sealed class KeyRing : IDisposable
 
     /// <summary>Reads a ring's text.</summary>
     /// <param name="text">ASCII text, as the remarks describe.</param>
-    /// <param name="origin">Where it comes from, for the message.</param>
-    /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyFileMalformed"/>; the line is told, never what it holds.</exception>
+    /// <param name="origin">The text's origin, for the message.</param>
+    /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyFileMalformed"/>; the message names the line, never its text.</exception>
     public static KeyRing Parse(ReadOnlySpan<byte> text, string origin)
     {
         var keys = new SortedList<int, byte[]>();
@@ -66,14 +66,14 @@ public sealed class KeyRing : IDisposable
                 || Convert.FromHexString(line[(space + 1)..], key, out int consumed, out int written) != System.Buffers.OperationStatus.Done
                 || written != KeySize || consumed != line.Length - space - 1 || !keys.TryAdd(version, key))
             {
-                throw Malformed(string.Create(CultureInfo.InvariantCulture, $"line {number} of {origin} is no key-encryption key, or repeats a version"));
+                throw Malformed(string.Create(CultureInfo.InvariantCulture, $"line {number} of {origin} is not a key-encryption key, or repeats a version"));
             }
         }
 
         return text.Length <= MaximumFile && keys.Count > 0 ? new KeyRing(keys) : throw Malformed($"{origin} holds no key-encryption key");
     }
 
-    /// <summary>The key of a version.</summary>
+    /// <summary>Gets the key of a version.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyVersionMissing"/>.</exception>
     internal ReadOnlySpan<byte> this[int version] => _keys.TryGetValue(version, out byte[]? key) ? key : throw new KaslrMtException(
         TenantErrors.KeyVersionMissing,
@@ -83,13 +83,13 @@ public sealed class KeyRing : IDisposable
     /// <summary>Derives a key for another purpose than sealing: HKDF-SHA256 (RFC 5869) of the key-encryption key of a version.</summary>
     /// <param name="version">The version.</param>
     /// <param name="salt">Random bytes, new for each use.</param>
-    /// <param name="purpose">What it is for; no two uses share one.</param>
+    /// <param name="purpose">The key's purpose; no two uses share one.</param>
     /// <param name="key">Takes the key.</param>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyVersionMissing"/>.</exception>
     public void Derive(int version, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> purpose, Span<byte> key) =>
         HKDF.DeriveKey(HashAlgorithmName.SHA256, this[version], key, salt, purpose);
 
-    /// <summary>The ring's text, for its file. The caller zeroes it.</summary>
+    /// <summary>Returns the ring's text, for its file. The caller zeroes it.</summary>
     internal byte[] Write()
     {
         int size = _keys.Keys.Sum(version => Digits(version) + 1 + (2 * KeySize) + 1);
@@ -116,7 +116,7 @@ public sealed class KeyRing : IDisposable
         }
     }
 
-    /// <summary>The type's name; keys are never shown.</summary>
+    /// <summary>Returns the type's name; keys are never shown.</summary>
     public override string ToString() => nameof(KeyRing);
 
     private static int Digits(int version) => Encoding.ASCII.GetByteCount(version.ToString(CultureInfo.InvariantCulture));

@@ -3,9 +3,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>Where a host's key-encryption keys are.</summary>
+/// <summary>The file of a host's key-encryption keys.</summary>
 /// <param name="Path">The file, in the format of <see cref="KeyRing"/>.</param>
-/// <param name="MayCreate">Whether it is ours to create when the store is new: the file in the state directory, which nobody configured.</param>
+/// <param name="MayCreate">Whether it is ours to create when the store is new: the file in the state directory, where none is configured.</param>
 /// <param name="Credential">Whether it is a systemd credential, whose group bits only mirror an access list for the service's user.</param>
 public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Credential = false)
 {
@@ -17,7 +17,7 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
 
 
     /// <summary>
-    /// The first of: what was configured, <c>$KASLRMT_KEK_FILE</c>, the systemd credential <c>kaslrmt-kek</c>, and <c>kek</c> in the state directory.
+    /// Finds the file, the first of: the configured one, <c>$KASLRMT_KEK_FILE</c>, the systemd credential <c>kaslrmt-kek</c>, and <c>kek</c> in the state directory.
     /// </summary>
     /// <param name="stateDirectory">The state directory.</param>
     /// <param name="configured">A path from a configuration file, or null.</param>
@@ -48,7 +48,7 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
                 throw new KaslrMtException(
                     TenantErrors.KeyFileExposed,
                     $"the file of key-encryption keys {Path} {exposure}",
-                    "make it the file of who runs kaslrmt, mode 0600 (chown, chmod), and replace the keys if others may have read them");
+                    "make it the file of the user that runs kaslrmt, mode 0600 (chown, chmod), and replace the keys if others may have read them");
             }
 
             // One byte more than a ring may have tells a file that is too large.
@@ -70,7 +70,7 @@ public sealed record KeyRingFile(string Path, bool MayCreate = false, bool Crede
         }
     }
 
-    /// <summary>Reads the keys of a new store: makes the first where that is ours to do.</summary>
+    /// <summary>Reads the keys of a new store: makes the first where the file is ours to create.</summary>
     /// <exception cref="KaslrMtException">As <see cref="Load"/>.</exception>
     public KeyRing LoadOrCreate()
     {

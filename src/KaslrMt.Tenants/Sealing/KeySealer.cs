@@ -8,7 +8,7 @@ namespace KaslrMt.Tenants;
 /// <summary>Seals tenants' keys for one store, and opens them.</summary>
 /// <remarks>
 /// An envelope is bound to the store, the tenant's name, the generation and the version of the key-encryption key: moved to another row, or
-/// altered, it does not open. What it cannot tell is a whole store put back to an earlier state. Not for several threads at once.
+/// altered, it does not open. A whole store put back to an earlier state is not noticed. Not for several threads at once.
 /// </remarks>
 internal sealed class KeySealer : IDisposable
 {
@@ -37,13 +37,13 @@ internal sealed class KeySealer : IDisposable
         _fingerprints = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, _fingerprintKey);
     }
 
-    /// <summary>The seal this sealer works under.</summary>
+    /// <summary>Gets the seal that this sealer works under.</summary>
     internal StoreSeal Seal { get; }
 
-    /// <summary>The newest key-encryption key's version on this host.</summary>
+    /// <summary>Gets the newest key-encryption key's version on this host.</summary>
     internal int NewestVersion => _ring.Newest;
 
-    /// <summary>A new store's seal.</summary>
+    /// <summary>Returns a new store's seal.</summary>
     internal static StoreSeal NewSeal(KeyRing ring)
     {
         Span<byte> key = stackalloc byte[KeyRing.KeySize];
@@ -53,10 +53,10 @@ internal sealed class KeySealer : IDisposable
         return seal;
     }
 
-    /// <summary>This seal under the newest key-encryption key.</summary>
+    /// <summary>Returns this seal under the newest key-encryption key.</summary>
     internal StoreSeal Renewed() => MakeSeal(_ring, Seal.StoreId, _ring.Newest, _fingerprintKey);
 
-    /// <summary>A sealer of the same keys under another seal of the same store.</summary>
+    /// <summary>Returns a sealer of the same keys under another seal of the same store.</summary>
     internal KeySealer Under(StoreSeal seal) => new(_ring, seal);
 
     /// <summary>Seals a key for a tenant.</summary>
@@ -80,7 +80,7 @@ internal sealed class KeySealer : IDisposable
                 : throw new KaslrMtException(
                     TenantErrors.SealBroken,
                     $"the sealed key of tenant '{tenant}' was altered, or is another row's",
-                    "somebody wrote to the store past kaslrmt: restore a backup, or stop the tenant's VMs to have a new key made");
+                    "another program wrote to the store: restore a backup, or stop the tenant's VMs to have a new key made");
         }
         finally
         {
@@ -88,14 +88,14 @@ internal sealed class KeySealer : IDisposable
         }
     }
 
-    /// <summary>The same key in a new envelope, under this sealer's version.</summary>
+    /// <summary>Returns the same key in a new envelope, under this sealer's version.</summary>
     internal SealedKey Rewrap(string tenant, SealedKey key)
     {
         using TenantKey opened = OpenKey(tenant, key);
         return SealKey(tenant, key.Generation, opened);
     }
 
-    /// <summary>Zeroes what it holds; the ring is the caller's.</summary>
+    /// <summary>Zeroes the keys that it holds; the ring is the caller's.</summary>
     public void Dispose()
     {
         CryptographicOperations.ZeroMemory(_fingerprintKey);
@@ -149,3 +149,20 @@ internal sealed class KeySealer : IDisposable
         return bound;
     }
 }
+
+/// <summary>A tenant's key as a store keeps it.</summary>
+/// <param name="Generation">The key's number within its tenant.</param>
+/// <param name="KekVersion">The version of the key-encryption key it is sealed with.</param>
+/// <param name="Bytes">The envelope.</param>
+/// <param name="Fingerprint">HMAC-SHA256 of the key under a secret of the store: equal for equal keys, and telling nothing else.</param>
+internal sealed record SealedKey(long Generation, int KekVersion, byte[] Bytes, byte[] Fingerprint)
+{
+    /// <summary>Gets the fingerprint's first 64 bits, the name of the key in records and the audit log; fewer where the fingerprint was cut short: then the key does not open.</summary>
+    internal string KeyId => Convert.ToHexStringLower(Fingerprint.AsSpan(0, Math.Min(8, Fingerprint.Length)));
+}
+
+/// <summary>A store's own seal.</summary>
+/// <param name="StoreId">The store's identity: a row copied from another store does not open here.</param>
+/// <param name="KekVersion">The version that new keys are sealed with.</param>
+/// <param name="FingerprintKey">The secret of the fingerprints, sealed.</param>
+internal sealed record StoreSeal(Guid StoreId, int KekVersion, byte[] FingerprintKey);

@@ -23,7 +23,7 @@ internal static class SqliteFault
             "free space on its file system; the change was not made, and nothing was lost",
             error),
         Busy or Locked => new KaslrMtException(
-            TenantErrors.StoreBusy, $"the tenant table {path} was in use by others for too long", "try again; 'fuser' on the file tells who holds it", error),
+            TenantErrors.StoreBusy, $"the tenant table {path} was in use by others for too long", "try again; 'fuser' on the file names the processes that hold it", error),
         ReadOnly => new KaslrMtException(
             TenantErrors.StoreFailed, $"the tenant table {path} cannot be written", "check the owner and mode of the file and its directory", error),
         _ => new KaslrMtException(
@@ -38,7 +38,7 @@ internal static class SqliteFault
 
     internal static KaslrMtException Damaged(string path, string how, Exception? inner = null) => new(
         TenantErrors.StoreCorrupt,
-        $"the tenant table {path} is damaged or is none ({how})",
+        $"the tenant table {path} is damaged, or is not a tenant table ({how})",
         "stop its VMs, move the file away, and restore a backup ('kaslrmt store backup' makes them) or begin anew; running VMs are not harmed",
         inner);
 }

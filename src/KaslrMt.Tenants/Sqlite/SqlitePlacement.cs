@@ -1,9 +1,9 @@
 namespace KaslrMt.Tenants.Sqlite;
 
-/// <summary>On which hosts a tenant has VMs, or VMs that migrate there: what finds a host's VMs without reading all hosts'.</summary>
+/// <summary>The hosts on which a tenant has VMs, or to which its VMs migrate. With them a host's VMs are found without reading all hosts'.</summary>
 /// <remarks>
-/// A row is there from the tenant's first VM on the host to its last. A host's VMs are looked for among those of its tenants. What is read for it are
-/// all VMs of these tenants; what is saved is a write of each start and stop.
+/// A row is there from the tenant's first VM on the host to its last. A host's VMs are looked for among those of its tenants: all VMs of these tenants
+/// are read, and each start and stop saves a write.
 /// </remarks>
 internal static class SqlitePlacement
 {
@@ -29,7 +29,7 @@ internal static class SqlitePlacement
         WHERE p.host = ?1 LIMIT 1
         """;
 
-    /// <summary>Where a VM and its tenant's placement do not fit each other: the host and the tenant.</summary>
+    /// <summary>Finds the host and tenant of each VM that does not fit its tenant's placement.</summary>
     internal const string Faults =
         """
         SELECT host, tenant FROM (SELECT host, tenant FROM vm UNION SELECT target, tenant FROM vm WHERE target IS NOT NULL) EXCEPT SELECT host, tenant FROM placement

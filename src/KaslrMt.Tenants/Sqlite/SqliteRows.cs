@@ -15,10 +15,10 @@ internal static class SqliteRows
     internal const string AuditColumns =
         "sequence, at, uid, user, process, actor_host, action, tenant, vm, host, generation, key, key_id, detail";
 
-    /// <summary>How many columns <see cref="VmColumns"/> has.</summary>
+    /// <summary>The number of columns of <see cref="VmColumns"/>.</summary>
     internal const int VmWidth = 12;
 
-    /// <summary>How many columns <see cref="TenantColumns"/> has.</summary>
+    /// <summary>The number of columns of <see cref="TenantColumns"/>.</summary>
     internal const int TenantWidth = 10;
 
     internal static (TenantRecord Tenant, SealedKey? Key) Tenant(SqliteRow row) => Tenant(row, 0);
@@ -89,7 +89,7 @@ internal static class SqliteRows
         }
     }
 
-    /// <summary>A time in a column, in milliseconds since 1970.</summary>
+    /// <summary>Reads a time from a column, in milliseconds since 1970.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.StoreCorrupt"/>: there is no such day.</exception>
     internal static DateTimeOffset Time(SqliteRow row, int column) =>
         row.Long(column) is var time && time >= DateTimeOffset.MinValue.ToUnixTimeMilliseconds() && time <= DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()

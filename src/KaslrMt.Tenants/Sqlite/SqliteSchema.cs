@@ -104,7 +104,7 @@ internal static class SqliteSchema
         }
         catch
         {
-            SqliteTransactions.RollBack(database);
+            RollBack(database);
             throw;
         }
     }
@@ -131,5 +131,14 @@ internal static class SqliteSchema
             TenantErrors.StoreNewer,
             string.Create(CultureInfo.InvariantCulture, $"the tenant table {path} has schema version {version}, this program knows up to {Newest}"),
             "use the kaslrmt that wrote it, or a newer one");
+    }
+
+    /// <summary>Rolls back, where SQLite has not done so by itself already (https://sqlite.org/lang_transaction.html, section 3).</summary>
+    internal static void RollBack(sqlite3 database)
+    {
+        if (raw.sqlite3_get_autocommit(database) == 0)
+        {
+            Execute(database, "ROLLBACK");
+        }
     }
 }

@@ -28,7 +28,7 @@ internal sealed unsafe class SqliteStatement : IDisposable
 
     public void Dispose() => _statement.Dispose();
 
-    /// <summary>Runs it to its end.</summary>
+    /// <summary>Runs the statement to its end.</summary>
     internal void Run(params ReadOnlySpan<SqliteValue> values)
     {
         Bind(values);
@@ -45,7 +45,7 @@ internal sealed unsafe class SqliteStatement : IDisposable
         }
     }
 
-    /// <summary>The first row, or default when there is none.</summary>
+    /// <summary>Returns the first row, or default where the statement finds no row.</summary>
     internal T? First<T>(Func<SqliteRow, T> map, params ReadOnlySpan<SqliteValue> values)
     {
         Bind(values);
@@ -59,7 +59,7 @@ internal sealed unsafe class SqliteStatement : IDisposable
         }
     }
 
-    /// <summary>All rows, as many as the statement's own limit lets there be.</summary>
+    /// <summary>Returns all rows; the statement's own limit bounds their number.</summary>
     internal List<T> All<T>(Func<SqliteRow, T> map, params ReadOnlySpan<SqliteValue> values)
     {
         Bind(values);

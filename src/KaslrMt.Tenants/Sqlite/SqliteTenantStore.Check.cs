@@ -7,7 +7,7 @@ public sealed partial class SqliteTenantStore
     private const int MaximumFaults = 1000;
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
+    public Task<IReadOnlyList<string>> CheckAsync(CancellationToken cancellationToken = default) => Task.FromResult<IReadOnlyList<string>>(Guarded(() =>
     {
         // One read transaction: what is compared belongs to one moment.
         SqliteSchema.Execute(_database, "BEGIN");
@@ -37,24 +37,24 @@ public sealed partial class SqliteTenantStore
                 SELECT n.name, n.owner FROM record n LEFT JOIN record v ON v.tenant = n.owner AND v.name = n.name WHERE n.tenant = '~' AND v.name IS NULL
                 LIMIT 1000
                 """,
-                row => $"VM '{row.Text(0)}': its name is not its own, or nobody's (tenant '{row.Text(1)}')",
+                row => $"VM '{row.Text(0)}': its name is another VM's, or is not entered (tenant '{row.Text(1)}')",
                 faults);
             Query(SqlitePlacement.Faults, row => $"host '{row.Text(0)}': tenant '{row.Text(1)}' has VMs there and is not listed, or the reverse", faults);
             Query(
                 "SELECT tenant FROM tenant_key WHERE tenant NOT IN (SELECT name FROM tenant) LIMIT 1000",
                 row => $"a key is left behind: its tenant '{row.Text(0)}' is missing",
                 faults);
-            CheckKeys(faults, cancel);
+            CheckKeys(faults, cancellationToken);
             return faults;
         }
         finally
         {
-            SqliteTransactions.RollBack(_database);
+            SqliteSchema.RollBack(_database);
         }
     }));
 
     /// <inheritdoc/>
-    public Task BackupAsync(string path, CancellationToken cancel = default)
+    public Task BackupAsync(string path, CancellationToken cancellationToken = default)
     {
         path = Path.GetFullPath(path);
         try
@@ -81,11 +81,11 @@ public sealed partial class SqliteTenantStore
         }));
     }
 
-    private void CheckKeys(List<string> faults, CancellationToken cancel)
+    private void CheckKeys(List<string> faults, CancellationToken cancellationToken)
     {
         for (string? after = ""; after is not null && faults.Count < MaximumFaults;)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             List<(string Tenant, SealedKey Key)> page = Keys(after, PageRows);
             foreach ((string tenant, SealedKey key) in page)
             {

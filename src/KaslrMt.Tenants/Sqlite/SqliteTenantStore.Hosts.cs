@@ -3,7 +3,7 @@ namespace KaslrMt.Tenants.Sqlite;
 public sealed partial class SqliteTenantStore
 {
     /// <inheritdoc/>
-    public Task<IReadOnlyList<HostRecord>> HostsAsync(CancellationToken cancel = default) => Task.FromResult<IReadOnlyList<HostRecord>>(
+    public Task<IReadOnlyList<HostRecord>> HostsAsync(CancellationToken cancellationToken = default) => Task.FromResult<IReadOnlyList<HostRecord>>(
         Guarded(() => _sql.Hosts.All(row => new HostRecord
         {
             Id = row.Text(0),
@@ -14,7 +14,7 @@ public sealed partial class SqliteTenantStore
         })));
 
     /// <inheritdoc/>
-    public Task RenewHostAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancel = default) =>
+    public Task RenewHostAsync(HostIdentity host, TimeSpan lease, Actor actor, CancellationToken cancellationToken = default) =>
         Task.FromResult(Guarded(() => InTransaction(() =>
         {
             bool known = _sql.FindLease.First(row => (long?)row.Long(0), host.Id) is not null;
@@ -28,7 +28,7 @@ public sealed partial class SqliteTenantStore
         })));
 
     /// <inheritdoc/>
-    public Task RemoveHostAsync(string host, Actor actor, CancellationToken cancel = default) => Task.FromResult(Guarded(() => InTransaction(() =>
+    public Task RemoveHostAsync(string host, Actor actor, CancellationToken cancellationToken = default) => Task.FromResult(Guarded(() => InTransaction(() =>
     {
         long? lease = _sql.FindLease.First(row => (long?)row.Long(0), host);
         HostRules.RequireRemovable(host, known: lease is not null, alive: lease > Now, vm: _sql.VmOfHost.First(row => row.Text(0), host));

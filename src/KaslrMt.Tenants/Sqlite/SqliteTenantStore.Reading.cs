@@ -8,20 +8,20 @@ public sealed partial class SqliteTenantStore
     private static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(200);
 
     /// <inheritdoc/>
-    public Task<TenantRecord?> FindTenantAsync(string name, CancellationToken cancel = default) =>
+    public Task<TenantRecord?> FindTenantAsync(string name, CancellationToken cancellationToken = default) =>
         Task.FromResult<TenantRecord?>(Guarded(() => _sql.FindTenant.First(SqliteRows.Tenant, name).Tenant));
 
     /// <inheritdoc/>
-    public Task<VmRecord?> FindVmAsync(string name, CancellationToken cancel = default) =>
+    public Task<VmRecord?> FindVmAsync(string name, CancellationToken cancellationToken = default) =>
         Task.FromResult(Guarded(() => _sql.FindVm.First(SqliteRows.Vm, name)));
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<TenantRecord> TenantsAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<TenantRecord> TenantsAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         string after = "";
         while (true)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             List<TenantRecord> page = Guarded(() => _sql.TenantPage.All(row => SqliteRows.Tenant(row).Tenant, after, PageRows));
             foreach (TenantRecord tenant in page)
             {
@@ -39,22 +39,22 @@ public sealed partial class SqliteTenantStore
     }
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, CancellationToken cancel = default) => VmPagesAsync(
+    public IAsyncEnumerable<VmRecord> VmsAsync(string? tenant = null, CancellationToken cancellationToken = default) => VmPagesAsync(
         (afterTenant, afterName) => tenant is null
             ? _sql.VmPage.All(SqliteRows.Vm, afterTenant, afterName, PageRows)
             : _sql.VmPageOfTenant.All(SqliteRows.Vm, tenant, afterName, PageRows),
-        cancel);
+        cancellationToken);
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancel = default) => VmPagesAsync(
-        (afterTenant, afterName) => _sql.VmPageOfHost.All(SqliteRows.Vm, host, afterTenant, afterName, PageRows), cancel);
+    public IAsyncEnumerable<VmRecord> VmsOfHostAsync(string host, CancellationToken cancellationToken = default) => VmPagesAsync(
+        (afterTenant, afterName) => _sql.VmPageOfHost.All(SqliteRows.Vm, host, afterTenant, afterName, PageRows), cancellationToken);
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<AuditEntry> AuditAsync(long after = 0, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         while (true)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             List<AuditEntry> page = Guarded(() => _sql.AuditPage.All(SqliteRows.Audit, after, PageRows));
             foreach (AuditEntry entry in page)
             {
@@ -72,7 +72,7 @@ public sealed partial class SqliteTenantStore
     }
 
     /// <inheritdoc/>
-    public Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancel = default) => Task.FromResult(Guarded(() => InTransaction(() =>
+    public Task<long> TrimAuditAsync(DateTimeOffset before, Actor actor, CancellationToken cancellationToken = default) => Task.FromResult(Guarded(() => InTransaction(() =>
     {
         // The entry that tells of it comes first: a log that was emptied would count from 1 again.
         long kept = _sql.FirstAuditSince.First(row => row.Long(0), before.ToUnixTimeMilliseconds());
@@ -83,7 +83,7 @@ public sealed partial class SqliteTenantStore
     })));
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<TableChange> WatchAsync([EnumeratorCancellation] CancellationToken cancel = default)
+    public async IAsyncEnumerable<TableChange> WatchAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         // data_version tells of others' commits, total_changes of this connection's own (https://sqlite.org/pragma.html#pragma_data_version).
         (long, long) seen = (-1, -1);
@@ -97,18 +97,18 @@ public sealed partial class SqliteTenantStore
                 yield return TableChange.Relist(now.Item1);
             }
 
-            await Task.Delay(WatchInterval, cancel).ConfigureAwait(false);
+            await Task.Delay(WatchInterval, cancellationToken).ConfigureAwait(false);
         }
     }
 
     /// <summary>VMs page by page, each page read after the tenant and name that the last one ended with.</summary>
     private async IAsyncEnumerable<VmRecord> VmPagesAsync(
-        Func<string, string, List<VmRecord>> read, [EnumeratorCancellation] CancellationToken cancel)
+        Func<string, string, List<VmRecord>> read, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         (string Tenant, string Name) after = ("", "");
         while (true)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             List<VmRecord> page = Guarded(() => read(after.Tenant, after.Name));
             foreach (VmRecord vm in page)
             {

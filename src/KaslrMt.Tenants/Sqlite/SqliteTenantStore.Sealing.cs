@@ -8,7 +8,7 @@ public sealed partial class SqliteTenantStore
     private const long RewrapBatch = 500;
 
     /// <inheritdoc/>
-    public Task<long> RewrapAsync(Actor actor, CancellationToken cancel = default)
+    public Task<long> RewrapAsync(Actor actor, CancellationToken cancellationToken = default)
     {
         // First the seal, so that keys made from now on have the new version; then what is there, in short transactions.
         Guarded(() => InTransaction(() =>
@@ -28,7 +28,7 @@ public sealed partial class SqliteTenantStore
         string? next = "";
         while (next is { } after)
         {
-            cancel.ThrowIfCancellationRequested();
+            cancellationToken.ThrowIfCancellationRequested();
             (next, int done) = Guarded(() => InTransaction(() => RewrapPage(after)));
             count += done;
         }
@@ -44,7 +44,7 @@ public sealed partial class SqliteTenantStore
     }
 
     /// <inheritdoc/>
-    public Task ScrubAsync(CancellationToken cancel = default) => Task.FromResult(Guarded(Scrub));
+    public Task ScrubAsync(CancellationToken cancellationToken = default) => Task.FromResult(Guarded(Scrub));
 
     private (string? Last, int Done) RewrapPage(string after)
     {
@@ -64,7 +64,7 @@ public sealed partial class SqliteTenantStore
         row => (row.Text(0), new SealedKey(row.Long(1), row.Int(2), row.Bytes(3), row.Bytes(4))), after, limit);
 
     /// <summary>Cuts the log, where purged keys' pages still are, to zero. Readers can be in the way: then the next purge, or the end, does it.</summary>
-    /// <returns>Whether it was done.</returns>
+    /// <returns>Whether the log was cut.</returns>
     private bool Scrub()
     {
         SQLitePCL.raw.sqlite3_busy_timeout(_database, ScrubMilliseconds);

@@ -40,11 +40,11 @@ public sealed partial class SqliteTenantStore : ITenantStore
 
     /// <summary>Opens the database, and creates it (mode 0600, in a directory of mode 0700) where it is missing.</summary>
     /// <param name="path">The database file.</param>
-    /// <param name="keys">Where the key-encryption keys are.</param>
+    /// <param name="keys">The key-encryption keys.</param>
     /// <exception cref="KaslrMtException">402x: it cannot be opened, is open to others, damaged or newer; 403x: the key-encryption keys do not fit.</exception>
     public static SqliteTenantStore Open(string path, KeyRingFile keys) => Open(path, keys, StoreHooks.None);
 
-    /// <summary>The journal's mode, <c>synchronous</c> and <c>secure_delete</c>, as SQLite has them.</summary>
+    /// <summary>Gets the journal's mode, <c>synchronous</c> and <c>secure_delete</c>, as SQLite has them.</summary>
     internal (string Journal, long Synchronous, long SecureDelete) Durability
     {
         get
@@ -91,7 +91,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
     }
 
     // Pages of half the usual size: a commit writes whole pages to the log, and our rows are small. Existing databases keep theirs, and the log its size.
-    // Of many who create a database at once SQLite tells some that it is busy without waiting, so that they do not wait for each other.
+    // Where many processes create a database at once, SQLite tells some of them that it is busy without waiting, so that they do not wait for each other.
     private static void EnterLogMode(sqlite3 database)
     {
         const string settings =
@@ -114,9 +114,9 @@ public sealed partial class SqliteTenantStore : ITenantStore
     }
 
     /// <inheritdoc/>
-    public Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancel = default)
+    public Task<Outcome> ApplyAsync(TableCommand command, Actor actor, CancellationToken cancellationToken = default)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         return Task.FromResult(Guarded(() => Apply(command, actor)));
     }
 
@@ -281,7 +281,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         static IEnumerable<string> Hosts(VmRecord? vm) => vm is null ? [] : vm.Target is { } target ? [vm.Host, target] : [vm.Host];
     }
 
-    /// <summary>Draws a key until it is nobody else's, which is to say once; the unique index is what proves it.</summary>
+    /// <summary>Draws keys until one is not another tenant's, which the unique index proves; the first never is.</summary>
     private SealedKey CreateKey(TenantRecord tenant)
     {
         RefreshSeal();
@@ -327,7 +327,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
         }
         catch
         {
-            SqliteTransactions.RollBack(_database);
+            SqliteSchema.RollBack(_database);
             throw;
         }
     }
@@ -360,7 +360,7 @@ public sealed partial class SqliteTenantStore : ITenantStore
 
             if (SecretFile.Exposure(path) is { } exposure)
             {
-                throw new KaslrMtException(TenantErrors.StoreExposed, $"the tenant table {path} {exposure}", "make it the file of who runs kaslrmt, mode 0600 (chown, chmod)");
+                throw new KaslrMtException(TenantErrors.StoreExposed, $"the tenant table {path} {exposure}", "make it the file of the user that runs kaslrmt, mode 0600 (chown, chmod)");
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -1,3 +1,4 @@
+using KaslrMt.Layout;
 using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Sqlite;
 
@@ -8,22 +9,22 @@ public static class TenantStores
 {
     private const string SqliteScheme = "sqlite:";
 
-    /// <summary>The database of a host that names no store.</summary>
+    /// <summary>Returns the database's path for a host that names no store.</summary>
     public static string DefaultPath(string stateDirectory) => Path.Combine(stateDirectory, "tenants.db");
 
-    /// <summary>The location of a database.</summary>
+    /// <summary>Returns the location of a database.</summary>
     public static string SqliteLocation(string path) => SqliteScheme + path;
 
-    /// <summary>The database's path in a location; null when it is no <c>sqlite:PATH</c>.</summary>
+    /// <summary>Returns the database's path in a location; null where the location is not <c>sqlite:PATH</c>.</summary>
     public static string? SqlitePath(string location)
     {
         ArgumentNullException.ThrowIfNull(location);
         return location.StartsWith(SqliteScheme, StringComparison.Ordinal) && location.Length > SqliteScheme.Length ? location[SqliteScheme.Length..] : null;
     }
 
-    /// <summary>Opens it, creating it where it is missing.</summary>
+    /// <summary>Opens the store, creating it where it is missing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.LocationInvalid"/>; else as the store's own opening.</exception>
-    public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancel = default)
+    public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
         KeyRingFile keys = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile);
@@ -35,10 +36,22 @@ public static class TenantStores
 
         if (EtcdLocation.IsOne(location))
         {
-            return await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), settings.Etcd, keys, cancel).ConfigureAwait(false);
+            return await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), settings.Etcd, keys, cancellationToken).ConfigureAwait(false);
         }
 
         throw new KaslrMtException(
             TenantErrors.LocationInvalid, "the store's location is not understood", "give sqlite:PATH or etcd://HOST:PORT,HOST:PORT/PREFIX");
     }
+}
+
+/// <summary>The parts of a store that tests replace: the clock, the source of keys, and a call at every step, to be killed or delayed there.</summary>
+internal sealed record StoreHooks
+{
+    internal static StoreHooks None { get; } = new();
+
+    internal TimeProvider Clock { get; init; } = TimeProvider.System;
+
+    internal Func<TenantKey> NewKey { get; init; } = TenantKey.Generate;
+
+    internal Action<string> Step { get; init; } = _ => { };
 }

@@ -10,13 +10,13 @@ public abstract record TableCommand
     {
     }
 
-    /// <summary>The tenant, when the command names it; else it is the VM's.</summary>
+    /// <summary>Gets the tenant, where the command names it; else it is the VM's.</summary>
     internal virtual string? TenantName => null;
 
-    /// <summary>The VM, or null.</summary>
+    /// <summary>Gets the VM, or null.</summary>
     internal virtual string? VmName => null;
 
-    /// <summary>The host whose lease decides whether the command is allowed, or null.</summary>
+    /// <summary>Gets the host whose lease decides whether the command is allowed, or null.</summary>
     internal virtual string? HostId => null;
 }
 
@@ -73,15 +73,15 @@ public sealed record AbortMigration(string Name, Guid? Incarnation = null) : Tab
 
 /// <summary>A VM is gone: stopped, crashed, or its saved memory thrown away. The tenant's last takes the key along.</summary>
 /// <param name="Name">The VM.</param>
-/// <param name="Incarnation">Which start is meant; a later one is left alone. Null means whichever is there.</param>
-/// <param name="Reason">Why, for the audit log.</param>
-/// <param name="Since">Stop it only if nothing was reported of it since this time: what was concluded from an older record may be wrong by now.</param>
+/// <param name="Incarnation">The start that is meant; a later one is left alone. Null means any start.</param>
+/// <param name="Reason">The reason, for the audit log.</param>
+/// <param name="Since">The VM is stopped only if nothing was reported of it since this time: a conclusion from an older record may be wrong by now.</param>
 public sealed record StopVm(string Name, Guid? Incarnation = null, string? Reason = null, DateTimeOffset? Since = null) : TableCommand
 {
     internal override string VmName => Name;
 }
 
-/// <summary>Settles what became of a VM on a host that is gone for good. Refused while the host has a lease.</summary>
+/// <summary>Settles the fate of a VM on a host that is gone for good. Refused while the host has a lease.</summary>
 /// <param name="Name">The VM.</param>
 /// <param name="Host">The host that is gone.</param>
 /// <param name="IncludeSaved">Whether a VM saved there is gone too; else it stays alive and can be restored elsewhere.</param>

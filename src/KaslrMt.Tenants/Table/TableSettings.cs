@@ -2,24 +2,24 @@ using KaslrMt.Tenants.Etcd;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>Where the table is and how this host takes part in it.</summary>
+/// <summary>The place of the table, and how this host takes part in it.</summary>
 public sealed record TableSettings
 {
-    /// <summary>How long a host counts as alive after its last sign of life.</summary>
+    /// <summary>The time for which a host counts as alive after its last sign of life.</summary>
     public static readonly TimeSpan DefaultLease = TimeSpan.FromSeconds(30);
 
-    /// <summary><c>sqlite:PATH</c> or <c>etcd://HOST:PORT,HOST:PORT/PREFIX</c> (<c>etcds://</c> for TLS); null is <c>tenants.db</c> in the state directory.</summary>
+    /// <summary>Gets the store's location: <c>sqlite:PATH</c> or <c>etcd://HOST:PORT,HOST:PORT/PREFIX</c> (<c>etcds://</c> for TLS); null is <c>tenants.db</c> in the state directory.</summary>
     public string? Store { get; init; }
 
-    /// <summary>This host's state directory.</summary>
+    /// <summary>Gets this host's state directory.</summary>
     public string StateDirectory { get; init; } = Tenants.StateDirectory.Find();
 
-    /// <summary>The file of key-encryption keys, or null for the usual places (<see cref="KeyRingFile.Find"/>).</summary>
+    /// <summary>Gets the file of key-encryption keys, or null for the usual places (<see cref="KeyRingFile.Find"/>).</summary>
     public string? KeyFile { get; init; }
 
-    /// <summary>How to get into etcd, where that is the store.</summary>
+    /// <summary>Gets the access to etcd, where etcd is the store.</summary>
     public EtcdAccess Etcd { get; init; } = new();
 
-    /// <summary>How long this host counts as alive after its last sign of life; at least 5 seconds.</summary>
+    /// <summary>Gets how long this host counts as alive after its last sign of life; at least 5 seconds.</summary>
     public TimeSpan Lease { get; init; } = DefaultLease;
 }

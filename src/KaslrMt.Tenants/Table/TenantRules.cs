@@ -6,13 +6,13 @@ namespace KaslrMt.Tenants;
 /// The table's rules: current state and a command make the new state. Pure: no clock, no randomness, no storage; both stores apply it.
 /// </summary>
 /// <remarks>
-/// <para>What always holds, whatever the order of commands:</para>
+/// <para>These always hold, whatever the order of commands:</para>
 /// <list type="bullet">
 /// <item>A tenant's count is the number of its VM records; a record exists from before the VM's first instruction until after its last.</item>
 /// <item>A key exists only while the count is above zero; the command that takes the count to zero purges it in the same step.</item>
 /// <item>A key is made only where there is none, so it never changes under a running VM; its generation is one more than the last.</item>
 /// <item>Saved and migrating VMs keep their record, so neither takes the count through zero.</item>
-/// <item>Doubt changes nothing. Only <see cref="StopVm"/> (somebody saw the VM end) and <see cref="EvictVm"/> (an operator's word) remove a record.</item>
+/// <item>Doubt changes nothing. Only <see cref="StopVm"/> (a process saw the VM end) and <see cref="EvictVm"/> (an operator's word) remove a record.</item>
 /// </list>
 /// <para>Commands that carry an incarnation may be repeated: a caller that does not know whether its change arrived asks again.</para>
 /// </remarks>

@@ -124,7 +124,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         try
         {
             TenantTable table = await _host.GetAsync(patience.Token).ConfigureAwait(false);
-            using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation, cancel: patience.Token).ConfigureAwait(false);
+            using Outcome outcome = await table.StopAsync(_vm.Name, _vm.Incarnation, cancellationToken: patience.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {

@@ -1,10 +1,8 @@
 using System.Text.Json.Nodes;
-using System.Text.Json;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Options;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Tests.Etcd;
 using KaslrMt.Tenants;
 using KaslrMt.TestSupport;
@@ -178,11 +176,6 @@ public sealed class ClusterTests : IDisposable
         return seen.Regions.ToDictionary(row => row.Region, row => row.Observed!.Value);
     }
 
-    private async Task<IReadOnlyList<EtcdPair>> KeysAsync()
-    {
-        JsonElement read = await _etcd.CallAsync(
-            "/v3/kv/range",
-            new JsonObject { ["key"] = EtcdTransaction.Encode("/kaslrmt/keys/"), ["range_end"] = EtcdTransaction.Encode("/kaslrmt/keys0") });
-        return [.. EtcdPair.In(read)];
-    }
+    private async Task<IReadOnlyList<(string Key, byte[] Value, long Modified)>> KeysAsync() =>
+        Gateway.Pairs(await _etcd.CallAsync("/v3/kv/range", Gateway.Prefix("/kaslrmt/keys/")));
 }

@@ -62,8 +62,8 @@ public sealed class EtcdAccessTests : IDisposable
             ["perm"] = new JsonObject
             {
                 ["permType"] = "READWRITE",
-                ["key"] = EtcdTransaction.Encode("/kaslrmt/"),
-                ["range_end"] = EtcdTransaction.Encode(EtcdTransaction.EndOf("/kaslrmt/")),
+                ["key"] = Gateway.Encode("/kaslrmt/"),
+                ["range_end"] = Gateway.Encode("/kaslrmt0"),
             },
         });
         await cluster.CallAsync("/v3/auth/user/grant", new JsonObject { ["user"] = "host", ["role"] = "table" });
@@ -113,14 +113,14 @@ public sealed class EtcdAccessTests : IDisposable
         await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
         string key = await store.StartAsync("acme", "kept");
         string filler = Convert.ToBase64String(new byte[512 << 10]);
-        EtcdFault full = await Assert.ThrowsAsync<EtcdFault>(async () =>
+        GatewayFault full = await Assert.ThrowsAsync<GatewayFault>(async () =>
         {
             for (int i = 0; i < 100; i++)
             {
-                await cluster.CallAsync("/v3/kv/put", new JsonObject { ["key"] = EtcdTransaction.Encode("filler"), ["value"] = filler });
+                await cluster.CallAsync("/v3/kv/put", new JsonObject { ["key"] = Gateway.Encode("filler"), ["value"] = filler });
             }
         });
-        Assert.Equal(EtcdStatus.ResourceExhausted, full.Status);
+        Assert.Equal(GatewayFault.ResourceExhausted, full.Status);
         await Table.RefusedAsync(TenantErrors.EtcdFull, () => store.StartAsync("acme", "refused"));
 
         int alive = (await store.VmsAsync().AllAsync()).Count;
@@ -156,37 +156,50 @@ public sealed class EtcdAccessTests : IDisposable
     private sealed class SmallQuota() : EtcdCluster(1, "http", "--quota-backend-bytes", $"{4 << 20}");
 
     private sealed class Tls(Certificates certificates) : EtcdCluster(
-        1, "https", "--cert-file", certificates.Certificate, "--key-file", certificates.Key, "--trusted-ca-file", certificates.Authority, "--client-cert-auth");
+        1, "https", "--cert-file", certificates.Server, "--key-file", certificates.ServerKey, "--trusted-ca-file", certificates.Authority, "--client-cert-auth");
 
-    /// <summary>An authority, and one certificate for both server and client: etcd's gateway is a client of its own server.</summary>
+    /// <summary>An authority, the certificate of a server and that of a client, each good for its own use only.</summary>
     private sealed class Certificates
     {
+        private const string ServerUse = "1.3.6.1.5.5.7.3.1", ClientUse = "1.3.6.1.5.5.7.3.2";
+
         internal Certificates(Scratch scratch, string name)
         {
-            (Authority, Certificate, Key) = (scratch.File($"{name}-ca.pem"), scratch.File($"{name}.pem"), scratch.File($"{name}.key"));
+            Authority = scratch.File($"{name}-ca.pem");
             DateTimeOffset from = DateTimeOffset.UtcNow.AddHours(-1);
             using var authorityKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             var request = new CertificateRequest($"CN={name} authority", authorityKey, HashAlgorithmName.SHA256);
             request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
             using X509Certificate2 authority = request.CreateSelfSigned(from, from.AddDays(2));
             File.WriteAllText(Authority, authority.ExportCertificatePem());
+            (Server, ServerKey) = Issue(scratch, $"{name}-server", authority, ServerUse);
+            (Certificate, Key) = Issue(scratch, name, authority, ClientUse);
+        }
 
+        internal string Authority { get; }
+
+        internal string Server { get; }
+
+        internal string ServerKey { get; }
+
+        internal string Certificate { get; }
+
+        internal string Key { get; }
+
+        private static (string Certificate, string Key) Issue(Scratch scratch, string name, X509Certificate2 authority, string use)
+        {
             using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             var leaf = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
             var names = new SubjectAlternativeNameBuilder();
             names.AddIpAddress(IPAddress.Loopback);
             leaf.CertificateExtensions.Add(names.Build());
-            leaf.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")], false));
-            using X509Certificate2 certificate = leaf.Create(authority, from, from.AddDays(1), [1]);
-            File.WriteAllText(Certificate, certificate.ExportCertificatePem());
-            File.WriteAllText(Key, key.ExportPkcs8PrivateKeyPem());
-            File.SetUnixFileMode(Key, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            leaf.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(use)], false));
+            using X509Certificate2 certificate = leaf.Create(authority, authority.NotBefore, authority.NotBefore.AddDays(1), RandomNumberGenerator.GetBytes(8));
+            (string certificateFile, string keyFile) = (scratch.File($"{name}.pem"), scratch.File($"{name}.key"));
+            File.WriteAllText(certificateFile, certificate.ExportCertificatePem());
+            File.WriteAllText(keyFile, key.ExportPkcs8PrivateKeyPem());
+            File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            return (certificateFile, keyFile);
         }
-
-        internal string Authority { get; }
-
-        internal string Certificate { get; }
-
-        internal string Key { get; }
     }
 }

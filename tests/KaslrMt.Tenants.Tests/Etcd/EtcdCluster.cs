@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using KaslrMt.Tenants.Etcd;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
@@ -76,12 +75,7 @@ public class EtcdCluster : IDisposable
     /// <summary>Waits until every node answers: a majority is enough for changes, not for what each member is asked.</summary>
     internal Task AllUpAsync() => Task.WhenAll(_nodes.Select(StatusAsync));
 
-    private static async Task<JsonElement> StatusAsync(EtcdNode node)
-    {
-        var patient = new EtcdAccess { Patience = TimeSpan.FromSeconds(60) };
-        using var client = new EtcdClient(EtcdLocation.Parse($"etcd://{node.Endpoint.Authority}"), patient);
-        return await client.CallAsync("/v3/maintenance/status", [], CancellationToken.None);
-    }
+    private static Task<JsonElement> StatusAsync(EtcdNode node) => Gateway.CallAsync(node.Endpoint, "/v3/maintenance/status", []);
 
     private static async Task<bool> LeadsAsync(EtcdNode node)
     {
@@ -90,11 +84,8 @@ public class EtcdCluster : IDisposable
             && leader.GetString() == status.GetProperty("header").GetProperty("member_id").GetString();
     }
 
-    internal async Task<JsonElement> CallAsync(string path, JsonObject request)
-    {
-        using var client = new EtcdClient(EtcdLocation.Parse(Location("")), new EtcdAccess());
-        return await client.CallAsync(path, request, CancellationToken.None);
-    }
+    /// <summary>Calls the first node's gateway, as an administrator does.</summary>
+    internal Task<JsonElement> CallAsync(string path, JsonObject request) => Gateway.CallAsync(_nodes[0].Endpoint, path, request);
 
     public void Dispose()
     {

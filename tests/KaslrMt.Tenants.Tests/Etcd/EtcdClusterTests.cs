@@ -206,12 +206,12 @@ public sealed class EtcdClusterTests : IDisposable
     {
         await using ITenantStore store = await OpenAsync();
         await store.StartAsync("acme", "v1");
-        JsonElement read = await _cluster.CallAsync("/v3/kv/range", new JsonObject { ["key"] = EtcdTransaction.Encode("/kaslrmt/keys/acme") });
-        EtcdPair key = Assert.Single(EtcdPair.In(read));
+        JsonElement read = await _cluster.CallAsync("/v3/kv/range", new JsonObject { ["key"] = Gateway.Encode("/kaslrmt/keys/acme") });
+        long modified = Assert.Single(Gateway.Pairs(read)).Modified;
         await store.DoAsync(new StopVm("v1"));
-        JsonObject past = new() { ["key"] = EtcdTransaction.Encode("/kaslrmt/keys/acme"), ["revision"] = $"{key.Modified}" };
-        EtcdFault fault = await Assert.ThrowsAsync<EtcdFault>(() => _cluster.CallAsync("/v3/kv/range", past));
-        Assert.Equal(EtcdStatus.OutOfRange, fault.Status);
+        JsonObject past = new() { ["key"] = Gateway.Encode("/kaslrmt/keys/acme"), ["revision"] = $"{modified}" };
+        GatewayFault fault = await Assert.ThrowsAsync<GatewayFault>(() => _cluster.CallAsync("/v3/kv/range", past));
+        Assert.Equal(GatewayFault.OutOfRange, fault.Status);
     }
 
     private static async Task<int> ChurnAsync(ITenantStore store, int pairs)

@@ -73,19 +73,14 @@ public sealed class EtcdStoreTests(EtcdCluster cluster) : TenantStoreTests, ICla
         }
 
         // What version 1 wrote had no lists, and a seal that said so.
-        string lists = $"/{_prefix}/host-vms/";
-        await cluster.CallAsync("/v3/kv/deleterange", new JsonObject
-        {
-            ["key"] = EtcdTransaction.Encode(lists),
-            ["range_end"] = EtcdTransaction.Encode(EtcdTransaction.EndOf(lists)),
-        });
+        await cluster.CallAsync("/v3/kv/deleterange", Gateway.Prefix($"/{_prefix}/host-vms/"));
         JsonNode seal = await SealAsync();
         Assert.Equal(2, (int)seal["schema"]!);
         seal["schema"] = 1;
         await cluster.CallAsync("/v3/kv/put", new JsonObject
         {
-            ["key"] = EtcdTransaction.Encode($"/{_prefix}/seal"),
-            ["value"] = EtcdTransaction.Encode(seal.ToJsonString()),
+            ["key"] = Gateway.Encode($"/{_prefix}/seal"),
+            ["value"] = Gateway.Encode(seal.ToJsonString()),
         });
 
         ITenantStore[] stores = await Task.WhenAll(OpenAsync(), OpenAsync());
@@ -105,12 +100,12 @@ public sealed class EtcdStoreTests(EtcdCluster cluster) : TenantStoreTests, ICla
         await using ITenantStore store = await OpenAsync();
         await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
         await store.StartAsync("acme", "v1");
-        await cluster.CallAsync("/v3/kv/deleterange", new JsonObject { ["key"] = EtcdTransaction.Encode($"/{_prefix}/host-vms/h-a/v1") });
+        await cluster.CallAsync("/v3/kv/deleterange", new JsonObject { ["key"] = Gateway.Encode($"/{_prefix}/host-vms/h-a/v1") });
         Assert.Contains("lacks a VM", Assert.Single(await store.CheckAsync()), StringComparison.Ordinal);
         await cluster.CallAsync("/v3/kv/put", new JsonObject
         {
-            ["key"] = EtcdTransaction.Encode($"/{_prefix}/host-vms/h-b/v1"),
-            ["value"] = EtcdTransaction.Encode("acme"),
+            ["key"] = Gateway.Encode($"/{_prefix}/host-vms/h-b/v1"),
+            ["value"] = Gateway.Encode("acme"),
         });
         Assert.Empty(await store.VmsOfHostAsync("h-b").AllAsync());
         Assert.Equal(2, (await store.CheckAsync()).Count);
@@ -118,8 +113,8 @@ public sealed class EtcdStoreTests(EtcdCluster cluster) : TenantStoreTests, ICla
 
     private async Task<JsonNode> SealAsync()
     {
-        JsonElement read = await cluster.CallAsync("/v3/kv/range", new JsonObject { ["key"] = EtcdTransaction.Encode($"/{_prefix}/seal") });
-        return JsonNode.Parse(EtcdPair.In(read).Single().Value)!;
+        JsonElement read = await cluster.CallAsync("/v3/kv/range", new JsonObject { ["key"] = Gateway.Encode($"/{_prefix}/seal") });
+        return JsonNode.Parse(Gateway.Pairs(read).Single().Value)!;
     }
 
     private protected override async Task<ITenantStore> OpenAsync(StoreHooks? hooks = null) =>

@@ -17,10 +17,13 @@ internal sealed class MemberNetwork : IDisposable
         down() {
           for i in $(seq 0 $((count - 1))); do ip link del kmt$id-c$i; ip netns del kmt$id-n$i; done
           ip netns del kmt$id-hub
+          ip route del unreachable $net.0/24
         } 2>/dev/null
         trap down EXIT
         set -e
         if ip -4 addr | grep -q " $net\."; then exit 1; fi
+        # What is meant for a member whose link is cut must not find another way, out of this machine.
+        ip route replace unreachable $net.0/24
         ip netns add kmt$id-hub
         ip -n kmt$id-hub link add br0 type bridge
         ip -n kmt$id-hub link set br0 up

@@ -1,6 +1,25 @@
 namespace KaslrMt.Tenants;
 
-/// <summary>When a host may be forgotten.</summary>
+/// <summary>A host as the table knows it.</summary>
+public sealed record HostRecord
+{
+    /// <summary>Gets the host's identity, see <see cref="HostIdentity"/>.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Gets the host's name, for people.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Gets the kernel's boot id when the host last renewed its lease.</summary>
+    public required string BootId { get; init; }
+
+    /// <summary>Gets whether the host's lease holds. Without a lease its VMs are in doubt.</summary>
+    public required bool Alive { get; init; }
+
+    /// <summary>Gets the time at which the host joined.</summary>
+    public required DateTimeOffset Joined { get; init; }
+}
+
+/// <summary>The rule for forgetting a host.</summary>
 internal static class HostRules
 {
     /// <exception cref="KaslrMtException">4010 unknown, 4012 alive, 4006 it has VMs.</exception>
