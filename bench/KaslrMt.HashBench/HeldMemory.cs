@@ -1,5 +1,4 @@
 using KaslrMt.Guests;
-using KaslrMt.Layout;
 
 namespace KaslrMt.HashBench;
 
