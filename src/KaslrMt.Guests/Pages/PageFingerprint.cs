@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.IO.Hashing;
 
 namespace KaslrMt.Guests;
 
@@ -12,11 +13,17 @@ namespace KaslrMt.Guests;
 public readonly record struct PageFingerprint(ulong Low, ulong High)
 {
     /// <summary>The fingerprint of a page of zeros.</summary>
-    public static PageFingerprint Zero { get; } = PageHash.Of(new byte[PageCensus.PageSize]);
+    public static PageFingerprint Zero { get; } = Of(new byte[PageCensus.PageSize]);
 
     /// <summary>The fingerprint of a page.</summary>
     /// <param name="page">Its 4096 bytes.</param>
-    public static PageFingerprint Of(ReadOnlySpan<byte> page) => PageHash.Of(page);
+    /// <exception cref="ArgumentOutOfRangeException">It has more or fewer.</exception>
+    public static PageFingerprint Of(ReadOnlySpan<byte> page)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(page.Length, PageCensus.PageSize);
+        UInt128 hash = XxHash128.HashToUInt128(page);
+        return new PageFingerprint((ulong)hash, (ulong)(hash >> 64));
+    }
 
     /// <summary>32 digits, as <c>xxh128sum</c> prints them.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{High:x16}{Low:x16}");

@@ -1,7 +1,4 @@
 using System.Buffers;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 
 namespace KaslrMt.Guests;
 
@@ -61,8 +58,6 @@ public sealed class PageFingerprints
         return new PageFingerprints(frames, pages);
     }
 
-    // A command reads each guest once: these loops must be fast the first time, not after the runtime has seen them thirty times.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Fingerprint(ReadOnlySpan<byte> bytes, Span<PageFingerprint> pages)
     {
         PageFingerprint zero = PageFingerprint.Zero;
@@ -70,24 +65,9 @@ public sealed class PageFingerprints
         {
             // Most of a guest's RAM was never written. Looking for the first byte that is not zero costs nothing on other pages.
             ReadOnlySpan<byte> content = bytes[..PageCensus.PageSize];
-            page = IsZero(content) ? zero : PageHash.Of(content);
+            page = content.ContainsAnyExcept((byte)0) ? PageFingerprint.Of(content) : zero;
             bytes = bytes[PageCensus.PageSize..];
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool IsZero(ReadOnlySpan<byte> page)
-    {
-        ReadOnlySpan<Vector256<ulong>> words = MemoryMarshal.Cast<byte, Vector256<ulong>>(page);
-        for (int i = 0; i + 3 < words.Length; i += 4)
-        {
-            if ((words[i] | words[i + 1] | words[i + 2] | words[i + 3]) != Vector256<ulong>.Zero)
-            {
-                return false;
-            }
-        }
-
-        return true;
     }
 
     private static void Share(int workers, long blocks, int blockBytes, Action<long, byte[]> work)

@@ -195,10 +195,10 @@ internal static class TenantRules
 
         RequireLease(slice, vm.Host);
         TenantRecord tenant = slice.Tenant ?? new TenantRecord { Name = vm.Tenant, Created = now };
-        tenant = tenant with { Generation = Math.Max(tenant.Generation, vm.Generation), Vms = tenant.Vms + 1 };
         string detail = tenant.HasKey && tenant.Generation == vm.Generation
             ? "under the key its tenant has"
             : string.Create(CultureInfo.InvariantCulture, $"under generation {vm.Generation}, whose key was purged");
+        tenant = tenant with { Generation = Math.Max(tenant.Generation, vm.Generation), Vms = tenant.Vms + 1 };
         return new Decision(tenant, vm with { Since = now }, KeyEffect.None, "reattach", detail);
     }
 
