@@ -3,6 +3,7 @@
 # Needs root (debootstrap). Nothing is installed on this machine but debootstrap and e2fsprogs.
 # Usage: eng/nested.sh
 # Result: $KASLRMT_NESTED (default ${XDG_CACHE_HOME:-~/.cache}/kaslrmt/nested)/bed/{root.ext4,vmlinuz,initrd}
+#   In the guest, /usr/lib/bed/{vmlinuz,initrd} is what its own VMs boot; that initrd prints READY and then forks for ever, so that a VM that runs is seen to run.
 #   The guest mounts its second disk (/dev/vdb, ext4) at /bed, runs /bed/driver with its output on ttyS1, and powers off when the driver ends.
 set -euo pipefail
 cd "$(dirname "$0")/.." || exit 4
@@ -43,7 +44,7 @@ fail() { tail -n 15 "$log" >&2; echo "nested: $1 (above are the last lines of $l
 
 # debootstrap installs no recommended package: QEMU comes without its graphical parts.
 packages=(systemd systemd-sysv dbus kmod procps util-linux socat python3-minimal
-          qemu-system-x86 busybox-static liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2)
+          qemu-system-x86 busybox-static libssl3 libstdc++6 liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2)
 say "nested guest: debootstrap (about two minutes)"
 debootstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" bookworm "$root" "$main" >"$log" 2>&1 || fail "debootstrap failed"
 
@@ -63,6 +64,9 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
   inside systemctl mask "$unit" >>"$log" 2>&1 || true
 done
 mkdir -p "$root/etc/systemd/journald.conf.d"
+mkdir -p "$root/etc/sysctl.d"
+# Unprivileged processes of one user may not read each other, as on Ubuntu and hardened hosts.
+echo 'kernel.yama.ptrace_scope = 1' >"$root/etc/sysctl.d/bed.conf"
 printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\n' >"$root/etc/systemd/journald.conf.d/bed.conf"
 cat >"$root/etc/systemd/system/bed.service" <<'UNIT'
 [Unit]
@@ -81,6 +85,21 @@ ExecStopPost=/bin/sh -c 'echo "END $SERVICE_RESULT $EXIT_STATUS" >/dev/ttyS1; po
 WantedBy=multi-user.target
 UNIT
 inside systemctl enable bed.service >>"$log" 2>&1 || fail "the driver's unit could not be enabled"
+
+# initramfs FOLDER FILE
+initramfs() { (cd "$1" && find . | busybox cpio -o -H newc 2>>"$log" | gzip -1) >"$2"; }
+vm=$work/vm
+mkdir -p "$vm"/{bin,proc} "$root/usr/lib/bed"
+cp "$root/bin/busybox" "$vm/bin/busybox"
+cat >"$vm/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox mount -t proc p /proc
+/bin/busybox echo "READY $(/bin/busybox cut -d' ' -f1 /proc/uptime)"
+while :; do /bin/busybox usleep 200000; done
+INIT
+chmod 755 "$vm/init"
+initramfs "$vm" "$root/usr/lib/bed/initrd"
+cp "$kernels/$kernel/vmlinuz" "$root/usr/lib/bed/vmlinuz"
 
 rm -rf "${root:?}"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/usr/share/{doc,man,locale,info}/* "$root"/var/log/*.log
 size=$(($(du -sm --apparent-size "$root" | cut -f1) * 5 / 4 + 256))
@@ -106,7 +125,7 @@ for name in ${names[*]}; do /bin/busybox insmod /m/\$name; done
 exec /bin/busybox switch_root /root /sbin/init
 INIT
 chmod 755 "$first/init"
-(cd "$first" && find . | busybox cpio -o -H newc 2>>"$log" | gzip -1) >"$work/ready/initrd"
+initramfs "$first" "$work/ready/initrd"
 cp "$kernels/$kernel/vmlinuz" "$work/ready/vmlinuz"
 echo "$recipe" >"$work/ready/recipe"
 rm -rf "${result:?}"
