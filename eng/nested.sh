@@ -95,7 +95,7 @@ cat >"$vm/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t proc p /proc
 /bin/busybox echo "READY $(/bin/busybox cut -d' ' -f1 /proc/uptime)"
-while :; do /bin/busybox usleep 200000; done
+while :; do /bin/busybox sleep 1; done
 INIT
 chmod 755 "$vm/init"
 initramfs "$vm" "$root/usr/lib/bed/initrd"

@@ -21,6 +21,7 @@ public sealed class SystemdTests(NestedGuest guest, ITestOutputHelper output) : 
     [InlineData("upgrade")]
     [InlineData("upgrade-runs-the-new-file")]
     [InlineData("oom")]
+    [InlineData("worker-oom")]
     [InlineData("watchdog-is-fed")]
     [InlineData("watchdog")]
     [InlineData("verify-web1")]
