@@ -69,7 +69,7 @@ public sealed class NestedGuest : IAsyncLifetime
         ];
     }
 
-    /// <summary>Makes the guest's second disk: the driver, the programs as they are published, and the unit as it is packaged.</summary>
+    /// <summary>Makes the guest's second disk: the driver, the programs as they are published, and what a package brings for systemd.</summary>
     private async Task<string> MakeDiskAsync()
     {
         string repository = Repository(), published = Path.Combine(repository, "out"), tree = Path.Combine(_folder, "tree"), disk = Path.Combine(_folder, "disk");
@@ -85,7 +85,11 @@ public sealed class NestedGuest : IAsyncLifetime
             File.Copy(library, Path.Combine(programs, Path.GetFileName(library)));
         }
 
-        File.Copy(Path.Combine(repository, "eng", "packaging", "kaslrmtd.service"), Path.Combine(tree, "kaslrmtd.service"));
+        foreach (string file in new[] { "kaslrmtd.service", "kaslrmt.sysusers.conf" })
+        {
+            File.Copy(Path.Combine(repository, "eng", "packaging", file), Path.Combine(tree, file));
+        }
+
         File.Copy(Path.Combine(AppContext.BaseDirectory, "Bed", "driver"), Path.Combine(tree, "driver"));
         using Process make = Process.Start(new ProcessStartInfo("/usr/sbin/mke2fs", ["-q", "-t", "ext4", "-d", tree, disk, "256M"]) { RedirectStandardError = true })!;
         string problem = await make.StandardError.ReadToEndAsync();
