@@ -26,8 +26,8 @@ public sealed class SystemdTests(NestedGuest guest, ITestOutputHelper output) : 
     [InlineData("watchdog")]
     [InlineData("verify-web1")]
     [InlineData("verify-web2")]
-    [InlineData("stop-web1")]
-    [InlineData("stop-web2")]
+    [InlineData("stop-vm")]
+    [InlineData("ended-meanwhile")]
     [InlineData("nothing-failed")]
     public void Check(string name)
     {
