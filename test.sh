@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Sets up what the tests need (Debian packages, kernels in a cache), builds without warnings, and runs every test project.
+# Usage: ./test.sh [--all]     --all: also the agent under real systemd, in a Debian guest with VMs in it (root; about five minutes, and as many once to build the guest)
 # The last line is "N passed, N failed", the sum over all of them. Exit code 0 only if something ran and nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 4
 
 say() { printf '\n==> %s\n' "$*"; }
+
+case ${1:-} in
+  --all) all=1 ;;
+  '') all=0 ;;
+  *) echo "usage: ./test.sh [--all]" >&2; exit 2 ;;
+esac
 
 started=$SECONDS
 bash eng/setup.sh test || exit 4
@@ -13,10 +20,20 @@ bash eng/kernels.sh 6.1-cloud 6.12-cloud 6.1-generic 6.1-rt 6.12-generic 6.12-rt
 say "Building (Release, warnings are errors)"
 dotnet build kaslrmt.slnx -c Release --nologo -v quiet || { echo "the build failed" >&2; echo "0 passed, 1 failed"; exit 1; }
 
+if [ $all = 1 ]; then
+  bash eng/nested.sh || exit 4
+  bash eng/publish.sh || exit 4
+fi
+
 passed=0
 failed=0
 for project in tests/*/*.csproj; do
   name=$(basename "$project" .csproj)
+  if [ "$name" = KaslrMt.NestedTests ] && [ $all = 0 ]; then
+    say "$name: only with --all"
+    continue
+  fi
+
   say "$name"
   log=$(mktemp)
   dotnet test "$project" -c Release --no-build --nologo -v quiet --logger "console;verbosity=minimal" 2>&1 \
