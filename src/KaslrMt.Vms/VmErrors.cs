@@ -41,4 +41,13 @@ public static class VmErrors
 
     /// <summary>The guest's kernel cannot clear what it frees.</summary>
     public static readonly ErrorCode NoZeroing = new(9021, ErrorCategory.Usage);
+
+    /// <summary>The process that understands kernel files crashed, or cannot be started.</summary>
+    public static readonly ErrorCode WorkerCrashed = new(9031, ErrorCategory.Host);
+
+    /// <summary>The process that understands kernel files took longer than it may.</summary>
+    public static readonly ErrorCode WorkerTime = new(9032, ErrorCategory.Host);
+
+    /// <summary>What the process that understands kernel files answered is not valid.</summary>
+    public static readonly ErrorCode WorkerAnswer = new(9033, ErrorCategory.Image);
 }
