@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
+
 namespace KaslrMt.Kernels;
 
-/// <summary>The numbered errors of this project: 20xx kernel files, 21xx payloads, 22xx ELF, 23xx relocations, 24xx symbols, 25xx boot patches, 27xx types.</summary>
+/// <summary>The numbered errors of this project: 20xx kernel files, 21xx payloads, 22xx ELF, 23xx relocations, 24xx symbols, 25xx boot patches, 27xx types, 28xx prepared kernels.</summary>
 public static class KernelErrors
 {
     /// <summary>The file is neither a bzImage nor an ELF vmlinux.</summary>
@@ -179,4 +181,23 @@ public static class KernelErrors
 
     /// <summary>A structure, member or constant that was asked for is not in the type information.</summary>
     public static readonly ErrorCode TypeMissing = new(2703, ErrorCategory.Image);
+
+    /// <summary>A prepared kernel breaks a rule of its format, or names bytes outside the kernel's segments.</summary>
+    public static readonly ErrorCode Prepared = new(2801, ErrorCategory.Image);
+
+    /// <summary>The worker that understands kernel files could not give up its rights, so it read no file.</summary>
+    public static readonly ErrorCode Confinement = new(2802, ErrorCategory.Host);
+
+    /// <summary>All of the above: what a worker may report.</summary>
+    public static readonly ImmutableArray<ErrorCode> All =
+    [
+        NotAKernel, Truncated, ProtocolTooOld, BadField, NotRelocatable, Not64Bit, TooLarge, Unreadable, PayloadUnknownFormat, PayloadTruncated,
+        PayloadCorrupt, PayloadChecksum, PayloadLongerThanDeclared, PayloadShorterThanDeclared, PayloadDeclaredSize, PayloadUnsupported,
+        CodecLibraryMissing, CodecOutOfMemory, NotElf, NotX86Kernel, ElfHeaderSize, ElfProgramHeaders, SegmentOutsideFile, SegmentFileSize,
+        SegmentAddress, SegmentAlignment, SegmentOverlap, NoLoadSegment, ImageTooLarge, ElfEntryOutside, SectionHeaders, SectionOutsideFile,
+        SectionName, SegmentLinkAddress, RelocationTableMissing, RelocationTableSize, RelocationTerminator, RelocationTableShape, RelocationOutside,
+        TooManyRelocations, NoRelaSections, RelaSection, RelaSymbol, RelaType, RelaAbsolute, RelaBytes, KallsymsNotFound, KallsymsInconsistent,
+        KallsymsSymbolMissing, MissingSymbol, CallSite, PatchVariable, ModuleOffsetDraw, FixedRegions, PatchGeometry, ModuleNames, NotTypes,
+        TypesInconsistent, TypeMissing, Prepared, Confinement,
+    ];
 }

@@ -56,4 +56,13 @@ public static class VmErrors
 
     /// <summary>The caller may not act for the tenant that it names.</summary>
     public static readonly ErrorCode NotAllowed = new(9026, ErrorCategory.Permission);
+
+    /// <summary>The process that understands kernel files crashed, or cannot be started.</summary>
+    public static readonly ErrorCode WorkerCrashed = new(9031, ErrorCategory.Host);
+
+    /// <summary>The process that understands kernel files took longer than it may.</summary>
+    public static readonly ErrorCode WorkerTime = new(9032, ErrorCategory.Host);
+
+    /// <summary>What the process that understands kernel files answered is not valid.</summary>
+    public static readonly ErrorCode WorkerAnswer = new(9033, ErrorCategory.Image);
 }

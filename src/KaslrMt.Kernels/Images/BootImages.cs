@@ -27,7 +27,7 @@ public static class BootImages
         KernelFacts? known = name is null ? null : cache!.FindFacts(name);
         if (known is null)
         {
-            using KernelImage kernel = KernelImage.Open(kernelPath);
+            using PreparedKernel kernel = PreparedKernel.Open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
             return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, overwritten, modules), FromCache: false);
         }
@@ -38,7 +38,7 @@ public static class BootImages
         {
             // Planned anew, for the kernel that is opened now: the file may have been replaced since by one of another size.
             planned.Dispose();
-            using KernelImage kernel = KernelImage.Open(kernelPath);
+            using PreparedKernel kernel = PreparedKernel.Open(kernelPath);
             return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, plan(kernel.Facts), path, overwritten, modules), FromCache: false);
         }
 
@@ -48,7 +48,7 @@ public static class BootImages
     }
 
     private static KernelLayout Prepare(
-        KernelImage kernel,
+        PreparedKernel kernel,
         string kernelPath,
         ImageCache? cache,
         string? name,

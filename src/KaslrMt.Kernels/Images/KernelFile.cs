@@ -1,3 +1,5 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace KaslrMt.Kernels;
 
 /// <summary>Reads a kernel file whole, with the errors an operator understands.</summary>
@@ -17,18 +19,7 @@ internal static class KernelFile
             }
 
             using var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read, FileOptions.SequentialScan);
-            long length = RandomAccess.GetLength(handle);
-            if (length > LargestFile)
-            {
-                throw new KaslrMtException(KernelErrors.TooLarge, $"the file has {length} bytes, more than any kernel (1 GiB)", "give a kernel image");
-            }
-
-            if (length == 0)
-            {
-                throw new KaslrMtException(KernelErrors.NotAKernel, "the file is empty", "give a bzImage (vmlinuz) or an ELF vmlinux");
-            }
-
-            return ReadAll(handle, (int)length);
+            return Read(handle);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -42,7 +33,24 @@ internal static class KernelFile
         }
     }
 
-    private static NativeBuffer ReadAll(Microsoft.Win32.SafeHandles.SafeFileHandle handle, int length)
+    /// <summary>Reads an open file into memory of its own.</summary>
+    /// <exception cref="KaslrMtException">KMT2007 (too large), KMT2001 (empty), KMT2002 (it shrinks).</exception>
+    public static NativeBuffer Read(SafeFileHandle handle)
+    {
+        long length = RandomAccess.GetLength(handle);
+        if (length > LargestFile)
+        {
+            throw new KaslrMtException(KernelErrors.TooLarge, $"the file has {length} bytes, more than any kernel (1 GiB)", "give a kernel image");
+        }
+
+        return length > 0
+            ? ReadAll(handle, (int)length)
+            : throw new KaslrMtException(KernelErrors.NotAKernel, "the file is empty", "give a bzImage (vmlinuz) or an ELF vmlinux");
+    }
+
+    /// <summary>Reads that many bytes from the beginning of an open file.</summary>
+    /// <exception cref="KaslrMtException">KMT2002: it has fewer.</exception>
+    public static NativeBuffer ReadAll(SafeFileHandle handle, int length)
     {
         var buffer = new NativeBuffer(length);
         try

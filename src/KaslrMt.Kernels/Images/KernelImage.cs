@@ -7,19 +7,17 @@ namespace KaslrMt.Kernels;
 public sealed class KernelImage : IDisposable
 {
     /// <summary>The variables by which a running guest's layout is observed; those that a kernel has.</summary>
-    private static readonly string[] ObservedVariables = ["vmalloc_base", "module_load_offset", "execmem_info"];
-
-    private readonly KernelInspection _inspection;
-    private ulong _slide;
+    internal static readonly ImmutableArray<string> ObservedVariables = ["vmalloc_base", "module_load_offset", "execmem_info"];
 
     private KernelImage(KernelInspection inspection)
     {
-        _inspection = inspection;
         Elf = inspection.Elf!;
         Relocations = inspection.Relocations!;
         Symbols = inspection.Symbols!;
         Geometry = inspection.Geometry!;
+        ModuleOffset = inspection.Patch!.ModuleOffset;
         Facts = Collect(inspection);
+        Prepared = new PreparedKernel(inspection.TakeUnpacked(), Elf, Relocations, Facts);
     }
 
     /// <summary>The unpacked kernel's headers.</summary>
@@ -37,6 +35,9 @@ public sealed class KernelImage : IDisposable
     /// <summary>What making a bootable image needs to know of it.</summary>
     public KernelFacts Facts { get; }
 
+    /// <summary>What bootable images are made of; lives as long as this image.</summary>
+    public PreparedKernel Prepared { get; }
+
     /// <summary>The release, such as <c>6.1.0-56-cloud-amd64</c>; empty where the image does not say.</summary>
     public string Release => Facts.Release;
 
@@ -53,38 +54,22 @@ public sealed class KernelImage : IDisposable
     /// <exception cref="KaslrMtException">KMT20xx to KMT25xx; nothing is left allocated.</exception>
     public static KernelImage Read(ReadOnlySpan<byte> file) => From(KernelInspection.Of(file), problem => problem);
 
-    /// <summary>Writes the bootable ELF for a layout: whole or not at all, mode 0600.</summary>
-    /// <param name="layout">Where the regions lie, planned for this kernel's <see cref="Geometry"/>.</param>
-    /// <param name="path">The file to write.</param>
-    /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
-    /// <param name="modules">How the kernel places modules.</param>
-    /// <exception cref="KaslrMtException">KMT26xx when it cannot be written; KMT2507.</exception>
-    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null, ModuleAddresses modules = ModuleAddresses.ByOrder)
-    {
-        using WholeFile output = WholeFile.Create(path);
-        WriteBody(layout, output);
-        BootImageFile.WriteLayout(output, Facts, layout, overwritten, modules);
-        output.Commit();
-    }
+    /// <inheritdoc cref="PreparedKernel.WriteBootImage"/>
+    public void WriteBootImage(KernelLayout layout, string path, PhysicalRange? overwritten = null, ModuleAddresses modules = ModuleAddresses.ByOrder) =>
+        Prepared.WriteBootImage(layout, path, overwritten, modules);
 
     /// <summary>Where its text has what the host always changes: the draw of the module offset; null where the kernel has none.</summary>
-    public ModuleOffsetSite? ModuleOffset => _inspection.Patch!.ModuleOffset;
+    public ModuleOffsetSite? ModuleOffset { get; }
 
     /// <summary>Moves the unpacked kernel, in place, to where its <c>_text</c> is <paramref name="kernelVirtual"/>: <see cref="Bytes"/> are then a running kernel's.</summary>
     /// <param name="kernelVirtual">The run-time address of <c>_text</c>.</param>
-    public void MoveTo(VirtualAddress kernelVirtual)
-    {
-        ulong slide = kernelVirtual - Geometry.LinkBase;
-        Relocations.Apply(_inspection.File, unchecked(slide - _slide));
-        _slide = slide;
-    }
+    public void MoveTo(VirtualAddress kernelVirtual) => Prepared.MoveTo(kernelVirtual);
 
     /// <summary>The image's bytes, as moved last; valid until it is moved again or disposed of.</summary>
     /// <param name="linkAddress">The first byte's link address, wherever the kernel has been moved.</param>
     /// <param name="length">How many; 0 or more.</param>
     /// <returns>Empty when not all of them lie in one segment's bytes.</returns>
-    public ReadOnlySpan<byte> Bytes(VirtualAddress linkAddress, int length) =>
-        Elf.TryGetFileOffset(linkAddress, length, out int offset) ? _inspection.File.Slice(offset, length) : default;
+    public ReadOnlySpan<byte> Bytes(VirtualAddress linkAddress, int length) => Prepared.Bytes(linkAddress, length);
 
     /// <summary>The link address of a byte of the boot image, as the offsets in <see cref="Facts"/> count them.</summary>
     /// <returns>Null when it lies in no segment of the kernel's.</returns>
@@ -104,14 +89,7 @@ public sealed class KernelImage : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _inspection.Dispose();
-
-    /// <summary>Moves the kernel to the layout's virtual base and writes its segments. The regions are not in them yet.</summary>
-    internal void WriteBody(KernelLayout layout, WholeFile output)
-    {
-        MoveTo(layout.KernelVirtual);
-        BootImageFile.WriteBody(output, Elf, _inspection.File);
-    }
+    public void Dispose() => Prepared.Dispose();
 
     private static KernelImage From(KernelInspection inspection, Func<KaslrMtException, KaslrMtException> name)
     {

@@ -102,6 +102,14 @@ public sealed class KernelInspection : IDisposable
         _unpacked = null;
     }
 
+    /// <summary>Hands the unpacked image over to the caller, who disposes of it: this inspection no longer has it.</summary>
+    internal NativeBuffer TakeUnpacked()
+    {
+        NativeBuffer unpacked = _unpacked ?? throw new InvalidOperationException("Nothing was unpacked, or it was taken already.");
+        _unpacked = null;
+        return unpacked;
+    }
+
     /// <summary>The same error, naming the file it came from.</summary>
     internal static KaslrMtException InFile(string path, KaslrMtException error) => new(error.Code, $"{path}: {error.Problem}", error.Remedy, error);
 

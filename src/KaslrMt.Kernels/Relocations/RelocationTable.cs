@@ -10,7 +10,7 @@ namespace KaslrMt.Kernels;
 public sealed class RelocationTable
 {
     /// <summary>No kernel comes near: Debian's have about 320,000, one with every driver built in a few million.</summary>
-    private const int MaximumEntries = 16 << 20;
+    internal const int MaximumEntries = 16 << 20;
 
     private const string Remedy = "the kernel image is damaged or of a kind this version does not know, take it from its package again";
 
