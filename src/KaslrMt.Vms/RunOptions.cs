@@ -40,7 +40,7 @@ internal sealed record RunOptions
     public UserArguments UserArguments { get; init; } = UserArguments.None;
 
     /// <summary>QEMU's program.</summary>
-    public string QemuProgram { get; init; } = "qemu-system-x86_64";
+    public string Program { get; init; } = "qemu-system-x86_64";
 
     /// <summary>Whether a kernel that cannot be given a layout boots with its own KASLR.</summary>
     public bool FallBackToStock { get; init; }

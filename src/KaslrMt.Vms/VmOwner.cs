@@ -41,7 +41,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     }
 
     /// <summary>Settings under which the VM arrives from a file or another host: loaded, not begun.</summary>
-    public VirtualMachineSettings IncomingSettings() => Settings("", boot: 1) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
+    public MachineDefinition IncomingSettings() => Settings("", boot: 1) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
 
     /// <summary>Runs the VM.</summary>
     /// <param name="cancellationToken">Cancelled when the VM is to cancellationToken.</param>
@@ -61,7 +61,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     /// <param name="running">An adopted VM that runs; null to boot one. It is ended with this.</param>
     /// <param name="cancellationToken">Cancelled when the VM is to cancellationToken.</param>
     /// <returns>How it ended.</returns>
-    public async Task<VmExit> RunAsync(RuntimeDirectory runtime, VmFolder folder, VmState? adopted, VirtualMachine? running, CancellationToken cancellationToken)
+    public async Task<VmExit> RunAsync(RuntimeDirectory runtime, VmFolder folder, VmState? adopted, IVirtualMachine? running, CancellationToken cancellationToken)
     {
         ImageCache? cache = options.UseCache ? CacheLocation.Open(runtime) : null;
         VmState first = adopted ?? VmState.OwnedByThisProcess(options.Name) with
@@ -90,7 +90,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
             }
             else
             {
-                VmState state = first with { Reboots = boot, QemuProcess = null, QemuStartTime = null };
+                VmState state = first with { Reboots = boot, ProcessId = null, ProcessStartTime = null };
                 folder.WriteState(state);
                 try
                 {
@@ -117,7 +117,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
     {
         IntendedLayout? intended = Prepare(folder, cache, boot);
         string image = intended is null ? options.Kernel : folder.ImagePath;
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Settings(image, boot), folder, cancellationToken).ConfigureAwait(false);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Settings(image, boot), folder, cancellationToken).ConfigureAwait(false);
 
         if (Place is not null)
         {
@@ -126,7 +126,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
 
         // QEMU has read the image into the guest's memory: the layout need not lie around any longer.
         File.Delete(folder.ImagePath);
-        state = state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
+        state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);
         SetCurrent(new OwnedVm(vm, state));
 
@@ -154,7 +154,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
     }
 
-    private async Task<VmExit> WatchAsync(VirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
+    private async Task<VmExit> WatchAsync(IVirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
     {
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
         Task verified = SettleAsync(vm, intended, ended, cancellationToken);
@@ -200,7 +200,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         return request.Plan(kernel.Geometry, boot);
     }
 
-    private async Task SettleAsync(VirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)
+    private async Task SettleAsync(IVirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)
     {
         if (options.UserArguments.StaysPaused)
         {
@@ -214,12 +214,12 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         }
     }
 
-    private async Task<bool?> VerifyAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken cancellationToken)
+    private async Task<bool?> VerifyAsync(IVirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken cancellationToken)
     {
         try
         {
             LayoutVerification verification = await LayoutVerification
-                .RunAsync(intended, vm.Monitor, vm.ProcessId, BootPatience, cancellationToken).ConfigureAwait(false);
+                .RunAsync(intended, vm, BootPatience, cancellationToken).ConfigureAwait(false);
             await log.WriteLineAsync(verification.Matches
                 ? $"kaslrmt: {options.Name}: layout verified in the guest's memory"
                 : $"kaslrmt: WARNING: {options.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {options.Name}'").ConfigureAwait(false);
@@ -256,7 +256,7 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         return breaches.Count == 0;
     }
 
-    private VirtualMachineSettings Settings(string image, int boot) => new()
+    private MachineDefinition Settings(string image, int boot) => new()
     {
         Kernel = image,
         Machine = request.Machine,
@@ -268,9 +268,9 @@ internal sealed class VmOwner(LayoutRequest request, RunOptions options, TextWri
         Console = boot == 0 ? options.Console : options.Console.Continued(),
         UserArguments = options.UserArguments,
         OutlivesOwner = options.Detached,
-        Program = options.QemuProgram,
+        Program = options.Program,
     };
 
     /// <summary>A QEMU of this owner's, and what its folder says.</summary>
-    internal sealed record OwnedVm(VirtualMachine Vm, VmState State);
+    internal sealed record OwnedVm(IVirtualMachine Vm, VmState State);
 }

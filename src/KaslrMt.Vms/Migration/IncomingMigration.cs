@@ -10,7 +10,7 @@ internal sealed class IncomingMigration : IAsyncDisposable
 {
     private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(1);
 
-    private VirtualMachine? _vm;
+    private IVirtualMachine? _vm;
 
     private IncomingMigration(MigrationHeader moving, TableSettings? table)
     {
@@ -36,7 +36,7 @@ internal sealed class IncomingMigration : IAsyncDisposable
     public VmRegistration? Place { get; private set; }
 
     /// <summary>The VM, whose owner disposes of it from here on.</summary>
-    public VirtualMachine TakeVm() => Interlocked.Exchange(ref _vm, null)!;
+    public IVirtualMachine TakeVm() => Interlocked.Exchange(ref _vm, null)!;
 
     /// <summary>Starts a saved VM. Until the table says that it runs, its file and its being saved stay as they are.</summary>
     /// <exception cref="KaslrMtException">KMT9015, 40xx, 30xx.</exception>
@@ -58,7 +58,7 @@ internal sealed class IncomingMigration : IAsyncDisposable
             }
 
             arrival.Keep(moving, folder);
-            arrival._vm = await VirtualMachine.RestoreAsync(arrival.Settings(folder, log), folder, order.File!, offset, cancellationToken).ConfigureAwait(false);
+            arrival._vm = await Hypervisor.Default.RestoreAsync(arrival.Settings(folder, log), folder, order.File!, offset, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             arrival.NoteQemu(folder);
             VmRecord? record = null;
@@ -113,7 +113,7 @@ internal sealed class IncomingMigration : IAsyncDisposable
             try
             {
                 arrival.Keep(moving, folder);
-                arrival._vm = await VirtualMachine.StartAsync(arrival.Settings(folder, log), folder, cancellationToken).ConfigureAwait(false);
+                arrival._vm = await Hypervisor.Default.StartAsync(arrival.Settings(folder, log), folder, cancellationToken).ConfigureAwait(false);
             }
             catch (KaslrMtException error)
             {
@@ -325,11 +325,11 @@ internal sealed class IncomingMigration : IAsyncDisposable
         }
     }
 
-    private VirtualMachineSettings Settings(VmFolder folder, TextWriter log) => new VmOwner(Request, Plan.ToOptions(folder), log).IncomingSettings();
+    private MachineDefinition Settings(VmFolder folder, TextWriter log) => new VmOwner(Request, Plan.ToOptions(folder), log).IncomingSettings();
 
     private void NoteQemu(VmFolder folder)
     {
-        State = State with { QemuProcess = _vm!.ProcessId, QemuStartTime = _vm.ProcessStartTime };
+        State = State with { ProcessId = _vm!.ProcessId, ProcessStartTime = _vm.ProcessStartTime };
         folder.WriteState(State with { Moving = true });
     }
 

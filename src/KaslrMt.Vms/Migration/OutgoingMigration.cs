@@ -24,7 +24,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
             throw new KaslrMtException(VmErrors.CannotMove, $"'{plan.Name}' is just starting", "try again in a moment");
         }
 
-        (VirtualMachine vm, VmState state) = running;
+        (IVirtualMachine vm, VmState state) = running;
         owner.Note(running, folder, state with { Moving = true });
         try
         {
@@ -49,7 +49,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
         }
     }
 
-    private async Task<MoveReport> SaveAsync(VirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
+    private async Task<MoveReport> SaveAsync(IVirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
     {
         byte[] preface = MigrationHeader.Of(plan, folder, state).ToPreface();
         MigrationProgress last = await vm
@@ -57,7 +57,7 @@ internal sealed class OutgoingMigration(DetachedPlan plan, VmFolder folder, VmRe
         return new MoveReport(plan.Name, file, null, preface.Length + last.Transferred, null);
     }
 
-    private async Task<MoveReport> MigrateAsync(VirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
+    private async Task<MoveReport> MigrateAsync(IVirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
     {
         if (place is null || plan.Table?.Store is not { } store || !EtcdLocation.IsOne(store))
         {

@@ -60,9 +60,11 @@ internal sealed record DetachedPlan
     /// <summary><see cref="SocketConsole"/>, <see cref="NoConsole"/> or a file.</summary>
     public required string Console { get; init; }
 
-    public required IReadOnlyList<string> QemuArguments { get; init; }
+    [JsonPropertyName("qemuArguments")]
+    public required IReadOnlyList<string> HypervisorArguments { get; init; }
 
-    public required string QemuProgram { get; init; }
+    [JsonPropertyName("qemuProgram")]
+    public required string Program { get; init; }
 
     public required bool FallBackToStock { get; init; }
 
@@ -96,8 +98,8 @@ internal sealed record DetachedPlan
         Accelerator = options.Accelerator.Kind,
         AcceleratorReason = options.Accelerator.Reason,
         Console = console,
-        QemuArguments = options.UserArguments.All,
-        QemuProgram = options.QemuProgram,
+        HypervisorArguments = options.UserArguments.All,
+        Program = options.Program,
         FallBackToStock = options.FallBackToStock,
         Verify = options.Verify,
         UseCache = options.UseCache,
@@ -121,8 +123,8 @@ internal sealed record DetachedPlan
             NoConsole => SerialConsole.None,
             _ => SerialConsole.ToFile(Console),
         },
-        UserArguments = UserArguments.Parse(QemuArguments),
-        QemuProgram = QemuProgram,
+        UserArguments = UserArguments.Parse(HypervisorArguments),
+        Program = Program,
         FreePages = FreePages,
         FallBackToStock = FallBackToStock,
         Verify = Verify,
@@ -137,7 +139,7 @@ internal sealed record DetachedPlan
     public LayoutRequest ToRequest(TenantKey? key, VmSeed? seed, DerivedSlots? earlier) => new()
     {
         Memory = new ByteSize(Memory),
-        Machine = QemuMachine.Parse(Machine),
+        Machine = Hypervisor.Default.Machine(Machine),
         Initrd = Initrd,
         Line = GuestCommandLine.Parse(CommandLine),
         Policy = Layout.Policy.Parse(Policy),
