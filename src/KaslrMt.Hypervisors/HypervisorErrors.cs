@@ -7,7 +7,7 @@ public static class HypervisorErrors
     public static readonly ErrorCode ProgramMissing = new(3001, ErrorCategory.Host);
 
     /// <summary>QEMU ended before its monitor answered.</summary>
-    public static readonly ErrorCode QemuDied = new(3002, ErrorCategory.Host);
+    public static readonly ErrorCode VmDied = new(3002, ErrorCategory.Host);
 
     /// <summary>QEMU's monitor did not answer in time.</summary>
     public static readonly ErrorCode MonitorTimeout = new(3003, ErrorCategory.Host);

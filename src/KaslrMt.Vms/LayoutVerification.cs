@@ -14,20 +14,19 @@ internal sealed record LayoutVerification(IReadOnlyList<LayoutVerification.Row> 
 
     /// <summary>Compares, waiting until the guest's kernel has set up its memory.</summary>
     /// <param name="intended">What the VM was given.</param>
-    /// <param name="monitor">Its monitor.</param>
-    /// <param name="processId">Its QEMU.</param>
+    /// <param name="vm">The VM.</param>
     /// <param name="patience">How long its kernel may take.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="KaslrMtException">KMT5011 when no kernel shows in time; errors of monitor and memory.</exception>
     public static async Task<LayoutVerification> RunAsync(
-        IntendedLayout intended, QmpClient monitor, int processId, TimeSpan patience, CancellationToken cancellationToken)
+        IntendedLayout intended, IVmConnection vm, TimeSpan patience, CancellationToken cancellationToken)
     {
         ObservationSymbols symbols = ObservationSymbols.Of(intended.Kernel);
-        using QemuMemory memory = await QemuMemory.OpenAsync(monitor, processId, cancellationToken).ConfigureAwait(false);
+        using IGuestMemory memory = await vm.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
         long start = Environment.TickCount64;
         while (true)
         {
-            ulong cr3 = await QemuRegisters.ReadCr3Async(monitor, cancellationToken).ConfigureAwait(false);
+            ulong cr3 = await vm.ReadCr3Async(cancellationToken).ConfigureAwait(false);
             try
             {
                 return Compare(intended, LayoutObserver.Read(memory, cr3, symbols));

@@ -21,7 +21,7 @@ internal sealed record PolicyCheck(string Tenant, IReadOnlyList<string> Vms, IRe
         List<PlacedVm> placed = [];
         foreach (RunningVm vm in running.Where(vm => vm.State?.Tenant == tenant))
         {
-            string folder = Path.GetDirectoryName(vm.MonitorSocket)!;
+            string folder = vm.Folder;
 
             // Who asked for nokaslr was promised nothing.
             if (IntendedLayout.ReadFrom(folder) is { Link: false } intended)

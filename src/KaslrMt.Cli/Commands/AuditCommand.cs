@@ -94,7 +94,7 @@ internal static class AuditCommand
 
     private static async Task<IReadOnlyList<GuestReference>> GuestsAsync(string[] given, TextWriter error) => given.Length > 0
         ? [.. given.Select(GuestReference.Parse)]
-        : [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Where(vm => vm.State?.QemuProcess is not null).Select(vm => new GuestReference { Name = vm.Name })];
+        : [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Where(vm => vm.State?.ProcessId is not null).Select(vm => new GuestReference { Name = vm.Name })];
 
     private static async Task<AuditReport> AuditAsync(
         GuestSource source, string? kernelFile, IReadOnlyList<AuditCheck> checks, SecretTraces secrets, bool addresses, bool waits, List<CodeSnapshot>? code, CancellationToken cancellationToken)

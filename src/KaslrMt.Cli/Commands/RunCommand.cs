@@ -56,7 +56,7 @@ internal static class RunCommand
 
     private static readonly Option<bool> NoVerify = new("--no-verify") { Description = "Do not compare the guest's memory with the layout after its start" };
 
-    private static readonly Option<string> Qemu = new("--qemu")
+    private static readonly Option<string> HypervisorProgram = new("--qemu")
     {
         Description = "QEMU's program",
         HelpName = "PROGRAM",
@@ -64,7 +64,7 @@ internal static class RunCommand
     };
 
     /// <summary>Parts a call's words into the command's own and, for <c>run</c>, those behind <c>--</c>: QEMU's, which are not parsed.</summary>
-    public static (string[] Own, string[] Qemu) Split(string[] args)
+    public static (string[] Own, string[] Hypervisor) Split(string[] args)
     {
         int end = args is [Word, ..] ? Array.IndexOf(args, "--") : -1;
         return end < 0 ? (args, []) : (args[..end], args[(end + 1)..]);
@@ -81,7 +81,7 @@ internal static class RunCommand
         cpus.HelpName = "N";
         var command = new Command(Word, "Run a VM: in the foreground, where it ends with this command, however that ends, or detached");
         layout.AddTo(command);
-        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, FreePages, Fallback, NoVerify, noCache, Qemu, Detach])
+        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, FreePages, Fallback, NoVerify, noCache, HypervisorProgram, Detach])
         {
             command.Options.Add(option);
         }
@@ -132,7 +132,7 @@ internal static class RunCommand
         },
         FreePages = FreePagesSetting.Parse(parsed.GetRequiredValue(FreePages)),
         UserArguments = UserArguments.Parse(qemuArguments),
-        QemuProgram = parsed.GetRequiredValue(Qemu),
+        Program = parsed.GetRequiredValue(HypervisorProgram),
         FallBackToStock = parsed.GetRequiredValue(Fallback) switch
         {
             "fail" => false,
@@ -232,7 +232,7 @@ internal static class RunCommand
         {
             string how = exit.Signal is int signal ? $" by signal {signal}" : exit.ExitCode is int code ? $" with exit code {code}" : "";
             string words = exit.LastWords.Length > 0 ? $"; QEMU said: {exit.LastWords}" : "";
-            log.WriteLine($"kaslrmt: {HypervisorErrors.QemuDied}: {name}: the VM ended ({exit.Reason}){how}{words}; look at its console");
+            log.WriteLine($"kaslrmt: {HypervisorErrors.VmDied}: {name}: the VM ended ({exit.Reason}){how}{words}; look at its console");
         }
 
         return failed ? ExitCode.HostFailed : ExitCode.Success;

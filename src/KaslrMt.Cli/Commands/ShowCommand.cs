@@ -19,16 +19,16 @@ internal static class ShowCommand
         command.SetAction(async (parsed, _) =>
         {
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
-            IntendedLayout? layout = IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
-            RegistrationFile? place = RegistrationFile.TryReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!);
+            IntendedLayout? layout = IntendedLayout.ReadFrom(vm.Folder);
+            RegistrationFile? place = RegistrationFile.TryReadFrom(vm.Folder);
             VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy) with { Store = place?.Store, Generation = place?.Generation };
-            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm.MonitorSocket));
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm));
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt show web1", "kaslrmt show web1 --json");
     }
 
-    private static void Print(TextWriter output, VmReport report, string monitor) => Report.Facts(
+    private static void Print(TextWriter output, VmReport report, RunningVm vm) => Report.Facts(
         output,
         ("name", report.Name),
         ("state", report.State),
@@ -44,12 +44,12 @@ internal static class ShowCommand
         ("accelerator", report.Accelerator ?? ""),
         ("free pages", report.FreePages ?? ""),
         ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
-        ("QEMU", report.QemuProcess is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
-        ("monitor", monitor),
-        ("console", File.Exists(Beside(monitor, "console.sock")) ? Beside(monitor, "console.sock") : ""),
-        ("log", File.Exists(Beside(monitor, SupervisorLog.FileName)) ? Beside(monitor, SupervisorLog.FileName) : ""),
+        ("QEMU", report.ProcessId is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
+        ("monitor", Hypervisor.Default.DescribeMonitor(vm)),
+        ("console", File.Exists(Beside(vm, "console.sock")) ? Beside(vm, "console.sock") : ""),
+        ("log", File.Exists(Beside(vm, SupervisorLog.FileName)) ? Beside(vm, SupervisorLog.FileName) : ""),
         ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
         ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
 
-    private static string Beside(string monitor, string name) => Path.Combine(Path.GetDirectoryName(monitor)!, name);
+    private static string Beside(RunningVm vm, string name) => Path.Combine(vm.Folder, name);
 }

@@ -44,7 +44,7 @@ internal static class StopCommand
             }
 
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
-            if (vm.State is { Moving: true, QemuProcess: null, OwnerProcess: var owner })
+            if (vm.State is { Moving: true, ProcessId: null, OwnerProcess: var owner })
             {
                 throw new KaslrMtException(
                     VmErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end its supervisor, process {owner}");
@@ -71,12 +71,12 @@ internal static class StopCommand
 
     private static async Task StopAsync(RunningVm vm, TimeSpan grace, CancellationToken cancellationToken)
     {
-        if (grace > TimeSpan.Zero && await EndsWithinAsync(vm, "system_powerdown", repeat: false, grace, cancellationToken).ConfigureAwait(false))
+        if (grace > TimeSpan.Zero && await EndsWithinAsync(vm, (connection, token) => connection.RequestPowerOffAsync(token), repeat: false, grace, cancellationToken).ConfigureAwait(false))
         {
             return;
         }
 
-        if (!await EndsWithinAsync(vm, "quit", repeat: true, QuitPatience, cancellationToken).ConfigureAwait(false))
+        if (!await EndsWithinAsync(vm, (connection, token) => connection.QuitAsync(token), repeat: true, QuitPatience, cancellationToken).ConfigureAwait(false))
         {
             throw new KaslrMtException(HypervisorErrors.MonitorTimeout, $"'{vm.Name}' did not end", $"end its owner, process {vm.State?.OwnerProcess}");
         }
@@ -84,7 +84,7 @@ internal static class StopCommand
 
     // While a VM starts, and between a guest's reboots, there is no monitor yet: it is told as soon as there is one. A quit is repeated, for
     // the QEMU that was told may have been one whose guest was just rebooting.
-    private static async Task<bool> EndsWithinAsync(RunningVm vm, string command, bool repeat, TimeSpan time, CancellationToken cancellationToken)
+    private static async Task<bool> EndsWithinAsync(RunningVm vm, Func<IVmConnection, CancellationToken, Task> tell, bool repeat, TimeSpan time, CancellationToken cancellationToken)
     {
         bool told = false;
         for (long start = Environment.TickCount64; Environment.TickCount64 - start < time.TotalMilliseconds;)
@@ -94,21 +94,21 @@ internal static class StopCommand
                 return true;
             }
 
-            told = (told && !repeat) || await TellAsync(vm, command, cancellationToken).ConfigureAwait(false);
+            told = (told && !repeat) || await TellAsync(vm, tell, cancellationToken).ConfigureAwait(false);
             await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
         }
 
         return HasEnded(vm);
     }
 
-    private static async Task<bool> TellAsync(RunningVm vm, string command, CancellationToken cancellationToken)
+    private static async Task<bool> TellAsync(RunningVm vm, Func<IVmConnection, CancellationToken, Task> tell, CancellationToken cancellationToken)
     {
         try
         {
-            QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellationToken).ConfigureAwait(false);
-            await using (monitor.ConfigureAwait(false))
+            IVmConnection connection = await Hypervisor.Default.OpenAsync(vm, cancellationToken).ConfigureAwait(false);
+            await using (connection.ConfigureAwait(false))
             {
-                await monitor.ExecuteAsync(command, cancellationToken: cancellationToken).ConfigureAwait(false);
+                await tell(connection, cancellationToken).ConfigureAwait(false);
                 return true;
             }
         }

@@ -91,15 +91,15 @@ internal static class SuperviseCommand
             return ExitCode.Success;
         }
 
-        VirtualMachine? running = null;
+        IVirtualMachine? running = null;
         try
         {
             DetachedPlan plan = DetachedPlan.ReadFrom(folder);
             VmRecord? record = plan.Table is null ? null : RegistrationFile.ReadFrom(folder).ToRecord(name);
             VmState state = folder.ReadState()!;
-            if (state is { QemuProcess: int process, QemuStartTime: ulong start })
+            if (state is { ProcessId: int process, ProcessStartTime: ulong start })
             {
-                running = await VirtualMachine.AttachAsync(folder, process, start, MonitorPatience).ConfigureAwait(false);
+                running = await Hypervisor.Default.AttachAsync(folder, process, start, MonitorPatience).ConfigureAwait(false);
                 if (running is null)
                 {
                     // It ended just now, and nobody heard why.
@@ -198,7 +198,7 @@ internal static class SuperviseCommand
         RuntimeDirectory runtime,
         VmFolder folder,
         VmState? adopted,
-        VirtualMachine? running,
+        IVirtualMachine? running,
         VmRegistration? place,
         SupervisorReport report,
         SupervisorLog log,

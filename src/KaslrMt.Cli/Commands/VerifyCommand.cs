@@ -66,7 +66,7 @@ internal static class VerifyCommand
 
         // A VM without a layout of ours has nothing that could be verified; who names it is told so.
         List<RunningVm> chosen = [.. running.Where(vm => (tenant is null || vm.State?.Tenant == tenant)
-            && vm.State?.QemuProcess is not null && IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not null)];
+            && vm.State?.ProcessId is not null && IntendedLayout.ReadFrom(vm.Folder) is not null)];
         return chosen.Count > 0 ? chosen : throw new KaslrMtException(
             VmErrors.NoSuchVm, tenant is null ? "no VM with a layout runs on this host" : $"no VM of tenant '{Printable.Of(tenant, 64)}' runs on this host with a layout", "see 'kaslrmt ps'");
     }
@@ -90,15 +90,15 @@ internal static class VerifyCommand
 
     private static async Task<LayoutVerification> VerifyAsync(RunningVm vm, CancellationToken cancellationToken)
     {
-        if (vm.State?.QemuProcess is not int process || IntendedLayout.ReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not { } intended)
+        if (vm.State?.ProcessId is null || IntendedLayout.ReadFrom(vm.Folder) is not { } intended)
         {
             throw new KaslrMtException(VmErrors.NoLayout, $"'{vm.Name}' was given no layout: it is starting, or boots with its kernel's own KASLR");
         }
 
-        QmpClient monitor = await QmpClient.ConnectAsync(vm.MonitorSocket, QmpClient.DefaultTimeout, cancellationToken).ConfigureAwait(false);
-        await using (monitor.ConfigureAwait(false))
+        IVmConnection connection = await Hypervisor.Default.OpenAsync(vm, cancellationToken).ConfigureAwait(false);
+        await using (connection.ConfigureAwait(false))
         {
-            return await LayoutVerification.RunAsync(intended, monitor, process, Patience, cancellationToken).ConfigureAwait(false);
+            return await LayoutVerification.RunAsync(intended, connection, Patience, cancellationToken).ConfigureAwait(false);
         }
     }
 

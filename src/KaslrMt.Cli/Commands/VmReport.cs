@@ -34,7 +34,8 @@ internal sealed record VmReport
 
     public int? OwnerProcess { get; init; }
 
-    public int? QemuProcess { get; init; }
+    [JsonPropertyName("qemuProcess")]
+    public int? ProcessId { get; init; }
 
     public DateTimeOffset? Created { get; init; }
 
@@ -72,9 +73,9 @@ internal sealed record VmReport
         State = vm.State switch
         {
             { Detached: true, OwnerLives: false } => "unsupervised",
-            { Moving: true, QemuProcess: null } => "arriving",
+            { Moving: true, ProcessId: null } => "arriving",
             { Moving: true } => "moving",
-            { QemuProcess: not null } => "running",
+            { ProcessId: not null } => "running",
             _ => "starting",
         },
         Mode = vm.State is null ? null : vm.State.Detached ? "detached" : "foreground",
@@ -86,7 +87,7 @@ internal sealed record VmReport
         Accelerator = vm.State?.Accelerator,
         FreePages = vm.State is null ? null : FreePagesSetting.Text(vm.State.FreePages),
         OwnerProcess = vm.State?.OwnerProcess,
-        QemuProcess = vm.State?.QemuProcess,
+        ProcessId = vm.State?.ProcessId,
         Created = vm.State?.Created,
         Reboots = vm.State?.Reboots,
         Policy = policy,

@@ -10,11 +10,11 @@ namespace KaslrMt.Cli.Guests;
 /// <summary>A guest opened for looking into: its memory and its kernel.</summary>
 internal sealed class GuestSource : IAsyncDisposable
 {
-    private readonly QemuGuest? _running;
+    private readonly IGuestInspection? _running;
     private readonly KernelHints _hints;
     private GuestKernel? _kernel;
 
-    private GuestSource(string label, IGuestMemory memory, KernelHints hints, QemuGuest? running, RunningVm? vm)
+    private GuestSource(string label, IGuestMemory memory, KernelHints hints, IGuestInspection? running, RunningVm? vm)
     {
         Label = label;
         Memory = memory;
@@ -65,10 +65,12 @@ internal sealed class GuestSource : IAsyncDisposable
         }
 
         RunningVm? vm = reference.Name is { } name ? await RunningVms.FindAsync(name, error).ConfigureAwait(false) : null;
-        int process = reference.Process ?? vm?.State?.QemuProcess
+        int process = reference.Process ?? vm?.State?.ProcessId
             ?? throw new KaslrMtException(VmErrors.NotStarted, $"'{label}' is starting: it has no memory yet", "try again in a moment");
-        QemuGuest guest = await QemuGuest.OpenAsync(
-            process, vm?.MonitorSocket ?? reference.Monitor, reference.Pause ? ExitCode.Interrupted : null, cancellationToken).ConfigureAwait(false);
+        Action? interrupted = reference.Pause ? () => Environment.Exit(ExitCode.Interrupted) : null;
+        IGuestInspection guest = vm is not null
+            ? await Hypervisor.Default.InspectAsync(vm, interrupted, cancellationToken).ConfigureAwait(false)
+            : await Hypervisor.Default.OpenForeignAsync(process, reference.Monitor, interrupted, cancellationToken).ConfigureAwait(false);
         return new GuestSource(label, guest.Memory, guest.Hints, guest, vm);
     }
 
@@ -89,7 +91,7 @@ internal sealed class GuestSource : IAsyncDisposable
             return CoreFile.Open(core);
         }
 
-        QemuMachine? machine = reference.Machine is { } type ? QemuMachine.Parse(type) : null;
+        IMachineModel? machine = reference.Machine is { } type ? Hypervisor.Default.Machine(type) : null;
         return RawMemoryFile.Open(reference.Ram!, size => machine?.Place(size) ?? [new PhysicalRange(new PhysicalAddress(0), size)]);
     }
 }

@@ -104,7 +104,7 @@ internal sealed class LayoutOptions
             throw new KaslrMtException(CoreErrors.Usage, $"--memory '{memoryText}' is no size", "write it as 512M or 2G");
         }
 
-        QemuMachine machine = QemuMachine.Parse(parsed.GetRequiredValue(_machine));
+        IMachineModel machine = Hypervisor.Default.Machine(parsed.GetRequiredValue(_machine));
         Policy policy = Policy.Parse(parsed.GetRequiredValue(_policy));
         IAddressProducer producer = AddressProducers.Parse(parsed.GetRequiredValue(_producer));
         ModuleAddresses modules = _modules is null ? ModuleAddresses.ByOrder : ModuleAddressesSetting.Parse(parsed.GetRequiredValue(_modules));

@@ -141,7 +141,7 @@ internal static class KsmCommand
             [.. vms.Select(ReportOf).OfType<KsmReport.Vm>()]);
     }
 
-    private static KsmReport.Vm? ReportOf(RunningVm vm) => vm.State?.QemuProcess is int process && KsmProcess.Read(process) is { } merged
+    private static KsmReport.Vm? ReportOf(RunningVm vm) => vm.State?.ProcessId is int process && KsmProcess.Read(process) is { } merged
         ? new KsmReport.Vm(vm.Name, vm.State.Memory, merged.MergeableBytes, merged.MergedBytes, merged.Profit, merged.Advice(vm.State.Memory))
         : null;
 

@@ -70,7 +70,7 @@ internal static class SharingCommand
         if (all || tenant is not null)
         {
             IReadOnlyList<RunningVm> running = await RunningVms.ListAsync(error).ConfigureAwait(false);
-            names = [.. running.Where(vm => vm.State?.QemuProcess is not null && (all || vm.State.Tenant == tenant)).Select(vm => vm.Name)];
+            names = [.. running.Where(vm => vm.State?.ProcessId is not null && (all || vm.State.Tenant == tenant)).Select(vm => vm.Name)];
         }
 
         GuestReference[] chosen = [.. names.Distinct().Select(GuestReference.Parse)];

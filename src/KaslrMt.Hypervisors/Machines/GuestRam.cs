@@ -68,7 +68,7 @@ public sealed class GuestRam
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.MemorySize"/>, or <see cref="HypervisorErrors.InitrdTooLarge"/> when QEMU would refuse the initrd.
     /// </exception>
-    public static GuestRam Of(QemuMachine machine, ByteSize memory, ulong initrdSize)
+    internal static GuestRam Of(QemuMachine machine, ByteSize memory, ulong initrdSize)
     {
         if (memory < Smallest || memory > Largest || memory.Bytes % ByteSize.MiB != 0)
         {

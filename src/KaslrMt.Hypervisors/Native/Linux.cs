@@ -18,6 +18,9 @@ internal static unsafe partial class Linux
     internal const int OpenDirectoryPath = 0x200000 | 0x10000 | 0x80000;
     internal const int OpenLockFile = 2 | 0x40 | 0x20000 | 0x80000;
     internal const int CloseOnExec = 0x80000;
+    internal const int OpenForReading = 0x800 | 0x20000 | 0x80000;
+    internal const int OpenForWriting = 1 | OpenForReading;
+    internal const int PunchHole = 1 | 2;
     internal const int GetDescriptorFlags = 1;
     internal const short PollIn = 1;
 
@@ -49,6 +52,9 @@ internal static unsafe partial class Linux
 
     [LibraryImport(C, EntryPoint = "flock", SetLastError = true)]
     internal static partial int Flock(SafeHandle descriptor, int operation);
+
+    [LibraryImport(C, EntryPoint = "fallocate", SetLastError = true)]
+    internal static partial int FileAllocate(SafeHandle descriptor, int mode, long offset, long length);
 
     [LibraryImport(C, EntryPoint = "geteuid")]
     internal static partial uint GetEffectiveUserId();

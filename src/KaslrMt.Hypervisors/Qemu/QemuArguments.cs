@@ -8,16 +8,16 @@ internal static class QemuArguments
     /// <summary>The arguments for a VM.</summary>
     /// <param name="settings">What the VM is to be.</param>
     /// <param name="name">The VM's name.</param>
-    /// <param name="pidFile">The pid file, which marks the process as the folder's.</param>
+    /// <param name="folder">The VM's folder. The pid file in it marks the process as the folder's.</param>
     /// <param name="monitors">The monitor sockets' addresses.</param>
     /// <param name="consoleSocket">The console socket's address, where the console goes to a socket.</param>
     internal static List<string> Build(
-        VirtualMachineSettings settings, string name, string pidFile, IEnumerable<string> monitors, string? consoleSocket)
+        MachineDefinition settings, string name, string folder, IEnumerable<string> monitors, string? consoleSocket)
     {
         // -nodefaults: no floppy, CD-ROM, network card or display the user did not ask for; each costs boot time and memory.
         List<string> arguments =
         [
-            "-name", $"guest={name}", "-pidfile", pidFile, "-no-user-config", "-nodefaults", "-display", "none",
+            "-name", $"guest={name}", "-pidfile", LeftoverQemu.PidFile(folder), "-no-user-config", "-nodefaults", "-display", "none",
             "-M", settings.Machine.Argument, "-accel", AcceleratorOf(settings),
             "-m", string.Create(CultureInfo.InvariantCulture, $"{settings.Memory.Bytes / ByteSize.MiB}M"),
             "-smp", settings.Cpus.ToString(CultureInfo.InvariantCulture),
@@ -34,6 +34,9 @@ internal static class QemuArguments
             arguments.AddRange(["-chardev", $"socket,id={id},path={Escape(socket)},server=on,wait=off", "-mon", $"chardev={id},mode=control"]);
         }
 
+        // The events' own monitor: it reports to the folder whether or not an owner listens.
+        string events = QemuEventFile.Device;
+        arguments.AddRange(["-chardev", $"pipe,id={events},path={Escape(QemuEventFile.PipePath(folder))}", "-mon", $"chardev={events},mode=control"]);
         if (Console(settings.Console, consoleSocket) is { } console)
         {
             arguments.AddRange(["-chardev", console, "-serial", "chardev:kaslrmt-console"]);
@@ -71,11 +74,11 @@ internal static class QemuArguments
     }
 
     /// <summary>The command line the guest gets.</summary>
-    internal static string? CommandLine(VirtualMachineSettings settings) =>
+    internal static string? CommandLine(MachineDefinition settings) =>
         GuestClock.Complete(settings.CommandLine, settings.Machine, settings.Accelerator, GuestClock.HostTscKilohertz);
 
     // signal=off would hand Ctrl-C to the guest; the terminal's Ctrl-C must reach the owner.
-    private static string AcceleratorOf(VirtualMachineSettings settings) =>
+    private static string AcceleratorOf(MachineDefinition settings) =>
         settings.TranslatedCode is ByteSize most && settings.Accelerator.Kind == Accelerator.Tcg
             ? string.Create(CultureInfo.InvariantCulture, $"{settings.Accelerator.Argument},tb-size={most.Bytes / ByteSize.MiB}")
             : settings.Accelerator.Argument;

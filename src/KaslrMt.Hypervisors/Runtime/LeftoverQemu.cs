@@ -38,7 +38,7 @@ internal static class LeftoverQemu
     /// Whether a VM whose owner died is to go on: it is detached, and its QEMU runs, or it has run and was just being booted anew.
     /// </summary>
     internal static bool GoesOn(VmState? state, string folder) => state is { Detached: true }
-        && (state is { QemuProcess: { } pid, QemuStartTime: { } start }
+        && (state is { ProcessId: { } pid, ProcessStartTime: { } start }
             ? ProcessIdentity.IsRunning(pid, start) && IsOf(pid, start, folder)
             : state.Reboots > 0);
 

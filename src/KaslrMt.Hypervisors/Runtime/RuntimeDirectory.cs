@@ -8,8 +8,8 @@ namespace KaslrMt.Hypervisors;
 /// <summary>A VM another command can see: its folder's state, and whether its owner lives.</summary>
 /// <param name="Name">The VM's name.</param>
 /// <param name="State">What its owner wrote; null while it is starting.</param>
-/// <param name="MonitorSocket">Its monitor.</param>
-public sealed record RunningVm(string Name, VmState? State, string MonitorSocket);
+/// <param name="Folder">Its folder.</param>
+public sealed record RunningVm(string Name, VmState? State, string Folder);
 
 /// <summary>Where VMs keep sockets, images and state: one private folder for each running VM.</summary>
 public sealed class RuntimeDirectory
@@ -119,7 +119,7 @@ public sealed class RuntimeDirectory
             VmState? state = VmFolder.ReadState(folder);
             if (held is not null && LeftoverQemu.GoesOn(state, folder))
             {
-                if (state is { QemuProcess: null })
+                if (state is { ProcessId: null })
                 {
                     // It was being booted anew: a QEMU that was not noted may run by now, and nobody knows what it was told.
                     LeftoverQemu.EndAllOf(folder);
@@ -185,7 +185,7 @@ public sealed class RuntimeDirectory
         return [.. Folders()
             .Where(folder => File.Exists(VmFolder.LockIn(folder)))
             .Select(folder => new RunningVm(
-                System.IO.Path.GetFileName(folder), ReadSettledState(folder), VmFolder.MonitorSocketIn(folder)))
+                System.IO.Path.GetFileName(folder), ReadSettledState(folder), folder))
             .OrderBy(vm => vm.Name, StringComparer.Ordinal)];
     }
 
@@ -243,7 +243,7 @@ public sealed class RuntimeDirectory
     private static void EndLeftovers(string folder)
     {
         VmState? state = VmFolder.ReadState(folder);
-        if (state is { QemuProcess: { } pid, QemuStartTime: { } start })
+        if (state is { ProcessId: { } pid, ProcessStartTime: { } start })
         {
             LeftoverQemu.End(pid, start, folder);
         }

@@ -24,10 +24,10 @@ public sealed class VmFolder : IDisposable
     public string Path { get; }
 
     /// <summary>The monitor socket for other commands.</summary>
-    public string MonitorSocket => MonitorSocketIn(Path);
+    internal string MonitorSocket => MonitorSocketIn(Path);
 
     /// <summary>The owner's own monitor socket: QEMU serves one client for each.</summary>
-    public string OwnerSocket => System.IO.Path.Combine(Path, "owner.sock");
+    internal string OwnerSocket => System.IO.Path.Combine(Path, "owner.sock");
 
     /// <summary>The serial console's socket, where the VM has one.</summary>
     public string ConsoleSocket => System.IO.Path.Combine(Path, "console.sock");

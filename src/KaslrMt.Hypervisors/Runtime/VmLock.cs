@@ -54,6 +54,9 @@ internal static unsafe class VmLock
         }
     }
 
+    /// <summary>Returns whether an open file is an ordinary one: no pipe, no device, no folder.</summary>
+    internal static bool IsRegular(SafeFileHandle handle) => TryStatus(handle, out Linux.FileStatus status) && (status.Mode & 0xf000) == 0x8000;
+
     private static bool TryStatus(SafeFileHandle handle, out Linux.FileStatus status)
     {
         fixed (Linux.FileStatus* result = &status)

@@ -42,11 +42,13 @@ public sealed record VmState
     [JsonIgnore]
     public bool OwnerLives => ProcessIdentity.IsRunning(OwnerProcess, OwnerStartTime);
 
-    /// <summary>QEMU, once started.</summary>
-    public int? QemuProcess { get; init; }
+    /// <summary>Gets the VM's process, once started.</summary>
+    [JsonPropertyName("qemuProcess")]
+    public int? ProcessId { get; init; }
 
-    /// <summary>When QEMU started, as <see cref="OwnerStartTime"/>.</summary>
-    public ulong? QemuStartTime { get; init; }
+    /// <summary>Gets when that process started, as <see cref="OwnerStartTime"/>.</summary>
+    [JsonPropertyName("qemuStartTime")]
+    public ulong? ProcessStartTime { get; init; }
 
     /// <summary>The tenant's kernel file.</summary>
     public string? Kernel { get; init; }

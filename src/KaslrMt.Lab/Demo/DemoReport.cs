@@ -70,8 +70,8 @@ internal sealed record DemoReport(bool Ok, string Accelerator, IReadOnlyList<Dem
     /// <summary>How long each step took.</summary>
     /// <param name="Image">Kernel file to bootable image.</param>
     /// <param name="ImageCached">Whether the prepared kernel came from the cache.</param>
-    /// <param name="QemuStart">QEMU's start until its monitor answers.</param>
+    /// <param name="Start">QEMU's start until its monitor answers.</param>
     /// <param name="Boot">From there until the guest's init has run.</param>
     /// <param name="Observe">Reading the layout out of the guest's memory.</param>
-    internal sealed record StepTimes(double Image, bool ImageCached, double QemuStart, double Boot, double Observe);
+    internal sealed record StepTimes(double Image, bool ImageCached, double Start, double Boot, double Observe);
 }

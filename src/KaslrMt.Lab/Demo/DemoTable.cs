@@ -121,7 +121,7 @@ internal static class DemoTable
                     $"{vm.Tenant} {vm.Name}",
                     Number(times.Image),
                     times.ImageCached ? "from cache" : "",
-                    Number(times.QemuStart),
+                    Number(times.Start),
                     Number(times.Boot),
                     Number(times.Observe));
             }

@@ -34,10 +34,10 @@ internal sealed class DemoVm : IAsyncDisposable
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
 
     private readonly VmFolder _folder;
-    private readonly VirtualMachine _machine;
+    private readonly IVirtualMachine _machine;
     private bool _ended;
 
-    private DemoVm(VmFolder folder, VirtualMachine machine, DemoReport.VmRow report, string release)
+    private DemoVm(VmFolder folder, IVirtualMachine machine, DemoReport.VmRow report, string release)
     {
         _folder = folder;
         _machine = machine;
@@ -60,24 +60,24 @@ internal sealed class DemoVm : IAsyncDisposable
     {
         string name = string.Create(CultureInfo.InvariantCulture, $"demo-{kernel.Name}-{tenant}-{number}-{Environment.ProcessId}");
         VmFolder folder = runtime.Claim(name);
-        VirtualMachine? machine = null;
+        IVirtualMachine? machine = null;
         try
         {
-            VmState state = VmState.OwnedByThisProcess(name) with { Tenant = tenant, Kernel = kernel.Image, Memory = Memory.Bytes, Machine = QemuMachine.Q35.Argument };
+            VmState state = VmState.OwnedByThisProcess(name) with { Tenant = tenant, Kernel = kernel.Image, Memory = Memory.Bytes, Machine = Hypervisor.Default.Machine("q35").Argument };
             folder.WriteState(state);
             var clock = Stopwatch.StartNew();
             (KernelFacts facts, IntendedLayout intended, bool cached) = MakeImage(kernel, initramfs, key, folder, runtime);
             double image = Lap(clock);
 
             string console = Path.Combine(folder.Path, "console");
-            machine = await VirtualMachine.StartAsync(Settings(folder.ImagePath, initramfs, console, accelerator), folder, cancellationToken).ConfigureAwait(false);
+            machine = await Hypervisor.Default.StartAsync(Settings(folder.ImagePath, initramfs, console, accelerator), folder, cancellationToken).ConfigureAwait(false);
             double start = Lap(clock);
             File.Delete(folder.ImagePath);
-            folder.WriteState(state with { QemuProcess = machine.ProcessId, QemuStartTime = machine.ProcessStartTime, Release = facts.Release });
+            folder.WriteState(state with { ProcessId = machine.ProcessId, ProcessStartTime = machine.ProcessStartTime, Release = facts.Release });
 
             GuestSelfReport self = await HearAsync(machine, console, kernel, cancellationToken).ConfigureAwait(false);
             double boot = Lap(clock);
-            LayoutVerification seen = await LayoutVerification.RunAsync(intended, machine.Monitor, machine.ProcessId, TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
+            LayoutVerification seen = await LayoutVerification.RunAsync(intended, machine, TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
             var times = new DemoReport.StepTimes(image, cached, start, boot, Lap(clock));
             string label = string.Create(CultureInfo.InvariantCulture, $"VM {number}");
             return new DemoVm(folder, machine, new DemoReport.VmRow(tenant, label, Rows(seen, self), self.ModuleAddress is ulong module ? Hex(module) : null, times), facts.Release);
@@ -98,9 +98,9 @@ internal sealed class DemoVm : IAsyncDisposable
     /// <exception cref="KaslrMtException">KMT50xx; errors of the monitor.</exception>
     public async Task<ProbePages> ReadPagesAsync(CancellationToken cancellationToken)
     {
-        await _machine.Monitor.ExecuteAsync("stop", cancellationToken: cancellationToken).ConfigureAwait(false);
-        using QemuMemory memory = await _machine.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
-        KernelHints hints = await QemuRegisters.ReadHintsAsync(_machine.Monitor, cancellationToken).ConfigureAwait(false);
+        await _machine.PauseAsync(cancellationToken).ConfigureAwait(false);
+        using IGuestMemory memory = await _machine.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
+        KernelHints hints = await _machine.ReadHintsAsync(cancellationToken).ConfigureAwait(false);
         return await Task.Run(() => ProbePages.ReadKernel(GuestKernel.Find(memory, hints)), cancellationToken).ConfigureAwait(false);
     }
 
@@ -121,7 +121,7 @@ internal sealed class DemoVm : IAsyncDisposable
         DemoKernel kernel, string initramfs, TenantKey key, VmFolder folder, RuntimeDirectory runtime)
     {
         ImageCache cache = CacheLocation.Open(runtime);
-        GuestRam ram = GuestRam.Of(QemuMachine.Q35, Memory, (ulong)new FileInfo(initramfs).Length);
+        GuestRam ram = Hypervisor.Default.Machine("q35").PlaceMemory(Memory, (ulong)new FileInfo(initramfs).Length);
         var map = new GuestMemoryMap(ram.Ranges, ram.Taken);
         using VmSeed seed = VmSeed.Generate();
         BootImage written = BootImages.Write(
@@ -134,10 +134,10 @@ internal sealed class DemoVm : IAsyncDisposable
         }
     }
 
-    private static VirtualMachineSettings Settings(string image, string initramfs, string console, AcceleratorChoice accelerator) => new()
+    private static MachineDefinition Settings(string image, string initramfs, string console, AcceleratorChoice accelerator) => new()
     {
         Kernel = image,
-        Machine = QemuMachine.Q35,
+        Machine = Hypervisor.Default.Machine("q35"),
         Memory = Memory,
         Accelerator = accelerator,
         Initrd = initramfs,
@@ -145,7 +145,7 @@ internal sealed class DemoVm : IAsyncDisposable
         Console = SerialConsole.ToFile(console),
     };
 
-    private static async Task<GuestSelfReport> HearAsync(VirtualMachine machine, string console, DemoKernel kernel, CancellationToken cancellationToken)
+    private static async Task<GuestSelfReport> HearAsync(IVirtualMachine machine, string console, DemoKernel kernel, CancellationToken cancellationToken)
     {
         Task<VmExit> ended = machine.WaitForExitAsync(cancellationToken);
         for (long start = Environment.TickCount64; Environment.TickCount64 - start < BootPatience.TotalMilliseconds;)

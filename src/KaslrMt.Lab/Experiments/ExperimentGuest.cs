@@ -28,10 +28,10 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
     private readonly VmFolder _folder;
-    private readonly VirtualMachine _machine;
-    private QemuMemory? _memory;
+    private readonly IVirtualMachine _machine;
+    private IGuestMemory? _memory;
 
-    private ExperimentGuest(VmFolder folder, VirtualMachine machine, TimeSpan bootTime)
+    private ExperimentGuest(VmFolder folder, IVirtualMachine machine, TimeSpan bootTime)
     {
         _folder = folder;
         _machine = machine;
@@ -58,7 +58,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     {
         string name = string.Create(CultureInfo.InvariantCulture, $"experiment-{Environment.ProcessId}-{label}");
         VmFolder folder = host.Runtime.Claim(name);
-        VirtualMachine? machine = null;
+        IVirtualMachine? machine = null;
         try
         {
             VmState state = VmState.OwnedByThisProcess(name) with
@@ -72,11 +72,11 @@ internal sealed class ExperimentGuest : IAsyncDisposable
             string kernel = layout.Mode == ExperimentMode.KaslrMt ? WriteImage(recipe, layout, folder, host.Cache) : recipe.Kernel;
             string console = Path.Combine(folder.Path, "console");
             var clock = Stopwatch.StartNew();
-            machine = await VirtualMachine.StartAsync(Settings(recipe, layout, kernel, console, host.Accelerator), folder, cancellationToken).ConfigureAwait(false);
+            machine = await Hypervisor.Default.StartAsync(Settings(recipe, layout, kernel, console, host.Accelerator), folder, cancellationToken).ConfigureAwait(false);
 
             // The layout need not lie around any longer.
             File.Delete(folder.ImagePath);
-            folder.WriteState(state with { QemuProcess = machine.ProcessId, QemuStartTime = machine.ProcessStartTime });
+            folder.WriteState(state with { ProcessId = machine.ProcessId, ProcessStartTime = machine.ProcessStartTime });
             await SettleAsync(name, machine, console, host.BootLimit, cancellationToken).ConfigureAwait(false);
             return new ExperimentGuest(folder, machine, clock.Elapsed);
         }
@@ -98,7 +98,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     {
         try
         {
-            await _machine.Monitor.ExecuteAsync("stop", cancellationToken: cancellationToken).ConfigureAwait(false);
+            await _machine.PauseAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (KaslrMtException error) when (error.Code == HypervisorErrors.MonitorClosed)
         {
@@ -127,7 +127,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     public async Task<GuestKernel> OpenKernelAsync(CancellationToken cancellationToken)
     {
         _memory ??= await _machine.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
-        KernelHints hints = await QemuRegisters.ReadHintsAsync(_machine.Monitor, cancellationToken).ConfigureAwait(false);
+        KernelHints hints = await _machine.ReadHintsAsync(cancellationToken).ConfigureAwait(false);
         return await Task.Run(() => GuestKernel.Find(_memory, hints), cancellationToken).ConfigureAwait(false);
     }
 
@@ -141,7 +141,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
 
     private static string WriteImage(GuestRecipe recipe, GuestLayout layout, VmFolder folder, ImageCache cache)
     {
-        GuestRam ram = GuestRam.Of(recipe.Machine, recipe.Memory, (ulong)new FileInfo(recipe.Initrd).Length);
+        GuestRam ram = recipe.Machine.PlaceMemory(recipe.Memory, (ulong)new FileInfo(recipe.Initrd).Length);
         var map = new GuestMemoryMap(ram.Ranges, ram.Taken);
         using VmSeed seed = VmSeed.Generate();
         BootImages.Write(
@@ -154,7 +154,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
         return folder.ImagePath;
     }
 
-    private static VirtualMachineSettings Settings(GuestRecipe recipe, GuestLayout layout, string kernel, string console, AcceleratorChoice accelerator) => new()
+    private static MachineDefinition Settings(GuestRecipe recipe, GuestLayout layout, string kernel, string console, AcceleratorChoice accelerator) => new()
     {
         Kernel = kernel,
         Machine = recipe.Machine,
@@ -168,7 +168,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
         UserArguments = recipe.Devices,
     };
 
-    private static async Task SettleAsync(string name, VirtualMachine machine, string console, TimeSpan limit, CancellationToken cancellationToken)
+    private static async Task SettleAsync(string name, IVirtualMachine machine, string console, TimeSpan limit, CancellationToken cancellationToken)
     {
         Task<VmExit> ended = machine.WaitForExitAsync(cancellationToken);
         for (long start = Environment.TickCount64; Environment.TickCount64 - start < limit.TotalMilliseconds;)

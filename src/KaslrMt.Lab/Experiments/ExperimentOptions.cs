@@ -113,7 +113,7 @@ internal sealed class ExperimentOptions
         GuestRecipe recipe = GuestRecipes.Find(kind, kernel, memory, Path.Combine(host.Runtime.Path, InitramfsFolder));
 
         // A size that no machine has, or that the initrd does not fit in, is said before anything is done.
-        _ = GuestRam.Of(recipe.Machine, memory, (ulong)new FileInfo(recipe.Initrd).Length);
+        _ = recipe.Machine.PlaceMemory(memory, (ulong)new FileInfo(recipe.Initrd).Length);
         return recipe;
     }
 }

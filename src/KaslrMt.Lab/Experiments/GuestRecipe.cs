@@ -47,7 +47,7 @@ internal sealed record GuestRecipe
     public int Cpus { get; init; } = 1;
 
     /// <summary>The machine type.</summary>
-    public QemuMachine Machine { get; init; } = QemuMachine.Q35;
+    public IMachineModel Machine { get; init; } = Hypervisor.Default.Machine("q35");
 
     /// <summary>How the kernel places modules, where the layout is ours.</summary>
     public ModuleAddresses Modules { get; init; }

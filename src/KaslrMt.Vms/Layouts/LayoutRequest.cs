@@ -13,7 +13,7 @@ internal sealed class LayoutRequest : IDisposable
     public required ByteSize Memory { get; init; }
 
     /// <summary>The machine type.</summary>
-    public required QemuMachine Machine { get; init; }
+    public required IMachineModel Machine { get; init; }
 
     /// <summary>The VM's initrd, or null.</summary>
     public string? Initrd { get; init; }
@@ -22,7 +22,7 @@ internal sealed class LayoutRequest : IDisposable
     /// <exception cref="KaslrMtException">The initrd cannot be used, or does not fit.</exception>
     public GuestRam Ram
     {
-        get => _ram ?? GuestRam.Of(Machine, Memory, Initrd is null ? 0 : InitrdFile.SizeOf(Initrd));
+        get => _ram ?? Machine.PlaceMemory(Memory, Initrd is null ? 0 : InitrdFile.SizeOf(Initrd));
         init => _ram = value;
     }
 

@@ -14,7 +14,7 @@ internal static class VmKey
     /// <returns>Null for a VM that is in no table, and where the table cannot tell. The caller disposes of it.</returns>
     public static async Task<TenantKey?> OfAsync(RunningVm vm, TextWriter error, CancellationToken cancellationToken)
     {
-        if (RegistrationFile.TryReadFrom(Path.GetDirectoryName(vm.MonitorSocket)!) is not { Store: string store } note)
+        if (RegistrationFile.TryReadFrom(vm.Folder) is not { Store: string store } note)
         {
             return null;
         }

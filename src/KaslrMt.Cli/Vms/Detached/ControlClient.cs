@@ -26,7 +26,7 @@ internal static class ControlClient
             throw new KaslrMtException(VmErrors.CannotMove, $"'{vm.Name}' runs in the foreground, or is starting", "only a VM of 'kaslrmt run --detach' can be saved or migrated");
         }
 
-        string folder = Path.GetDirectoryName(vm.MonitorSocket)!;
+        string folder = vm.Folder;
         Stream stream;
         try
         {

@@ -1,14 +1,12 @@
-using System.Text;
+using KaslrMt.Guests;
 
 namespace KaslrMt.Hypervisors;
 
-/// <summary>
-/// A running VM and its owner's hold on it. Disposing ends the VM; so does the death of this process, unless the VM was to outlive its owner.
-/// </summary>
-public sealed partial class VirtualMachine : IAsyncDisposable
+/// <summary>A QEMU that this process owns.</summary>
+internal sealed partial class QemuVirtualMachine : IVirtualMachine
 {
-    // COMMAND_LINE_SIZE (arch/x86/include/asm/setup.h) with its NUL. The kernel copies a longer line without an end, and hangs.
-    private const int LongestCommandLine = 2047;
+    // An event takes 100 to 400 bytes of the file.
+    private const int EventsBetweenTrims = 256;
 
     private static readonly TimeSpan QuitGrace = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan AnswerGrace = TimeSpan.FromSeconds(3);
@@ -16,47 +14,53 @@ public sealed partial class VirtualMachine : IAsyncDisposable
 
     private readonly QemuProcess _process;
     private readonly UnixSocketPath[] _sockets;
+    private readonly string _folder;
+    private readonly QemuConnection _connection;
     private readonly Task<VmExit> _exit;
+    private bool _released;
 
-    private VirtualMachine(QemuProcess process, QmpClient monitor, UnixSocketPath[] sockets)
+    private QemuVirtualMachine(QemuProcess process, QmpClient monitor, string folder, UnixSocketPath[] sockets)
     {
         _process = process;
+        _folder = folder;
         _sockets = sockets;
+        _connection = new QemuConnection(monitor, process.Id);
         Monitor = monitor;
         _exit = Task.Run(WatchAsync);
     }
 
-    /// <summary>QEMU's process id.</summary>
+    /// <inheritdoc/>
     public int ProcessId => _process.Id;
 
-    /// <summary>When QEMU started, in clock ticks since boot (<c>/proc/PID/stat</c> field 22).</summary>
+    /// <inheritdoc/>
     public ulong ProcessStartTime => _process.StartTime;
 
-    /// <summary>The owner's monitor. Its events are taken by this class.</summary>
-    public QmpClient Monitor { get; }
+    /// <summary>Gets the owner's monitor. This class takes its events.</summary>
+    internal QmpClient Monitor { get; }
 
     /// <summary>Starts QEMU and returns once its monitor answers: by then it has read the kernel and initrd into memory.</summary>
     /// <exception cref="KaslrMtException">
-    /// <see cref="HypervisorErrors.ProgramMissing"/>; <see cref="HypervisorErrors.QemuDied"/> with QEMU's last words;
+    /// <see cref="HypervisorErrors.ProgramMissing"/>; <see cref="HypervisorErrors.VmDied"/> with QEMU's last words;
     /// <see cref="HypervisorErrors.MonitorTimeout"/>; <see cref="HypervisorErrors.FileUnreadable"/>; <see cref="HypervisorErrors.SettingInvalid"/>.
     /// </exception>
-    public static async Task<VirtualMachine> StartAsync(
-        VirtualMachineSettings settings, VmFolder folder, CancellationToken cancellationToken = default)
+    public static async Task<QemuVirtualMachine> StartAsync(
+        MachineDefinition definition, VmFolder folder, CancellationToken cancellationToken = default)
     {
-        Check(settings);
+        MachineCheck.Run(definition);
         UnixSocketPath owner = UnixSocketPath.For(folder.OwnerSocket);
         UnixSocketPath others = UnixSocketPath.For(folder.MonitorSocket);
-        UnixSocketPath? console = settings.Console.SocketPath is { } path ? UnixSocketPath.For(path) : null;
+        UnixSocketPath? console = definition.Console.SocketPath is { } path ? UnixSocketPath.For(path) : null;
         UnixSocketPath[] sockets = console is null ? [owner, others] : [owner, others, console];
         QemuProcess? process = null;
         try
         {
             File.Delete(folder.OwnerSocket);
+            QemuEventFile.Create(folder.Path);
             List<string> arguments = QemuArguments.Build(
-                settings, folder.Name, LeftoverQemu.PidFile(folder.Path), [owner.Short, others.Short], console?.Short);
-            process = await QemuProcess.StartAsync(settings.Program, arguments, settings.Console.UsesStandardStreams, settings.OutlivesOwner).ConfigureAwait(false);
-            QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, settings.StartTimeout, cancellationToken).ConfigureAwait(false);
-            return new VirtualMachine(process, monitor, sockets);
+                definition, folder.Name, folder.Path, [owner.Short, others.Short], console?.Short);
+            process = await QemuProcess.StartAsync(definition.Program, arguments, definition.Console.UsesStandardStreams, definition.OutlivesOwner).ConfigureAwait(false);
+            QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, definition.StartTimeout, cancellationToken).ConfigureAwait(false);
+            return new QemuVirtualMachine(process, monitor, folder.Path, sockets);
         }
         catch
         {
@@ -74,7 +78,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
     /// <param name="cancellationToken">Gives up; the VM goes on.</param>
     /// <returns>The VM, or null when its QEMU is gone.</returns>
     /// <exception cref="KaslrMtException">The monitor does not answer: errors of <see cref="QmpClient.ConnectAsync"/>. The VM goes on.</exception>
-    public static async Task<VirtualMachine?> AttachAsync(
+    public static async Task<QemuVirtualMachine?> AttachAsync(
         VmFolder folder, int processId, ulong startTime, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
         if (QemuProcess.TryAttach(processId, startTime, folder.Path) is not { } process)
@@ -84,7 +88,8 @@ public sealed partial class VirtualMachine : IAsyncDisposable
 
         try
         {
-            return new VirtualMachine(process, await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, cancellationToken).ConfigureAwait(false), []);
+            QmpClient monitor = await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, cancellationToken).ConfigureAwait(false);
+            return new QemuVirtualMachine(process, monitor, folder.Path, []);
         }
         catch
         {
@@ -93,19 +98,34 @@ public sealed partial class VirtualMachine : IAsyncDisposable
         }
     }
 
-    /// <summary>Lets a guest that was started paused begin.</summary>
-    public Task ContinueAsync(CancellationToken cancellationToken = default) => Monitor.ExecuteAsync("cont", cancellationToken: cancellationToken);
+    /// <inheritdoc/>
+    public Task<string> StatusAsync(CancellationToken cancellationToken = default) => _connection.StatusAsync(cancellationToken);
 
-    /// <summary>Completes when QEMU has exited.</summary>
+    /// <inheritdoc/>
+    public Task PauseAsync(CancellationToken cancellationToken = default) => _connection.PauseAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task ContinueAsync(CancellationToken cancellationToken = default) => _connection.ContinueAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task RequestPowerOffAsync(CancellationToken cancellationToken = default) => _connection.RequestPowerOffAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task QuitAsync(CancellationToken cancellationToken = default) => _connection.QuitAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<IGuestMemory> OpenMemoryAsync(CancellationToken cancellationToken = default) => _connection.OpenMemoryAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<KernelHints> ReadHintsAsync(CancellationToken cancellationToken = default) => _connection.ReadHintsAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<ulong> ReadCr3Async(CancellationToken cancellationToken = default) => _connection.ReadCr3Async(cancellationToken);
+
+    /// <inheritdoc/>
     public Task<VmExit> WaitForExitAsync(CancellationToken cancellationToken = default) => _exit.WaitAsync(cancellationToken);
 
-    /// <summary>Opens the guest's memory for reading.</summary>
-    /// <exception cref="KaslrMtException">As <see cref="QemuMemory.OpenAsync"/>.</exception>
-    public Task<QemuMemory> OpenMemoryAsync(CancellationToken cancellationToken = default) =>
-        QemuMemory.OpenAsync(Monitor, ProcessId, cancellationToken);
-
-    /// <summary>Stops the VM: asks the guest to power off, after the grace tells QEMU to quit, and kills it if that does not help.</summary>
-    /// <param name="grace">How long the guest may take; zero to quit at once.</param>
+    /// <inheritdoc/>
     public async Task<VmExit> StopAsync(TimeSpan grace)
     {
         if (grace > TimeSpan.Zero && await TellAsync("system_powerdown").ConfigureAwait(false) && await ExitsWithinAsync(grace).ConfigureAwait(false))
@@ -122,9 +142,22 @@ public sealed partial class VirtualMachine : IAsyncDisposable
         return await _exit.ConfigureAwait(false);
     }
 
-    /// <summary>Ends the VM without asking the guest, if it still runs.</summary>
+    /// <inheritdoc/>
+    public async ValueTask ReleaseAsync()
+    {
+        _released = true;
+        await Monitor.DisposeAsync().ConfigureAwait(false);
+        Array.ForEach(_sockets, socket => socket.Dispose());
+    }
+
+    /// <summary>Ends the VM without asking the guest, if it still runs and was not let go of.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_released)
+        {
+            return;
+        }
+
         if (!_exit.IsCompleted)
         {
             await StopAsync(TimeSpan.Zero).ConfigureAwait(false);
@@ -133,46 +166,6 @@ public sealed partial class VirtualMachine : IAsyncDisposable
         await Monitor.DisposeAsync().ConfigureAwait(false);
         _process.Dispose();
         Array.ForEach(_sockets, socket => socket.Dispose());
-    }
-
-    private static void Check(VirtualMachineSettings settings)
-    {
-        if (settings.Cpus is < 1 or > 255)
-        {
-            throw new KaslrMtException(HypervisorErrors.SettingInvalid, $"{settings.Cpus} virtual CPUs are not supported", "give 1 to 255");
-        }
-
-        if (settings.Kernel is null && !settings.AwaitsMigration)
-        {
-            throw new KaslrMtException(HypervisorErrors.SettingInvalid, "a VM that boots needs a kernel");
-        }
-
-        foreach (string file in new[] { settings.Kernel, settings.Kernel is null ? null : settings.Initrd }.OfType<string>())
-        {
-            try
-            {
-                using FileStream readable = new(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                throw new KaslrMtException(HypervisorErrors.FileUnreadable, $"cannot read {Printable.Of(file)} ({Printable.Of(e.Message)})", inner: e);
-            }
-        }
-
-        if ((settings.CommandLine ?? "").Contains('\0'))
-        {
-            throw new KaslrMtException(HypervisorErrors.SettingInvalid, "the kernel command line holds a NUL character");
-        }
-
-        // With what QEMU is really given: a microvm's line is longer than the user's.
-        int length = Encoding.UTF8.GetByteCount(QemuArguments.CommandLine(settings) ?? "");
-        if (length > LongestCommandLine)
-        {
-            throw new KaslrMtException(
-                HypervisorErrors.SettingInvalid,
-                $"the kernel command line has {length} bytes, and a kernel takes {LongestCommandLine}: it would not boot",
-                "shorten --append");
-        }
     }
 
     private static async Task<QmpClient> ConnectAsync(QemuProcess process, string socket, TimeSpan timeout, CancellationToken cancellationToken)
@@ -214,7 +207,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
         VmExit exit = Describe(ShutdownReason.Unexplained, status, process.LastWords);
         string how = exit.Signal is { } signal ? $"by signal {signal}" : $"with exit code {exit.ExitCode}";
         string words = exit.LastWords.Length == 0 ? "it said nothing" : $"it said: {exit.LastWords}";
-        return new KaslrMtException(HypervisorErrors.QemuDied, $"QEMU ended at once, {how}; {words}");
+        return new KaslrMtException(HypervisorErrors.VmDied, $"QEMU ended at once, {how}; {words}");
     }
 
     // wait(2): the low seven bits are the signal, or zero with the exit code in the next byte.
@@ -225,6 +218,7 @@ public sealed partial class VirtualMachine : IAsyncDisposable
     private async Task<VmExit> WatchAsync()
     {
         ShutdownReason reason = ShutdownReason.Unexplained;
+        int events = 0;
         await foreach (QmpEvent message in Monitor.Events.ReadAllAsync().ConfigureAwait(false))
         {
             // The first one counts: after it, QEMU may report the host's quit as a second shutdown.
@@ -232,9 +226,21 @@ public sealed partial class VirtualMachine : IAsyncDisposable
             {
                 reason = VmExit.Explain(message);
             }
+
+            if (++events % EventsBetweenTrims == 0)
+            {
+                QemuEventFile.Trim(_folder);
+            }
         }
 
         int? status = await _process.Exited.ConfigureAwait(false);
+
+        // QEMU may have said why just before this owner attached, or while the monitor's connection was broken.
+        if (reason == ShutdownReason.Unexplained)
+        {
+            reason = QemuEventFile.ReadEnd(_folder).Reason;
+        }
+
         return Describe(_departure ?? reason, status, _process.LastWords);
     }
 

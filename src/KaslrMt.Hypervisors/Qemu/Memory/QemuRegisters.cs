@@ -5,7 +5,7 @@ using KaslrMt.Guests;
 namespace KaslrMt.Hypervisors;
 
 /// <summary>Reads processor registers through the monitor.</summary>
-public static class QemuRegisters
+internal static class QemuRegisters
 {
     private const string Cr3 = "CR3=";
     private const string Cr4 = "CR4=";

@@ -11,6 +11,9 @@ namespace KaslrMt.Hypervisors;
 /// <param name="Downtime">How long the guest stood still; zero until it is over.</param>
 public readonly record struct MigrationProgress(string Status, long Transferred, long Remaining, long Total, long Rounds, TimeSpan Downtime)
 {
+    /// <summary>What a migration sends at most unless its caller says otherwise, in bytes a second: 10 Gbit/s.</summary>
+    public const long DefaultBandwidth = 1_250_000_000;
+
     internal static MigrationProgress Of(JsonElement info)
     {
         JsonElement ram = info.TryGetProperty("ram", out JsonElement found) ? found : default;

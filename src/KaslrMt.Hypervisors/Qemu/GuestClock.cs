@@ -13,9 +13,9 @@ namespace KaslrMt.Hypervisors;
 internal static class GuestClock
 {
     /// <summary>The guest's command line with what it lacks; the user's own choice of the same parameters stands.</summary>
-    internal static string? Complete(string? commandLine, QemuMachine machine, AcceleratorChoice accelerator, Func<long?> hostTscKilohertz)
+    internal static string? Complete(string? commandLine, IMachineModel model, AcceleratorChoice accelerator, Func<long?> hostTscKilohertz)
     {
-        if (!machine.NeedsRebootHelp || accelerator.Kind != Accelerator.Tcg)
+        if (model is not QemuMachine { NeedsRebootHelp: true } machine || accelerator.Kind != Accelerator.Tcg)
         {
             return commandLine;
         }

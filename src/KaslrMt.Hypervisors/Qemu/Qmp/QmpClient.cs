@@ -11,7 +11,7 @@ namespace KaslrMt.Hypervisors;
 /// QEMU serves one client for each socket; the next one waits. The peer is not trusted: lines are bounded, anything that is not QMP ends the
 /// connection with a numbered error, and no wait is without a limit.
 /// </remarks>
-public sealed class QmpClient : IAsyncDisposable
+internal sealed class QmpClient : IAsyncDisposable
 {
     /// <summary>The longest line taken, in bytes. The longest QEMU sends (its own schema) is about 200 KiB.</summary>
     public const int LongestLine = 8 << 20;

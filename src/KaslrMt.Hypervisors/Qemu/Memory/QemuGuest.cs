@@ -3,7 +3,7 @@ using KaslrMt.Guests;
 namespace KaslrMt.Hypervisors;
 
 /// <summary>A running QEMU guest opened for looking into: anybody's, with or without a monitor.</summary>
-public sealed class QemuGuest : IAsyncDisposable
+internal sealed class QemuGuest : IGuestInspection
 {
     // Its socket may have another client, whom QEMU serves for as long as it likes.
     private static readonly TimeSpan UnaskedPatience = TimeSpan.FromSeconds(1);
@@ -18,7 +18,7 @@ public sealed class QemuGuest : IAsyncDisposable
     }
 
     /// <summary>Its RAM.</summary>
-    public QemuMemory Memory { get; }
+    public IGuestMemory Memory { get; }
 
     /// <summary>What its processor says of its kernel; nothing without a monitor.</summary>
     public KernelHints Hints { get; }
@@ -26,14 +26,14 @@ public sealed class QemuGuest : IAsyncDisposable
     /// <summary>Opens it.</summary>
     /// <param name="processId">Its QEMU.</param>
     /// <param name="monitorSocket">A QMP socket of it; null for the one its command line names, if that answers.</param>
-    /// <param name="pauseExitCode">What this process exits with when it is interrupted while the guest stands still; null to leave the guest running.</param>
+    /// <param name="interrupted">Null to leave the guest running; else called when a signal asks this process to end while the guest stands still.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">
     /// Errors of <see cref="QemuMemory"/> and of the monitor; <see cref="HypervisorErrors.MonitorClosed"/> when the guest is to stand still and has no monitor.
     /// </exception>
-    public static async Task<QemuGuest> OpenAsync(int processId, string? monitorSocket, int? pauseExitCode, CancellationToken cancellationToken = default)
+    public static async Task<QemuGuest> OpenAsync(int processId, string? monitorSocket, Action? interrupted, CancellationToken cancellationToken = default)
     {
-        QmpClient? monitor = await ConnectAsync(processId, monitorSocket, pauseExitCode is not null, cancellationToken).ConfigureAwait(false);
+        QmpClient? monitor = await ConnectAsync(processId, monitorSocket, interrupted is not null, cancellationToken).ConfigureAwait(false);
         if (monitor is null)
         {
             return new QemuGuest(QemuMemory.Open(processId), default, null);
@@ -43,7 +43,7 @@ public sealed class QemuGuest : IAsyncDisposable
         QemuMemory? memory = null;
         try
         {
-            pause = pauseExitCode is int code ? await GuestPause.BeginAsync(monitor, code, cancellationToken).ConfigureAwait(false) : null;
+            pause = interrupted is not null ? await GuestPause.BeginAsync(monitor, interrupted, cancellationToken).ConfigureAwait(false) : null;
             memory = await QemuMemory.OpenAsync(monitor, processId, cancellationToken).ConfigureAwait(false);
             var guest = new QemuGuest(memory, await QemuRegisters.ReadHintsAsync(monitor, cancellationToken).ConfigureAwait(false), pause);
             (pause, memory) = (null, null);
@@ -56,7 +56,7 @@ public sealed class QemuGuest : IAsyncDisposable
             {
                 await pause.DisposeAsync().ConfigureAwait(false);
             }
-            else if (pauseExitCode is null)
+            else if (interrupted is null)
             {
                 await monitor.DisposeAsync().ConfigureAwait(false);
             }

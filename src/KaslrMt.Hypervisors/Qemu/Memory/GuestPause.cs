@@ -3,8 +3,8 @@ using System.Text.Json;
 
 namespace KaslrMt.Hypervisors;
 
-/// <summary>A guest that stands still while it is looked at. Disposing lets it go on; so does a signal that ends this process.</summary>
-public sealed class GuestPause : IAsyncDisposable
+/// <summary>A guest that stands still while it is looked at. Disposing lets it go on; so does a signal that asks this process to end.</summary>
+internal sealed class GuestPause : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
@@ -15,14 +15,14 @@ public sealed class GuestPause : IAsyncDisposable
     private readonly SemaphoreSlim _turn = new(1, 1);
     private bool _stopped;
 
-    private GuestPause(QmpClient monitor, int interruptedExitCode)
+    private GuestPause(QmpClient monitor, Action interrupted)
     {
         _monitor = monitor;
         void EndProcess(PosixSignalContext context)
         {
             context.Cancel = true;
             ContinueAsync().Wait(Patience);
-            Environment.Exit(interruptedExitCode);
+            interrupted();
         }
 
         _signals =
@@ -35,13 +35,13 @@ public sealed class GuestPause : IAsyncDisposable
 
     /// <summary>Stops the guest. One that stood still before is left so in the end.</summary>
     /// <param name="monitor">Its monitor, which this now owns.</param>
-    /// <param name="interruptedExitCode">What this process exits with on Ctrl-C or SIGTERM.</param>
+    /// <param name="interrupted">Called on Ctrl-C, SIGTERM or SIGHUP, once the guest goes on. The signal itself then does not end this process.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">Errors of the monitor; the guest then goes on.</exception>
-    public static async Task<GuestPause> BeginAsync(QmpClient monitor, int interruptedExitCode, CancellationToken cancellationToken = default)
+    public static async Task<GuestPause> BeginAsync(QmpClient monitor, Action interrupted, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(monitor);
-        var pause = new GuestPause(monitor, interruptedExitCode);
+        var pause = new GuestPause(monitor, interrupted);
         try
         {
             JsonElement status = await monitor.ExecuteAsync("query-status", cancellationToken: cancellationToken).ConfigureAwait(false);

@@ -6,7 +6,7 @@ using KaslrMt.Hypervisors.Native;
 namespace KaslrMt.Hypervisors;
 
 /// <summary>The RAM of a running QEMU guest, read from QEMU's own memory (<c>process_vm_readv(2)</c>). QEMU is not stopped or slowed.</summary>
-public sealed class QemuMemory : IGuestMemory
+internal sealed class QemuMemory : IGuestMemory
 {
     // IOV_MAX; more pieces than this go into a second call.
     private const int MostPieces = 1024;

@@ -5,7 +5,7 @@ namespace KaslrMt.Hypervisors;
 /// Sources: QEMU 7.2 <c>hw/i386/pc_piix.c</c>, <c>pc_q35.c</c>, <c>microvm.c</c> (RAM splits) and <c>x86.c</c> (initrd); each figure is
 /// checked against a running QEMU by the tests.
 /// </remarks>
-public sealed class QemuMachine
+internal sealed class QemuMachine : IMachineModel
 {
     private const ulong HighStart = 1UL << 32;
 
@@ -36,7 +36,7 @@ public sealed class QemuMachine
     /// <summary>All of them.</summary>
     public static IReadOnlyList<QemuMachine> All { get; } = [Pc, Q35, Microvm, MicrovmWithoutAcpi];
 
-    /// <summary>What QEMU's <c>-M</c> takes: <c>pc</c>, <c>q35</c>, <c>microvm</c>, <c>microvm,acpi=off</c>.</summary>
+    /// <summary>Gets what QEMU's <c>-M</c> takes.</summary>
     public string Argument { get; }
 
     /// <summary>RAM of fewer bytes than this is not split.</summary>
@@ -56,6 +56,12 @@ public sealed class QemuMachine
 
     /// <summary>Whether SeaBIOS starts the guest, which works in high memory before the kernel is entered.</summary>
     internal bool HasSeaBios { get; }
+
+    /// <inheritdoc/>
+    public bool HasFirmwareMemory => HasSeaBios;
+
+    /// <inheritdoc/>
+    public GuestRam PlaceMemory(ByteSize memory, ulong initrdSize) => GuestRam.Of(this, memory, initrdSize);
 
     /// <summary>The machine type written so.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SettingInvalid"/> when it is none of <see cref="All"/>.</exception>

@@ -1,13 +1,13 @@
 namespace KaslrMt.Hypervisors;
 
-/// <summary>What a VM is to be. Holds no secret: all of it may appear in QEMU's arguments.</summary>
-public sealed record VirtualMachineSettings
+/// <summary>What a hypervisor is to build. Holds no secret: all of it may appear in arguments that every user of the host sees.</summary>
+public sealed record MachineDefinition
 {
     /// <summary>The file for <c>-kernel</c>: a bootable ELF, or a bzImage. Null only where the guest arrives by migration.</summary>
     public required string? Kernel { get; init; }
 
     /// <summary>The machine type.</summary>
-    public required QemuMachine Machine { get; init; }
+    public required IMachineModel Machine { get; init; }
 
     /// <summary>RAM; whole MiB.</summary>
     public required ByteSize Memory { get; init; }
@@ -35,11 +35,11 @@ public sealed record VirtualMachineSettings
     /// <summary>The user's further QEMU arguments.</summary>
     public UserArguments UserArguments { get; init; } = UserArguments.None;
 
-    /// <summary>Whether the guest waits, loaded but not begun, until <see cref="VirtualMachine.ContinueAsync"/>.</summary>
+    /// <summary>Whether the guest waits, loaded but not begun, until <see cref="IVmConnection.ContinueAsync"/>.</summary>
     public bool StartPaused { get; init; }
 
     /// <summary>
-    /// Whether the guest comes from another QEMU or a file, see <see cref="VirtualMachine.ListenAsync(MigrationAddress, CancellationToken)"/>. Machine, memory, CPUs, devices and
+    /// Whether the guest comes from another QEMU or a file, see <see cref="IVirtualMachine.ListenAsync"/>. Machine, memory, CPUs, devices and
     /// QEMU's version must be those of the source; kernel, initrd and command line need not be given, for they arrive with the memory.
     /// </summary>
     public bool AwaitsMigration { get; init; }
