@@ -98,7 +98,7 @@ internal sealed class AgentVms
         _vms.TryRemove(new(name, vm));
         if (exit is not null)
         {
-            _events.Tell("ended", vm.Spec, VmEnd.Describe(exit));
+            _events.Tell("ended", vm.Spec, VmEndText.Describe(exit));
         }
 
         Changed?.Invoke();

@@ -20,14 +20,14 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
     /// <param name="cancellationToken">Gives up; nothing is left then.</param>
     /// <returns>The running VM, and its layout; null where the kernel boots with its own KASLR.</returns>
     /// <exception cref="KaslrMtException">Errors of the image, the layout and the hypervisor.</exception>
-    public async Task<(VirtualMachine Vm, IntendedLayout? Layout)> StartAsync(
+    public async Task<(IVirtualMachine Vm, IntendedLayout? Layout)> StartAsync(
         VmFolder folder, ImageCache? cache, int boot, bool outlivesOwner, CancellationToken cancellationToken)
     {
         IntendedLayout? intended = spec.Stock ? null : Place(folder, cache, boot);
         try
         {
             string kernel = intended is null ? spec.Kernel : folder.ImagePath;
-            VirtualMachine vm = await VirtualMachine.StartAsync(Define(folder, kernel, boot, outlivesOwner), folder, cancellationToken).ConfigureAwait(false);
+            IVirtualMachine vm = await Hypervisor.Default.StartAsync(Define(folder, kernel, boot, outlivesOwner), folder, cancellationToken).ConfigureAwait(false);
             return (vm, intended);
         }
         finally
@@ -38,10 +38,10 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
     }
 
     /// <summary>Gets the definition under which the VM arrives from a file or another host: loaded, not begun.</summary>
-    public VirtualMachineSettings DefineIncoming(VmFolder folder) =>
+    public MachineDefinition DefineIncoming(VmFolder folder) =>
         Define(folder, "", boot: 1, outlivesOwner: true) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
 
-    private VirtualMachineSettings Define(VmFolder folder, string kernel, int boot, bool outlivesOwner)
+    private MachineDefinition Define(VmFolder folder, string kernel, int boot, bool outlivesOwner)
     {
         SerialConsole console = spec.ConsoleIn(folder);
         return new()
@@ -57,7 +57,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             Console = boot == 0 ? console : console.Continued(),
             UserArguments = spec.UserArguments,
             OutlivesOwner = outlivesOwner,
-            Program = spec.QemuProgram,
+            Program = spec.Program,
             WorkingDirectory = spec.WorkingDirectory,
         };
     }

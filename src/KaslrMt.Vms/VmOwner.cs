@@ -52,7 +52,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
     /// <param name="running">An adopted VM that runs; null to boot one. It is ended with this.</param>
     /// <param name="cancellationToken">Cancelled when the VM is to stop.</param>
     /// <returns>How the VM ended.</returns>
-    public async Task<VmExit> RunAsync(VmFolder folder, VmState? adopted, VirtualMachine? running, CancellationToken cancellationToken)
+    public async Task<VmExit> RunAsync(VmFolder folder, VmState? adopted, IVirtualMachine? running, CancellationToken cancellationToken)
     {
         ImageCache? cache = host.CacheFor(spec);
         VmState first = adopted ?? FirstState();
@@ -66,7 +66,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
             }
             else
             {
-                VmState state = first with { Reboots = boot, QemuProcess = null, QemuStartTime = null };
+                VmState state = first with { Reboots = boot, ProcessId = null, ProcessStartTime = null };
                 folder.WriteState(state);
                 try
                 {
@@ -102,9 +102,9 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
 
     private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken cancellationToken)
     {
-        (VirtualMachine vm, IntendedLayout? intended) = await _pipeline.StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
+        (IVirtualMachine vm, IntendedLayout? intended) = await _pipeline.StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
         await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
-        state = state with { QemuProcess = vm.ProcessId, QemuStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
+        state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);
         if (boot == 0)
         {
@@ -115,7 +115,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         return await OwnAsync(vm, state, intended, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<VmExit> OwnAsync(VirtualMachine vm, VmState state, IntendedLayout? intended, CancellationToken cancellationToken)
+    private async Task<VmExit> OwnAsync(IVirtualMachine vm, VmState state, IntendedLayout? intended, CancellationToken cancellationToken)
     {
         await using (vm.ConfigureAwait(false))
         {
@@ -139,7 +139,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         }
     }
 
-    private async Task<VmExit> WatchAsync(VirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
+    private async Task<VmExit> WatchAsync(IVirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
     {
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
         Task verified = VerifyAsync(vm, intended, ended, cancellationToken);
@@ -157,7 +157,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         return await ended.ConfigureAwait(false);
     }
 
-    private async Task VerifyAsync(VirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)
+    private async Task VerifyAsync(IVirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)
     {
         bool staysPaused = spec.UserArguments.StaysPaused;
         if (staysPaused)
@@ -172,12 +172,12 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         }
     }
 
-    private async Task<bool?> CompareAsync(VirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken cancellationToken)
+    private async Task<bool?> CompareAsync(IVirtualMachine vm, IntendedLayout intended, Task ended, CancellationToken cancellationToken)
     {
         try
         {
             LayoutVerification verification = await LayoutVerification
-                .RunAsync(intended, vm.Monitor, vm.ProcessId, BootPatience, cancellationToken).ConfigureAwait(false);
+                .RunAsync(intended, vm, BootPatience, cancellationToken).ConfigureAwait(false);
             await log.WriteLineAsync(verification.Matches
                 ? $"kaslrmt: {spec.Name}: layout verified in the guest's memory"
                 : $"kaslrmt: WARNING: {spec.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {spec.Name}'").ConfigureAwait(false);
@@ -218,4 +218,4 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
 /// <summary>A hypervisor of this process's, and what the VM's folder says.</summary>
 /// <param name="Vm">The running VM.</param>
 /// <param name="State">Its state.</param>
-internal sealed record OwnedVm(VirtualMachine Vm, VmState State);
+internal sealed record OwnedVm(IVirtualMachine Vm, VmState State);

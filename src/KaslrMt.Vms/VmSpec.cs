@@ -84,10 +84,12 @@ public sealed record VmSpec
     public required string Console { get; init; }
 
     /// <summary>The user's further arguments for QEMU.</summary>
-    public required IReadOnlyList<string> QemuArguments { get; init; }
+    [JsonPropertyName("qemuArguments")]
+    public required IReadOnlyList<string> HypervisorArguments { get; init; }
 
     /// <summary>The hypervisor's program: a name to look up in PATH, or a path.</summary>
-    public required string QemuProgram { get; init; }
+    [JsonPropertyName("qemuProgram")]
+    public required string Program { get; init; }
 
     /// <summary>Whether a kernel that cannot be given a layout boots with its own KASLR.</summary>
     public required bool FallBackToStock { get; init; }
@@ -104,7 +106,7 @@ public sealed record VmSpec
     /// <summary>Whether prepared kernels are cached.</summary>
     public required bool UseCache { get; init; }
 
-    /// <summary>The folder that relative paths in <see cref="QemuArguments"/> start from.</summary>
+    /// <summary>The folder that relative paths in <see cref="HypervisorArguments"/> start from.</summary>
     public required string WorkingDirectory { get; init; }
 
     /// <summary>Gets what executes the guest.</summary>
@@ -114,7 +116,7 @@ public sealed record VmSpec
     /// <summary>Gets the user's arguments, checked.</summary>
     /// <exception cref="KaslrMtException">KMT3012: one would take the VM out of this program's hands.</exception>
     [JsonIgnore]
-    public UserArguments UserArguments => UserArguments.Parse(QemuArguments);
+    public UserArguments UserArguments => UserArguments.Parse(HypervisorArguments);
 
     /// <summary>Gets the console as the hypervisor knows it.</summary>
     /// <param name="folder">The VM's folder.</param>

@@ -63,7 +63,7 @@ internal sealed class LayoutRequest : IDisposable
     public static LayoutRequest Of(VmSpec spec, VmSecrets secrets, DerivedSlots? earlier = null) => new()
     {
         Memory = new ByteSize(spec.Memory),
-        Machine = QemuMachine.Parse(spec.Machine),
+        Machine = Hypervisor.Default.Machine(spec.Machine),
         Initrd = spec.Initrd,
         Line = GuestCommandLine.Parse(spec.CommandLine),
         Policy = Policy.Parse(spec.Policy),

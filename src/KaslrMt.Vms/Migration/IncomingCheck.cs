@@ -18,9 +18,9 @@ internal static class IncomingCheck
         }
 
         // A program that another host names is not run; this host's own is.
-        if (spec.QemuProgram != HypervisorProgram)
+        if (spec.Program != HypervisorProgram)
         {
-            return $"it asks for the program '{Printable.Of(spec.QemuProgram, 200)}', and this host runs {HypervisorProgram} only";
+            return $"it asks for the program '{Printable.Of(spec.Program, 200)}', and this host runs {HypervisorProgram} only";
         }
 
         if (spec.Console is not (VmSpec.SocketConsole or VmSpec.NoConsole) && !File.Exists(spec.Console))
@@ -31,7 +31,7 @@ internal static class IncomingCheck
         try
         {
             _ = spec.UserArguments;
-            _ = QemuMachine.Parse(spec.Machine);
+            _ = Hypervisor.Default.Machine(spec.Machine);
         }
         catch (KaslrMtException refused)
         {

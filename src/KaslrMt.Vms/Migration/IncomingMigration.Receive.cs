@@ -26,7 +26,7 @@ internal sealed partial class IncomingMigration
             try
             {
                 incoming.Keep(header, folder);
-                incoming._vm = await VirtualMachine.StartAsync(incoming.Define(folder, log), folder, cancellationToken).ConfigureAwait(false);
+                incoming._vm = await Hypervisor.Default.StartAsync(incoming.Define(folder, log), folder, cancellationToken).ConfigureAwait(false);
             }
             catch (KaslrMtException error)
             {

@@ -34,7 +34,7 @@ internal sealed partial class IncomingMigration
             }
 
             incoming.Keep(header, folder);
-            incoming._vm = await VirtualMachine.RestoreAsync(incoming.Define(folder, log), folder, file, offset, cancellationToken).ConfigureAwait(false);
+            incoming._vm = await Hypervisor.Default.RestoreAsync(incoming.Define(folder, log), folder, file, offset, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             incoming.NoteProcess(folder);
             VmRecord? record = null;

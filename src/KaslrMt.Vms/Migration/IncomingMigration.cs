@@ -9,7 +9,7 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
 {
     private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(1);
 
-    private VirtualMachine? _vm;
+    private IVirtualMachine? _vm;
 
     private IncomingMigration(MigrationHeader header, TableSettings? table)
     {
@@ -35,7 +35,7 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
     public VmRegistration? Registration { get; private set; }
 
     /// <summary>Gives the VM away; its new owner disposes of it.</summary>
-    public VirtualMachine TakeVm() => Interlocked.Exchange(ref _vm, null)!;
+    public IVirtualMachine TakeVm() => Interlocked.Exchange(ref _vm, null)!;
 
     /// <summary>Ends its hypervisor if nobody took the VM. What the table says stays: a restore or migration that failed changed nothing there.</summary>
     public async ValueTask DisposeAsync()
@@ -58,11 +58,11 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
         header.Registration?.WriteTo(folder);
     }
 
-    private VirtualMachineSettings Define(VmFolder folder, TextWriter log) => new BootPipeline(Spec, Request, log).DefineIncoming(folder);
+    private MachineDefinition Define(VmFolder folder, TextWriter log) => new BootPipeline(Spec, Request, log).DefineIncoming(folder);
 
     private void NoteProcess(VmFolder folder)
     {
-        State = State with { QemuProcess = _vm!.ProcessId, QemuStartTime = _vm.ProcessStartTime };
+        State = State with { ProcessId = _vm!.ProcessId, ProcessStartTime = _vm.ProcessStartTime };
         folder.WriteState(State with { Moving = true });
     }
 

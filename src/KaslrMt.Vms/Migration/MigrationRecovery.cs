@@ -14,7 +14,7 @@ internal static class MigrationRecovery
     /// <param name="folder">Its folder.</param>
     /// <returns>Whether it goes on here, and its record then. Where not, its QEMU is to be ended, and the table stays as it is.</returns>
     /// <exception cref="KaslrMtException">40xx: the table does not answer, and nothing was settled.</exception>
-    public static async Task<(bool Here, VmRecord? Record)> RunAsync(HostTable? table, VmRecord? note, VirtualMachine vm, VmFolder folder)
+    public static async Task<(bool Here, VmRecord? Record)> RunAsync(HostTable? table, VmRecord? note, IVirtualMachine vm, VmFolder folder)
     {
         string status = await vm.StatusAsync().ConfigureAwait(false);
         if (status == "running")

@@ -29,7 +29,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
     public Task<MoveReport> MigrateAsync(LinkAddress address, CancellationToken cancellationToken) =>
         MoveAsync((vm, state) => MigrateAsync(vm, state, address, cancellationToken), cancellationToken);
 
-    private async Task<MoveReport> MoveAsync(Func<VirtualMachine, VmState, Task<MoveReport>> move, CancellationToken cancellationToken)
+    private async Task<MoveReport> MoveAsync(Func<IVirtualMachine, VmState, Task<MoveReport>> move, CancellationToken cancellationToken)
     {
         await _one.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
@@ -61,7 +61,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         }
     }
 
-    private async Task<MoveReport> SaveAsync(VirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
+    private async Task<MoveReport> SaveAsync(IVirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
     {
         byte[] preface = MigrationHeader.Of(spec, folder, state).ToPreface();
         MigrationProgress last = await vm
@@ -69,7 +69,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         return new MoveReport(spec.Name, file, null, preface.Length + last.Transferred, null);
     }
 
-    private async Task<MoveReport> MigrateAsync(VirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
+    private async Task<MoveReport> MigrateAsync(IVirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
     {
         if (registration is null || spec.Table?.Store is not { } store || !EtcdLocation.IsOne(store))
         {

@@ -188,15 +188,15 @@ internal sealed class SupervisedVm
 
     private async Task<VmExit?> AdoptAsync()
     {
-        VirtualMachine? running = null;
+        IVirtualMachine? running = null;
         try
         {
             VmRecord? record = Spec.Table is null ? null : RegistrationFile.ReadFrom(_folder).ToRecord(Spec.Name);
             VmState state = _folder.ReadState()!;
             HostTable? table = Spec.Table is null ? null : _host.Tables.Get(Spec.Table);
-            if (state is { QemuProcess: int process, QemuStartTime: ulong start })
+            if (state is { ProcessId: int process, ProcessStartTime: ulong start })
             {
-                running = await VirtualMachine.AttachAsync(_folder, process, start, AdoptionPatience).ConfigureAwait(false);
+                running = await Hypervisor.Default.AttachAsync(_folder, process, start, AdoptionPatience).ConfigureAwait(false);
             }
 
             if (running is not null && state.Moving)
@@ -234,11 +234,11 @@ internal sealed class SupervisedVm
     }
 
     // A hypervisor that ended while no supervisor lived has left its reason: a reset guest boots again, all else is over.
-    private async Task<VmExit?> GoOnAsync(LayoutRequest request, VmState state, VirtualMachine? running, VmRegistration? registration)
+    private async Task<VmExit?> GoOnAsync(LayoutRequest request, VmState state, IVirtualMachine? running, VmRegistration? registration)
     {
-        if (running is null && state.QemuProcess is not null)
+        if (running is null && state.ProcessId is not null)
         {
-            ShutdownReason reason = ShutdownRecord.ReasonIn(_folder);
+            ShutdownReason reason = Hypervisor.Default.ReadEnd(_folder.Path).Reason;
             await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: its QEMU ended while no supervisor lived ({reason})").ConfigureAwait(false);
             if (reason != ShutdownReason.Reboot || Spec.UserArguments.RebootEnds)
             {
@@ -267,7 +267,7 @@ internal sealed class SupervisedVm
         }
     }
 
-    private async Task<VmExit?> OwnAsync(LayoutRequest request, VmState? adopted, VirtualMachine? running, VmRegistration? registration, IntendedLayout? arrived)
+    private async Task<VmExit?> OwnAsync(LayoutRequest request, VmState? adopted, IVirtualMachine? running, VmRegistration? registration, IntendedLayout? arrived)
     {
         // A guest that reboots with another kernel needs the key, and this process may not have it.
         request.ReloadKey = registration is null || request.Key is not null ? null : registration.ReloadKey;
@@ -290,5 +290,5 @@ internal sealed class SupervisedVm
 
     private KaslrMtException Failure(VmExit? exit) => exit is null
         ? new(VmErrors.Ended, $"'{Spec.Name}' ended before it ran")
-        : new(VmErrors.Ended, $"'{Spec.Name}' ended before it ran ({VmEnd.Describe(exit)})", "look at its console");
+        : new(VmErrors.Ended, $"'{Spec.Name}' ended before it ran ({VmEndText.Describe(exit)})", "look at its console");
 }

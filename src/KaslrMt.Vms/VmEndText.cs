@@ -3,7 +3,7 @@ using KaslrMt.Hypervisors;
 namespace KaslrMt.Vms;
 
 /// <summary>Says how a VM ended.</summary>
-internal static class VmEnd
+internal static class VmEndText
 {
     /// <summary>Whether the end is a failure, and not what its guest, owner or operator wanted.</summary>
     public static bool IsFailure(VmExit exit) => exit.Reason is ShutdownReason.Unexplained or ShutdownReason.HostError or ShutdownReason.GuestPanic;
