@@ -40,7 +40,7 @@ internal static class VmEndpoints
 
     private static async Task StartAsync(HttpContext context)
     {
-        StartVm start = await Requests.ReadAsync(context, ApiJson.Default.StartVm).ConfigureAwait(false);
+        StartRequest start = await Requests.ReadAsync(context, ApiJson.Default.StartRequest).ConfigureAwait(false);
         Peer caller = Requests.Caller(context);
         context.RequestServices.GetRequiredService<Access>().Require(caller, start.Spec.Tenant);
         VmSpec spec = CallerRules.Check(start.Spec, caller, context.RequestServices.GetRequiredService<HostConfiguration>());
@@ -57,7 +57,7 @@ internal static class VmEndpoints
 
     private static async Task StopAsync(HttpContext context)
     {
-        StopVm stop = await Requests.ReadAsync(context, ApiJson.Default.StopVm).ConfigureAwait(false);
+        StopRequest stop = await Requests.ReadAsync(context, ApiJson.Default.StopRequest).ConfigureAwait(false);
         SupervisedVm vm = Find(context);
         await Answer.RunAsync(context, async (_, cancellationToken) =>
         {
@@ -69,7 +69,7 @@ internal static class VmEndpoints
 
     private static async Task SaveAsync(HttpContext context)
     {
-        SaveVm save = await Requests.ReadAsync(context, ApiJson.Default.SaveVm).ConfigureAwait(false);
+        SaveRequest save = await Requests.ReadAsync(context, ApiJson.Default.SaveRequest).ConfigureAwait(false);
         SupervisedVm vm = Find(context);
         await Answer.RunAsync(context, async (_, cancellationToken) =>
         {
@@ -81,7 +81,7 @@ internal static class VmEndpoints
 
     private static async Task RestoreAsync(HttpContext context)
     {
-        RestoreVm restore = await Requests.ReadAsync(context, ApiJson.Default.RestoreVm).ConfigureAwait(false);
+        RestoreRequest restore = await Requests.ReadAsync(context, ApiJson.Default.RestoreRequest).ConfigureAwait(false);
         string name = NameOf(context);
         CallerRules.RequireOwner(context.RequestServices.GetRequiredService<Access>(), Requests.Caller(context), "restore VMs");
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
@@ -94,7 +94,7 @@ internal static class VmEndpoints
 
     private static async Task MigrateAsync(HttpContext context)
     {
-        MigrateVm migrate = await Requests.ReadAsync(context, ApiJson.Default.MigrateVm).ConfigureAwait(false);
+        MigrateRequest migrate = await Requests.ReadAsync(context, ApiJson.Default.MigrateRequest).ConfigureAwait(false);
         SupervisedVm vm = Find(context);
         await Answer.RunAsync(context, async (_, cancellationToken) =>
         {
@@ -106,7 +106,7 @@ internal static class VmEndpoints
 
     private static async Task ReceiveAsync(HttpContext context)
     {
-        ReceiveVm receive = await Requests.ReadAsync(context, ApiJson.Default.ReceiveVm).ConfigureAwait(false);
+        ReceiveRequest receive = await Requests.ReadAsync(context, ApiJson.Default.ReceiveRequest).ConfigureAwait(false);
         string name = NameOf(context);
         CallerRules.RequireOwner(context.RequestServices.GetRequiredService<Access>(), Requests.Caller(context), "receive VMs");
         await Answer.RunAsync(context, async (lines, cancellationToken) =>

@@ -103,7 +103,6 @@ internal static class CommandLine
         LayoutCommand.Create(),
         ImageCommand.Create(),
         RunCommand.Create(qemuArguments),
-        SuperviseCommand.Create(),
         PsCommand.Create(),
         StopCommand.Create(),
         SaveCommand.Create(),

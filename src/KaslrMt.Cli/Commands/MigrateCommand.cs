@@ -3,7 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Vms;
 
@@ -25,14 +25,10 @@ internal static class MigrateCommand
             var address = LinkAddress.Parse(parsed.GetRequiredValue(to), "--to");
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), error).ConfigureAwait(false);
             using var signals = new OwnerSignals();
-            (int code, MoveReport? report) = await ControlClient
-                .GiveAsync(vm, new ControlRequest { MigrateTo = address.ToString() }, error, signals.StopRequested).ConfigureAwait(false);
-            if (report is not null)
-            {
-                Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.MoveReport, Print);
-            }
-
-            return code;
+            using AgentClient agent = await DetachedVms.AgentOfAsync(vm, error, signals.StopRequested).ConfigureAwait(false);
+            AnswerDone done = await agent.MigrateAsync(vm.Name, new MigrateRequest(address.ToString()), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), done.Move!, ReportJson.Default.MoveReport, Print);
+            return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt receive web1 --listen 10.0.0.2:7000   # on the other host, first", "kaslrmt migrate web1 --to 10.0.0.2:7000");
     }

@@ -2,7 +2,7 @@ using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Tenants.Etcd;
@@ -31,25 +31,19 @@ internal static class ReceiveCommand
                 throw new KaslrMtException(VmErrors.CannotMove, "this host's tenant table is not one of several hosts", "give --store etcd://… (or the configuration file's store), as the VM's host has it");
             }
 
-            var order = new IncomingRequest { Name = vm, Listen = address, Table = settings };
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
-            await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);
-            int code = await Supervisors.StartAsync(order, error, signals.StopRequested).ConfigureAwait(false);
-            await TellAsync(parsed, json, vm, code).ConfigureAwait(false);
-            return code;
+            using AgentClient agent = await Agents.Agents.EnsureAsync(error, signals.StopRequested).ConfigureAwait(false);
+            AnswerDone done = await agent.ReceiveAsync(vm, new ReceiveRequest(address, settings), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            return await TellAsync(parsed, json, vm, done).ConfigureAwait(false);
         });
         return command.WithExamples("kaslrmt receive web1 --listen 10.0.0.2:7000", "kaslrmt migrate web1 --to 10.0.0.2:7000   # on the host where it runs");
     }
 
     /// <summary>Tells that a VM runs here, for people its name alone.</summary>
-    internal static async Task TellAsync(ParseResult parsed, Option<bool> json, string name, int code)
+    /// <returns>The exit code.</returns>
+    internal static async Task<int> TellAsync(ParseResult parsed, Option<bool> json, string name, AnswerDone done)
     {
-        if (code is not (ExitCode.Success or ExitCode.CheckFailed))
-        {
-            return;
-        }
-
         TextWriter output = parsed.InvocationConfiguration.Output;
         RunningVm? vm = RuntimeDirectory.Open().List().FirstOrDefault(running => running.Name == name);
         if (parsed.GetValue(json) && vm is not null)
@@ -60,5 +54,7 @@ internal static class ReceiveCommand
         {
             await output.WriteLineAsync(name).ConfigureAwait(false);
         }
+
+        return done.Verified == false ? ExitCode.CheckFailed : ExitCode.Success;
     }
 }

@@ -2,7 +2,7 @@ using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -32,16 +32,15 @@ internal static class RestoreCommand
             (MigrationHeader saved, long _) = MigrationHeader.ReadFrom(file);
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
-            await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);
-            var order = new IncomingRequest { Name = vm, File = file, Table = Table(saved, StoreOption.Read(parsed, store), parsed.GetValue(store) is not null) };
-            int code = await Supervisors.StartAsync(order, error, signals.StopRequested).ConfigureAwait(false);
-            await ReceiveCommand.TellAsync(parsed, json, vm, code).ConfigureAwait(false);
-            return code;
+            TableSettings? table = saved.Registration is null ? null : Table(saved, StoreOption.Read(parsed, store), parsed.GetValue(store) is not null);
+            using AgentClient agent = await Agents.Agents.EnsureAsync(error, signals.StopRequested).ConfigureAwait(false);
+            AnswerDone done = await agent.RestoreAsync(vm, new RestoreRequest(file, table), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            return await ReceiveCommand.TellAsync(parsed, json, vm, done).ConfigureAwait(false);
         });
         return command.WithExamples("kaslrmt restore web1", "kaslrmt restore web1 --input /srv/shared/web1.saved");
     }
 
     // This host's own keys and rights, and the VM's own store.
     private static TableSettings Table(MigrationHeader saved, TableSettings ours, bool given) =>
-        given || saved.Plan.Table is null ? ours : ours with { Store = saved.Plan.Table.Store };
+        given || saved.Spec.Table is null ? ours : ours with { Store = saved.Spec.Table.Store };
 }

@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -89,25 +89,21 @@ internal static class RunCommand
         command.SetAction(async (parsed, _) =>
         {
             TextWriter log = parsed.InvocationConfiguration.Error;
-            RunOptions options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
+            VmDescription options = Read(parsed, layout, qemuArguments) with { Cpus = parsed.GetValue(cpus), UseCache = !parsed.GetValue(noCache) };
             using LayoutRequest request = layout.Read(parsed);
 
             FreePagesSetting.Check(request.Line, options.FreePages);
             options = WithTable(options, request, parsed);
+            VmSpec spec = options.ToSpec(request);
             using var signals = new OwnerSignals();
-            await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), log).ConfigureAwait(false);
             if (parsed.GetValue(Detach))
             {
-                int code = await Supervisors.StartAsync(DetachedPlan.Of(options, request, DetachedConsole(parsed)), request, log, signals.StopRequested).ConfigureAwait(false);
-                if (code is ExitCode.Success or ExitCode.CheckFailed)
-                {
-                    await parsed.InvocationConfiguration.Output.WriteLineAsync(options.Name).ConfigureAwait(false);
-                }
-
-                return code;
+                AnswerDone done = await StartDetachedAsync(spec, request, log, signals.StopRequested).ConfigureAwait(false);
+                await parsed.InvocationConfiguration.Output.WriteLineAsync(options.Name).ConfigureAwait(false);
+                return done.Verified == false ? ExitCode.CheckFailed : ExitCode.Success;
             }
 
-            VmExit exit = await RunHereAsync(options, request, log, signals.StopRequested).ConfigureAwait(false);
+            VmExit exit = await RunHereAsync(spec, request, log, signals.StopRequested).ConfigureAwait(false);
             return Explain(exit, options.Name, log, signals.StopRequested.IsCancellationRequested);
         });
         return command.WithExamples(
@@ -117,18 +113,17 @@ internal static class RunCommand
             "kaslrmt run --kernel vmlinuz --append 'console=ttyS0 kaslr_mt=KEY-110010'");
     }
 
-    private static RunOptions Read(ParseResult parsed, LayoutOptions layout, string[] qemuArguments) => new()
+    private static VmDescription Read(ParseResult parsed, LayoutOptions layout, string[] qemuArguments) => new()
     {
         Name = VmName.Check(parsed.GetValue(Name) ?? $"vm-{RandomNumberGenerator.GetHexString(6, lowercase: true)}"),
         Tenant = parsed.GetValue(Tenant) is string tenant ? CheckTenant(tenant) : null,
         Kernel = layout.Kernel(parsed),
-        Initrd = layout.Initrd(parsed),
         Accelerator = AcceleratorChoice.Decide(AcceleratorChoice.Parse(parsed.GetRequiredValue(Accel))),
-        Console = parsed.GetRequiredValue(Console) switch
+        Console = parsed.GetValue(Detach) ? DetachedConsole(parsed) : parsed.GetRequiredValue(Console) switch
         {
-            "stdio" => SerialConsole.Standard,
-            "none" => SerialConsole.None,
-            string file => SerialConsole.ToFile(CheckConsole(file)),
+            "stdio" => VmSpec.StandardConsole,
+            "none" => VmSpec.NoConsole,
+            string file => CheckConsole(file),
         },
         FreePages = FreePagesSetting.Parse(parsed.GetRequiredValue(FreePages)),
         UserArguments = UserArguments.Parse(qemuArguments),
@@ -143,7 +138,7 @@ internal static class RunCommand
     };
 
     // A key that was given keeps its VM out of the table.
-    private static RunOptions WithTable(RunOptions options, LayoutRequest request, ParseResult parsed)
+    private static VmDescription WithTable(VmDescription options, LayoutRequest request, ParseResult parsed)
     {
         if (request.Key is not null || options.Tenant is null)
         {
@@ -158,28 +153,46 @@ internal static class RunCommand
         return options with { Table = StoreOption.Read(parsed, Store) };
     }
 
-    private static async Task<VmExit> RunHereAsync(RunOptions options, LayoutRequest request, TextWriter log, CancellationToken cancellationToken)
+    private static async Task<AnswerDone> StartDetachedAsync(VmSpec spec, LayoutRequest request, TextWriter log, CancellationToken cancellationToken)
     {
-        if (options.Table is null)
+        using AgentClient agent = await Agents.Agents.EnsureAsync(log, cancellationToken).ConfigureAwait(false);
+        string? seed = request.Seed is { } given ? Convert.ToHexStringLower(given.Reveal()) : null;
+        byte[]? key = request.Key?.Reveal().ToArray();
+        try
         {
-            return await new VmOwner(request, options, log).RunAsync(cancellationToken).ConfigureAwait(false);
+            return await agent.StartAsync(new StartRequest(spec, key, seed), log.WriteLine, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(key);
+        }
+    }
+
+    private static async Task<VmExit> RunHereAsync(VmSpec spec, LayoutRequest request, TextWriter log, CancellationToken cancellationToken)
+    {
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        runtime.Sweep();
+        await using var host = new VmHost(runtime, log);
+        using VmFolder folder = runtime.Claim(spec.Name);
+        if (spec.Table is null)
+        {
+            return await new VmOwner(host, spec, request, log).RunAsync(folder, null, null, cancellationToken).ConfigureAwait(false);
         }
 
-        RuntimeDirectory runtime = RuntimeDirectory.Open();
-        using VmFolder folder = runtime.Claim(options.Name);
-        await using VmRegistration place = await VmRegistration.TakeAsync(options.Table, options.Tenant!, options.Name, request.Policy, log, cancellationToken).ConfigureAwait(false);
-        request.Key = place.TakeKey();
-        RegistrationFile.Of(place.Vm, options.Table).WriteTo(folder);
-        return await new VmOwner(request, options, log) { Place = place }.RunAsync(runtime, folder, null, null, cancellationToken).ConfigureAwait(false);
+        await using VmRegistration registration = await VmRegistration
+            .EnterAsync(host.Tables.Get(spec.Table), spec, request.Policy, outlivesOwner: false, log, cancellationToken).ConfigureAwait(false);
+        request.Key = registration.TakeKey();
+        RegistrationFile.Of(registration.Vm, spec.Table).WriteTo(folder);
+        return await new VmOwner(host, spec, request, log) { Registration = registration }.RunAsync(folder, null, null, cancellationToken).ConfigureAwait(false);
     }
 
     // A detached VM has no terminal: what was not chosen becomes a socket.
     private static string DetachedConsole(ParseResult parsed) => parsed.GetRequiredValue(Console) switch
     {
-        "stdio" when parsed.GetResult(Console) is null or { Implicit: true } => DetachedPlan.SocketConsole,
+        "stdio" when parsed.GetResult(Console) is null or { Implicit: true } => VmSpec.SocketConsole,
         "stdio" => throw new KaslrMtException(CoreErrors.Usage, "--console stdio and --detach exclude each other", "leave --console out for a socket, or give none or a file"),
-        "none" => DetachedPlan.NoConsole,
-        string file => Path.GetFullPath(file),
+        "none" => VmSpec.NoConsole,
+        string file => CheckConsole(file),
     };
 
     // It stands in one cell of a table.
@@ -227,12 +240,10 @@ internal static class RunCommand
             return ExitCode.Interrupted;
         }
 
-        bool failed = exit.Reason is ShutdownReason.Unexplained or ShutdownReason.HostError or ShutdownReason.GuestPanic;
+        bool failed = VmEndText.IsFailure(exit);
         if (failed)
         {
-            string how = exit.Signal is int signal ? $" by signal {signal}" : exit.ExitCode is int code ? $" with exit code {code}" : "";
-            string words = exit.LastWords.Length > 0 ? $"; QEMU said: {exit.LastWords}" : "";
-            log.WriteLine($"kaslrmt: {HypervisorErrors.VmDied}: {name}: the VM ended ({exit.Reason}){how}{words}; look at its console");
+            log.WriteLine($"kaslrmt: {HypervisorErrors.HypervisorDied}: {name}: the VM ended ({VmEndText.Describe(exit)}); look at its console");
         }
 
         return failed ? ExitCode.HostFailed : ExitCode.Success;

@@ -3,7 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -30,14 +30,10 @@ internal static class SaveCommand
             RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), error).ConfigureAwait(false);
             string file = Prepare(parsed.GetValue(output), vm.Name);
             using var signals = new OwnerSignals();
-            (int code, MoveReport? report) = await ControlClient
-                .GiveAsync(vm, new ControlRequest { SaveTo = file }, error, signals.StopRequested).ConfigureAwait(false);
-            if (report is not null)
-            {
-                Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.MoveReport, Print);
-            }
-
-            return code;
+            using AgentClient agent = await DetachedVms.AgentOfAsync(vm, error, signals.StopRequested).ConfigureAwait(false);
+            AnswerDone done = await agent.SaveAsync(vm.Name, new SaveRequest(file), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), done.Move!, ReportJson.Default.MoveReport, Print);
+            return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt save web1", "kaslrmt save web1 --output /srv/shared/web1.saved");
     }

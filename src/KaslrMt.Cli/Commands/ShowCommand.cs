@@ -47,7 +47,7 @@ internal static class ShowCommand
         ("QEMU", report.ProcessId is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
         ("monitor", Hypervisor.Default.DescribeMonitor(vm)),
         ("console", File.Exists(Beside(vm, "console.sock")) ? Beside(vm, "console.sock") : ""),
-        ("log", File.Exists(Beside(vm, SupervisorLog.FileName)) ? Beside(vm, SupervisorLog.FileName) : ""),
+        ("log", File.Exists(Beside(vm, VmLog.FileName)) ? Beside(vm, VmLog.FileName) : ""),
         ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
         ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
 

@@ -50,10 +50,34 @@ internal static class StopCommand
                     VmErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end its supervisor, process {owner}");
             }
 
-            await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellationToken).ConfigureAwait(false);
+            if (vm.State is not { Detached: true } || !await StopDetachedAsync(vm, parsed.GetValue(grace), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false))
+            {
+                await StopAsync(vm, TimeSpan.FromSeconds(parsed.GetValue(grace)), cancellationToken).ConfigureAwait(false);
+            }
+
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt stop web1", "kaslrmt stop web1 --grace 0", "kaslrmt stop web1 --forget");
+    }
+
+    /// <returns>False when no agent supervises the VM: it is told itself then.</returns>
+    private static async Task<bool> StopDetachedAsync(RunningVm vm, int grace, TextWriter error, CancellationToken cancellationToken)
+    {
+        using AgentClient? agent = await Agents.Agents.TryFindAsync(error, cancellationToken).ConfigureAwait(false);
+        if (agent is null)
+        {
+            return false;
+        }
+
+        try
+        {
+            await agent.StopAsync(vm.Name, new StopRequest(grace), error.WriteLine, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (KaslrMtException gone) when (gone.Code.Number == VmErrors.NoSuchVm.Number)
+        {
+            return HasEnded(vm);
+        }
     }
 
     private static async Task<int> ForgetAsync(string name, TableSettings settings, TextWriter error, CancellationToken cancellationToken)

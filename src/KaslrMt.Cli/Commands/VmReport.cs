@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;

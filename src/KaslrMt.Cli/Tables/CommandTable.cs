@@ -1,4 +1,4 @@
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -16,7 +16,7 @@ internal static class CommandTable
     public static async Task<TenantTable> ForCommandAsync(TableSettings settings, TextWriter error, CancellationToken cancellationToken, bool patiently = false)
     {
         // First: a new supervisor tells the table of its process, so that its VM is not taken for gone.
-        await Supervisors.AdoptOrphansAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);
+        await Agents.Orphans.AdoptAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);
         return await OpenTable.ReconciledAsync(patiently ? settings : OpenTable.Impatient(settings), error, cancellationToken).ConfigureAwait(false);
     }
 }

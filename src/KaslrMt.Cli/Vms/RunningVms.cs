@@ -1,4 +1,4 @@
-using KaslrMt.Cli.Vms.Detached;
+using KaslrMt.Cli.Agents;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -13,7 +13,7 @@ internal static class RunningVms
     public static async Task<IReadOnlyList<RunningVm>> ListAsync(TextWriter error)
     {
         RuntimeDirectory runtime = RuntimeDirectory.Open();
-        await Supervisors.AdoptOrphansAsync(runtime, error).ConfigureAwait(false);
+        await Agents.Orphans.AdoptAsync(runtime, error).ConfigureAwait(false);
         return runtime.List();
     }
 

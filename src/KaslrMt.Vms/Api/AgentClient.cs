@@ -78,23 +78,23 @@ public sealed class AgentClient : IDisposable
     /// <param name="lines">Takes the VM's log lines.</param>
     /// <param name="cancellationToken">Gives up, and ends the VM while it starts.</param>
     /// <exception cref="KaslrMtException">The agent refused, or the VM ended before it ran.</exception>
-    public Task<AnswerDone> StartAsync(StartVm start, Action<string> lines, CancellationToken cancellationToken) =>
-        OrderAsync("v1/vms", start, ApiJson.Default.StartVm, lines, cancellationToken);
+    public Task<AnswerDone> StartAsync(StartRequest start, Action<string> lines, CancellationToken cancellationToken) =>
+        OrderAsync("v1/vms", start, ApiJson.Default.StartRequest, lines, cancellationToken);
 
     /// <summary>Stops a VM; returns once nothing of it is left.</summary>
     /// <inheritdoc cref="MigrateAsync"/>
-    public Task<AnswerDone> StopAsync(string name, StopVm stop, Action<string> lines, CancellationToken cancellationToken) =>
-        OrderAsync($"v1/vms/{name}/stop", stop, ApiJson.Default.StopVm, lines, cancellationToken);
+    public Task<AnswerDone> StopAsync(string name, StopRequest stop, Action<string> lines, CancellationToken cancellationToken) =>
+        OrderAsync($"v1/vms/{name}/stop", stop, ApiJson.Default.StopRequest, lines, cancellationToken);
 
     /// <summary>Saves a VM to a file; returns once the VM is in the file and nothing of it runs.</summary>
     /// <inheritdoc cref="MigrateAsync"/>
-    public Task<AnswerDone> SaveAsync(string name, SaveVm save, Action<string> lines, CancellationToken cancellationToken) =>
-        OrderAsync($"v1/vms/{name}/save", save, ApiJson.Default.SaveVm, lines, cancellationToken);
+    public Task<AnswerDone> SaveAsync(string name, SaveRequest save, Action<string> lines, CancellationToken cancellationToken) =>
+        OrderAsync($"v1/vms/{name}/save", save, ApiJson.Default.SaveRequest, lines, cancellationToken);
 
     /// <summary>Starts a saved VM from its file.</summary>
     /// <inheritdoc cref="MigrateAsync"/>
-    public Task<AnswerDone> RestoreAsync(string name, RestoreVm restore, Action<string> lines, CancellationToken cancellationToken) =>
-        OrderAsync($"v1/vms/{name}/restore", restore, ApiJson.Default.RestoreVm, lines, cancellationToken);
+    public Task<AnswerDone> RestoreAsync(string name, RestoreRequest restore, Action<string> lines, CancellationToken cancellationToken) =>
+        OrderAsync($"v1/vms/{name}/restore", restore, ApiJson.Default.RestoreRequest, lines, cancellationToken);
 
     /// <summary>Moves a VM to another host.</summary>
     /// <param name="name">The VM.</param>
@@ -102,13 +102,13 @@ public sealed class AgentClient : IDisposable
     /// <param name="lines">Takes log lines.</param>
     /// <param name="cancellationToken">Cancels, if it is not too late.</param>
     /// <exception cref="KaslrMtException">The agent refused or failed; the VM is as it was.</exception>
-    public Task<AnswerDone> MigrateAsync(string name, MigrateVm migrate, Action<string> lines, CancellationToken cancellationToken) =>
-        OrderAsync($"v1/vms/{name}/migrate", migrate, ApiJson.Default.MigrateVm, lines, cancellationToken);
+    public Task<AnswerDone> MigrateAsync(string name, MigrateRequest migrate, Action<string> lines, CancellationToken cancellationToken) =>
+        OrderAsync($"v1/vms/{name}/migrate", migrate, ApiJson.Default.MigrateRequest, lines, cancellationToken);
 
     /// <summary>Awaits a VM from another host; returns once it runs here.</summary>
     /// <inheritdoc cref="MigrateAsync"/>
-    public Task<AnswerDone> ReceiveAsync(string name, ReceiveVm receive, Action<string> lines, CancellationToken cancellationToken) =>
-        OrderAsync($"v1/vms/{name}/receive", receive, ApiJson.Default.ReceiveVm, lines, cancellationToken);
+    public Task<AnswerDone> ReceiveAsync(string name, ReceiveRequest receive, Action<string> lines, CancellationToken cancellationToken) =>
+        OrderAsync($"v1/vms/{name}/receive", receive, ApiJson.Default.ReceiveRequest, lines, cancellationToken);
 
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();

@@ -27,33 +27,33 @@ public sealed record VmList(IReadOnlyList<VmInfo> Vms);
 /// <param name="Spec">The VM.</param>
 /// <param name="Key">The tenant key as bytes; null where the tenant table gives it.</param>
 /// <param name="Seed">The VM seed as 64 hexadecimal digits; null for new random ones.</param>
-public sealed record StartVm(VmSpec Spec, byte[]? Key, string? Seed)
+public sealed record StartRequest(VmSpec Spec, byte[]? Key, string? Seed)
 {
     /// <summary>Shows no secret.</summary>
-    public override string ToString() => $"{nameof(StartVm)} {Spec.Name}";
+    public override string ToString() => $"{nameof(StartRequest)} {Spec.Name}";
 }
 
 /// <summary>Stops a VM: <c>POST /v1/vms/NAME/stop</c>.</summary>
 /// <param name="Grace">How long its guest may take to power off, in seconds; 0 to quit at once.</param>
-public sealed record StopVm(int Grace);
+public sealed record StopRequest(int Grace);
 
 /// <summary>Saves a VM: <c>POST /v1/vms/NAME/save</c>.</summary>
 /// <param name="File">The absolute path of a new file.</param>
-public sealed record SaveVm(string File);
+public sealed record SaveRequest(string File);
 
 /// <summary>Starts a saved VM: <c>POST /v1/vms/NAME/restore</c>.</summary>
 /// <param name="File">The absolute path of its file.</param>
 /// <param name="Table">Its tenant table; null for the agent's own.</param>
-public sealed record RestoreVm(string File, TableSettings? Table);
+public sealed record RestoreRequest(string File, TableSettings? Table);
 
 /// <summary>Moves a VM: <c>POST /v1/vms/NAME/migrate</c>.</summary>
 /// <param name="To">Where the other host awaits it.</param>
-public sealed record MigrateVm(string To);
+public sealed record MigrateRequest(string To);
 
 /// <summary>Awaits a VM from another host: <c>POST /v1/vms/NAME/receive</c>.</summary>
 /// <param name="Listen">Where to await it.</param>
 /// <param name="Table">The tenant table of both hosts; null for the agent's own.</param>
-public sealed record ReceiveVm(string Listen, TableSettings? Table);
+public sealed record ReceiveRequest(string Listen, TableSettings? Table);
 
 /// <summary>
 /// One line of a long answer (<c>application/x-ndjson</c>): any number of log lines, then one with an outcome. A line has one of the members.
@@ -110,12 +110,12 @@ public sealed record HostEvent(DateTimeOffset Time, string Kind, string Vm, stri
 [JsonSerializable(typeof(AgentInfo))]
 [JsonSerializable(typeof(VmInfo))]
 [JsonSerializable(typeof(VmList))]
-[JsonSerializable(typeof(StartVm))]
-[JsonSerializable(typeof(StopVm))]
-[JsonSerializable(typeof(SaveVm))]
-[JsonSerializable(typeof(RestoreVm))]
-[JsonSerializable(typeof(MigrateVm))]
-[JsonSerializable(typeof(ReceiveVm))]
+[JsonSerializable(typeof(StartRequest))]
+[JsonSerializable(typeof(StopRequest))]
+[JsonSerializable(typeof(SaveRequest))]
+[JsonSerializable(typeof(RestoreRequest))]
+[JsonSerializable(typeof(MigrateRequest))]
+[JsonSerializable(typeof(ReceiveRequest))]
 [JsonSerializable(typeof(AnswerLine))]
 [JsonSerializable(typeof(Problem))]
 [JsonSerializable(typeof(HostEvent))]

@@ -1,0 +1,101 @@
+using KaslrMt.Hypervisors;
+using KaslrMt.Vms;
+
+namespace KaslrMt.Cli.Agents;
+
+/// <summary>Finds the agent that serves this caller, and starts one where there is none.</summary>
+internal static class Agents
+{
+    /// <summary>The agent's program, beside this one or in PATH.</summary>
+    private const string Program = "kaslrmtd";
+
+    private const string Unit = "kaslrmtd.service";
+
+    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>Gets the agent, started now where none runs.</summary>
+    /// <param name="error">Is told when it is another user's agent that answers.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="KaslrMtException">KMT9024: it cannot be started; KMT9023.</exception>
+    public static async Task<AgentClient> EnsureAsync(TextWriter error, CancellationToken cancellationToken)
+    {
+        if (await TryFindAsync(error, cancellationToken).ConfigureAwait(false) is { } running)
+        {
+            return running;
+        }
+
+        RuntimeDirectory runtime = RuntimeDirectory.Open();
+        Start();
+        var client = new AgentClient(AgentSocket.In(runtime));
+        for (long start = Environment.TickCount64; Environment.TickCount64 - start < StartPatience.TotalMilliseconds;)
+        {
+            if (await client.TryConnectAsync(cancellationToken).ConfigureAwait(false) is not null)
+            {
+                return client;
+            }
+
+            await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
+        }
+
+        client.Dispose();
+        throw new KaslrMtException(
+            VmErrors.AgentFailed, $"the agent does not answer at {client.Socket} within {StartPatience.TotalSeconds:0} s of its start", $"run {Program} by hand to see why");
+    }
+
+    /// <summary>Gets the agent that runs; null where none does.</summary>
+    /// <inheritdoc cref="EnsureAsync"/>
+    public static async Task<AgentClient?> TryFindAsync(TextWriter error, CancellationToken cancellationToken)
+    {
+        string own = AgentSocket.In(RuntimeDirectory.Open());
+        if (own != AgentSocket.Host && File.Exists(AgentSocket.Host) && Environment.GetEnvironmentVariable("KASLRMT_RUNTIME_DIR") is null or "")
+        {
+            var host = new AgentClient(AgentSocket.Host);
+            try
+            {
+                if (await host.TryConnectAsync(cancellationToken).ConfigureAwait(false) is { } info)
+                {
+                    await error.WriteLineAsync($"kaslrmt: the host's agent answers (process {info.ProcessId})").ConfigureAwait(false);
+                    return host;
+                }
+            }
+            catch (KaslrMtException refused) when (refused.Code.Number == VmErrors.NotAllowed.Number)
+            {
+                // A user without rights to the host's agent has an agent and a table of its own.
+            }
+
+            host.Dispose();
+        }
+
+        var client = new AgentClient(own);
+        if (await client.TryConnectAsync(cancellationToken).ConfigureAwait(false) is not null)
+        {
+            return client;
+        }
+
+        client.Dispose();
+        return null;
+    }
+
+    // The packaged service where systemd runs; else a process of its own, which ends when nothing is left.
+    private static void Start()
+    {
+        if (Environment.UserName == "root" && Directory.Exists("/run/systemd/system") && File.Exists($"/lib/systemd/system/{Unit}")
+            && Environment.GetEnvironmentVariable("KASLRMT_RUNTIME_DIR") is null or "")
+        {
+            using DetachedProcess systemctl = DetachedProcess.Start("/bin/systemctl", ["start", Unit]);
+            return;
+        }
+
+        using DetachedProcess agent = DetachedProcess.Start(Find(), ["--until-idle"]);
+    }
+
+    private static string Find()
+    {
+        string beside = Path.Combine(AppContext.BaseDirectory, Program);
+        return File.Exists(beside)
+            ? beside
+            : (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(':').Where(Path.IsPathRooted).Select(folder => Path.Combine(folder, Program)).FirstOrDefault(File.Exists)
+                ?? throw new KaslrMtException(VmErrors.AgentFailed, $"the program {Program} is neither beside this one nor in PATH", "install it: a VM that outlives its command needs it");
+    }
+}
