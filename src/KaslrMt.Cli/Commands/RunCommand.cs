@@ -243,7 +243,7 @@ internal static class RunCommand
         bool failed = VmEndText.IsFailure(exit);
         if (failed)
         {
-            log.WriteLine($"kaslrmt: {HypervisorErrors.HypervisorDied}: {name}: the VM ended ({VmEndText.Describe(exit)}); look at its console");
+            log.WriteLine($"kaslrmt: {HypervisorErrors.VmDied}: {name}: the VM ended ({VmEndText.Describe(exit)}); look at its console");
         }
 
         return failed ? ExitCode.HostFailed : ExitCode.Success;
