@@ -33,8 +33,8 @@ public sealed class AdoptionTests : IDisposable
         using VmFolder adopted = Assert.Single(won.OfType<VmFolder>());
         Assert.True(adopted.ReadState() is { OwnerLives: true, Detached: true });
         VmState state = adopted.ReadState()!;
-        await using VirtualMachine vm = (await VirtualMachine.AttachAsync(adopted, qemu, state.QemuStartTime!.Value, TestVm.BootLimit))!;
-        Assert.Equal((qemu, state.QemuStartTime.Value), (vm.ProcessId, vm.ProcessStartTime));
+        await using IVirtualMachine vm = (await Hypervisor.Default.AttachAsync(adopted, qemu, state.ProcessStartTime!.Value, TestVm.BootLimit))!;
+        Assert.Equal((qemu, state.ProcessStartTime.Value), (vm.ProcessId, vm.ProcessStartTime));
         VmExit exit = await vm.StopAsync(TimeSpan.Zero);
         Assert.Equal((ShutdownReason.MonitorQuit, (int?)null), (exit.Reason, exit.ExitCode));
         Assert.False(TestVm.IsRunning(qemu));
@@ -49,13 +49,13 @@ public sealed class AdoptionTests : IDisposable
         owner.Kill();
         await owner.WaitForExitAsync();
         using VmFolder folder = _scratch.Runtime.TryAdopt("orphan")!;
-        await using VirtualMachine vm = (await VirtualMachine.AttachAsync(
-            folder, qemu, folder.ReadState()!.QemuStartTime!.Value, TestVm.BootLimit))!;
+        await using IVirtualMachine vm = (await Hypervisor.Default.AttachAsync(
+            folder, qemu, folder.ReadState()!.ProcessStartTime!.Value, TestVm.BootLimit))!;
         using Process process = Process.GetProcessById(qemu);
         process.Kill();
         VmExit exit = await vm.WaitForExitAsync().WaitAsync(TestVm.BootLimit);
         Assert.Equal(ShutdownReason.Unexplained, exit.Reason);
-        Assert.Null(await VirtualMachine.AttachAsync(folder, qemu, vm.ProcessStartTime, TestVm.BootLimit));
+        Assert.Null(await Hypervisor.Default.AttachAsync(folder, qemu, vm.ProcessStartTime, TestVm.BootLimit));
     }
 
     [Theory]

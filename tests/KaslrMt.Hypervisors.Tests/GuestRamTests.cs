@@ -21,9 +21,9 @@ public sealed class GuestRamTests : IDisposable
         {
             Assert.True(ByteSize.TryParse(text, out ByteSize size));
             using VmFolder folder = _scratch.Runtime.Claim("map");
-            VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.At("halt.elf")));
-            await using VirtualMachine vm = await VirtualMachine.StartAsync(settings with { Memory = size, StartPaused = true }, folder);
-            using QemuMemory memory = await vm.OpenMemoryAsync();
+            MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.At("halt.elf")));
+            await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings with { Memory = size, StartPaused = true }, folder);
+            using IGuestMemory memory = await vm.OpenMemoryAsync();
 
             // Below 1 MiB QEMU maps firmware over RAM, piece by piece; from there on the two must agree to the byte.
             GuestRam expected = GuestRam.Of(QemuMachine.Parse(machine), size, 0);
@@ -45,7 +45,7 @@ public sealed class GuestRamTests : IDisposable
         byte[] initrd = new byte[3_000_001];
         initrd.AsSpan().Fill(0xaa);
         File.WriteAllBytes(_scratch.At("initrd"), initrd);
-        VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.At("halt.elf"))) with
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.At("halt.elf"))) with
         {
             Memory = new ByteSize((ulong)mebibytes * ByteSize.MiB),
             Initrd = _scratch.At("initrd"),
@@ -53,12 +53,12 @@ public sealed class GuestRamTests : IDisposable
                 ? ["-device", "virtio-net-device"]
                 : ["-device", "virtio-net-pci", "-device", "qemu-xhci", "-device", "usb-kbd", "-vga", "std", "-device", "virtio-scsi-pci"]),
         };
-        GuestRam ram = GuestRam.Of(settings.Machine, settings.Memory, (ulong)initrd.Length);
+        GuestRam ram = settings.Machine.PlaceMemory(settings.Memory, (ulong)initrd.Length);
         using VmFolder folder = _scratch.Runtime.Claim("firmware");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings, folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
         await ReachKernelAsync(vm);
 
-        using QemuMemory memory = await vm.OpenMemoryAsync();
+        using IGuestMemory memory = await vm.OpenMemoryAsync();
         byte[] found = new byte[initrd.Length];
         memory.Read(ram.Initrd!.Value.Start, found);
         Assert.True(found.AsSpan().SequenceEqual(initrd), $"the initrd is not at {ram.Initrd}");
@@ -146,11 +146,11 @@ public sealed class GuestRamTests : IDisposable
         }
     }
 
-    private static async Task ReachKernelAsync(VirtualMachine vm)
+    private static async Task ReachKernelAsync(IVirtualMachine vm)
     {
         for (int i = 0; i < 400; i++)
         {
-            string registers = await vm.Monitor.HumanAsync("info registers");
+            string registers = await TestVm.MonitorOf(vm).HumanAsync("info registers");
             if (registers.Contains("EIP=01000", StringComparison.Ordinal) && registers.Contains("HLT=1", StringComparison.Ordinal))
             {
                 return;
@@ -166,7 +166,7 @@ public sealed class GuestRamTests : IDisposable
     {
         string log = _scratch.At("serial");
         using VmFolder folder = _scratch.Runtime.Claim("e820");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(machine) with { Memory = size, CommandLine = "earlyprintk=ttyS0 nokaslr", Console = SerialConsole.ToFile(log) }, folder);
         await TestVm.EventuallyAsync(() => File.Exists(log) && File.ReadAllText(log).Contains("NX (Execute", StringComparison.Ordinal), "an e820 map");
         return [.. File.ReadLines(log)

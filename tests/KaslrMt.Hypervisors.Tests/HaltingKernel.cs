@@ -6,8 +6,9 @@ namespace KaslrMt.Hypervisors.Tests;
 internal static class HaltingKernel
 {
     internal const ulong Base = 0x1000000;
+    private static readonly byte[] Halt = [0xfa, 0xf4, 0xeb, 0xfd];
 
-    internal static string Write(string path)
+    internal static string Write(string path, params byte[] before)
     {
         byte[] file = new byte[0x2000];
         "\u007fELF\u0002\u0001\u0001"u8.CopyTo(file);
@@ -19,7 +20,7 @@ internal static class HaltingKernel
         Put16(52, 64);
         Put16(54, 56);
         Put16(56, 2);
-        Segment(64, type: 1, offset: 0x1000, address: Base, size: 4, align: 0x1000);
+        Segment(64, type: 1, offset: 0x1000, address: Base, size: (ulong)(before.Length + Halt.Length), align: 0x1000);
         Segment(120, type: 4, offset: 0x200, address: 0, size: 24, align: 4);
 
         // XEN_ELFNOTE_PHYS32_ENTRY: name size, content size, type 18, "Xen", the entry.
@@ -29,8 +30,9 @@ internal static class HaltingKernel
         "Xen\0"u8.CopyTo(file.AsSpan(0x20c));
         Put64(0x210, Base);
 
-        // cli; hlt; jmp back
-        new byte[] { 0xfa, 0xf4, 0xeb, 0xfd }.CopyTo(file, 0x1000);
+        // cli; hlt; jmp back, after what the test wants the processor to do first.
+        before.CopyTo(file, 0x1000);
+        Halt.CopyTo(file, 0x1000 + before.Length);
         File.WriteAllBytes(path, file);
         return path;
 

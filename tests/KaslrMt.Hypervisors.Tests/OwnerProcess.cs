@@ -10,7 +10,7 @@ internal static class OwnerProcess
         using OwnerSignals signals = new();
         using VmFolder folder = RuntimeDirectory.Open(arguments[0]).Claim(arguments[1]);
         bool detached = arguments is [_, _, "detached"];
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true, OutlivesOwner = detached }, folder);
         using (FileStream image = folder.CreateImage())
         {

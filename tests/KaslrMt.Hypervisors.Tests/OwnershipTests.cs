@@ -53,7 +53,7 @@ public sealed class OwnershipTests : IDisposable
     public async Task QEMU_is_in_a_session_of_its_own_so_that_a_terminal_signals_the_owner_only()
     {
         using VmFolder folder = _scratch.Runtime.Claim("session");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.At("halt.elf"))), folder);
         string stat = File.ReadAllText($"/proc/{vm.ProcessId}/stat");
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');

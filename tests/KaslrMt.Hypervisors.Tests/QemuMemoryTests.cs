@@ -17,9 +17,9 @@ public sealed class QemuMemoryTests : IDisposable
     public async Task Reads_reach_the_last_byte_of_ram_on_both_sides_of_the_hole_and_not_one_further(string machine, ulong lowEnd)
     {
         using VmFolder folder = _scratch.Runtime.Claim("memory");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             Halting(QemuMachine.Parse(machine)) with { Memory = new ByteSize(4 * ByteSize.GiB), StartPaused = true }, folder);
-        using QemuMemory memory = await vm.OpenMemoryAsync();
+        using IGuestMemory memory = await vm.OpenMemoryAsync();
 
         byte[] code = new byte[4];
         memory.Read(new PhysicalAddress(HaltingKernel.Base), code);
@@ -42,17 +42,17 @@ public sealed class QemuMemoryTests : IDisposable
     public async Task Memory_read_from_outside_equals_what_the_monitor_saves()
     {
         using VmFolder folder = _scratch.Runtime.Claim("same");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(QemuMachine.Pc) with { CommandLine = "earlyprintk=ttyS0", Console = SerialConsole.ToFile(_scratch.At("log")) }, folder);
         await TestVm.EventuallyAsync(() => Printed("Linux version"), "a running kernel");
-        await vm.Monitor.ExecuteAsync("stop");
-        await vm.Monitor.ExecuteAsync("pmemsave", writer =>
+        await vm.PauseAsync();
+        await TestVm.MonitorOf(vm).ExecuteAsync("pmemsave", writer =>
         {
             writer.WriteNumber("val", 0);
             writer.WriteNumber("size", 256 << 20);
             writer.WriteString("filename", _scratch.At("saved"));
         });
-        using QemuMemory memory = await vm.OpenMemoryAsync();
+        using IGuestMemory memory = await vm.OpenMemoryAsync();
         byte[] saved = File.ReadAllBytes(_scratch.At("saved"));
         byte[] read = new byte[saved.Length];
         ulong compared = 0;
@@ -72,8 +72,8 @@ public sealed class QemuMemoryTests : IDisposable
     public async Task A_guest_that_ends_while_it_is_read_is_reported_as_gone()
     {
         using VmFolder folder = _scratch.Runtime.Claim("ending");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Halting(QemuMachine.Microvm), folder);
-        using QemuMemory memory = await vm.OpenMemoryAsync();
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Halting(QemuMachine.Microvm), folder);
+        using IGuestMemory memory = await vm.OpenMemoryAsync();
         Task<KaslrMtException> reader = Task.Run(() => Assert.Throws<KaslrMtException>(ReadForEver));
         await Task.Delay(50);
         await vm.StopAsync(TimeSpan.Zero);
@@ -103,5 +103,5 @@ public sealed class QemuMemoryTests : IDisposable
 
     private bool Printed(string text) => File.Exists(_scratch.At("log")) && File.ReadAllText(_scratch.At("log")).Contains(text, StringComparison.Ordinal);
 
-    private VirtualMachineSettings Halting(QemuMachine machine) => TestVm.Settings(machine, HaltingKernel.Write(_scratch.At("halt.elf")));
+    private MachineDefinition Halting(QemuMachine machine) => TestVm.Settings(machine, HaltingKernel.Write(_scratch.At("halt.elf")));
 }

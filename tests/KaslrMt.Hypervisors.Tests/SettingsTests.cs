@@ -31,10 +31,12 @@ public sealed class SettingsTests : IDisposable
         string[] given = ["-qmp", "unix:/x,server=on", "-cpu", "Nehalem", "-no-reboot", "-S", "-netdev", "user,id=n,hostfwd=tcp::1-:2", "-append2", ""];
         UserArguments user = UserArguments.Parse(given);
         Assert.Equal((true, true, true), (user.SetsCpu, user.RebootEnds, user.StaysPaused));
-        VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Q35) with { UserArguments = user, Cpus = 3, CommandLine = "a \"b,c\"" };
-        List<string> built = QemuArguments.Build(settings, "v", "/p", ["/s,1", "/s2"], null);
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Q35) with { UserArguments = user, Cpus = 3, CommandLine = "a \"b,c\"" };
+        List<string> built = QemuArguments.Build(settings, "v", "/p,q", ["/s,1", "/s2"], null);
         Assert.Equal(given, built[^given.Length..]);
         Assert.Single(built, "-cpu");
+        Assert.Equal("/p,q/qemu.pid", built[built.IndexOf("-pidfile") + 1]);
+        Assert.Contains("pipe,id=kaslrmt-events,path=/p,,q/events", built);
         Assert.Contains("socket,id=kaslrmt-monitor0,path=/s,,1,server=on,wait=off", built);
         Assert.Equal("a \"b,c\"", built[built.IndexOf("-append") + 1]);
         Assert.Equal("3", built[built.IndexOf("-smp") + 1]);

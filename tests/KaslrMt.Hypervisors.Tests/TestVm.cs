@@ -6,7 +6,7 @@ internal static class TestVm
 {
     internal static readonly TimeSpan BootLimit = TimeSpan.FromSeconds(60);
 
-    internal static VirtualMachineSettings Settings(QemuMachine machine, string? kernel = null) => new()
+    internal static MachineDefinition Settings(IMachineModel machine, string? kernel = null) => new()
     {
         Kernel = kernel ?? TestKernels.Image("6.1-cloud"),
         Machine = machine,
@@ -14,14 +14,16 @@ internal static class TestVm
         Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
     };
 
-    internal static VmState State(string name, VirtualMachine vm) => new()
+    internal static VmState State(string name, IVirtualMachine vm) => new()
     {
         Name = name,
         OwnerProcess = Environment.ProcessId,
         OwnerStartTime = ProcessIdentity.StartTime(Environment.ProcessId)!.Value,
-        QemuProcess = vm.ProcessId,
-        QemuStartTime = vm.ProcessStartTime,
+        ProcessId = vm.ProcessId,
+        ProcessStartTime = vm.ProcessStartTime,
     };
+
+    internal static QmpClient MonitorOf(IVirtualMachine vm) => ((QemuVirtualMachine)vm).Monitor;
 
     internal static bool IsRunning(int pid)
     {

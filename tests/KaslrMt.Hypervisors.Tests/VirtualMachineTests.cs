@@ -18,7 +18,7 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task A_guest_boots_and_its_end_has_the_right_reason(string machine, string command, ShutdownReason expected, int cpusSeen)
     {
         string log = _scratch.At("serial");
-        VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Parse(machine)) with
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine)) with
         {
             Cpus = 2,
             Initrd = Initramfs.BuildTo(_scratch.At("initrd"), $"echo INIT RUNS; nproc; {command}; sleep 60"),
@@ -26,7 +26,7 @@ public sealed class VirtualMachineTests : IDisposable
             Console = SerialConsole.ToFile(log),
         };
         using VmFolder folder = _scratch.Runtime.Claim("guest");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings, folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
         VmExit exit = await vm.WaitForExitAsync().WaitAsync(TestVm.BootLimit);
         Assert.Equal((expected, 0, null), (exit.Reason, exit.ExitCode, exit.Signal));
         Assert.Contains($"INIT RUNS\r\n{cpusSeen}", File.ReadAllText(log), StringComparison.Ordinal);
@@ -37,15 +37,15 @@ public sealed class VirtualMachineTests : IDisposable
     {
         string kernel = _scratch.At("kernel");
         File.Copy(TestKernels.Image("6.12-cloud"), kernel);
-        VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Q35, kernel) with
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Q35, kernel) with
         {
             StartPaused = true,
             CommandLine = "earlyprintk=ttyS0",
             Console = SerialConsole.ToFile(_scratch.At("serial")),
         };
         using VmFolder folder = _scratch.Runtime.Claim("paused");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings, folder);
-        Assert.Equal("prelaunch", (await vm.Monitor.ExecuteAsync("query-status")).GetProperty("status").GetString());
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
+        Assert.Equal("prelaunch", await vm.StatusAsync());
         File.Delete(kernel);
         await vm.ContinueAsync();
         await TestVm.EventuallyAsync(
@@ -56,7 +56,7 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task Stop_lets_the_guest_power_off_in_order()
     {
         string log = _scratch.At("serial");
-        VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Q35) with
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Q35) with
         {
             Initrd = Initramfs.BuildTo(
                 _scratch.At("initrd"),
@@ -65,7 +65,7 @@ public sealed class VirtualMachineTests : IDisposable
             Console = SerialConsole.ToFile(log),
         };
         using VmFolder folder = _scratch.Runtime.Claim("stopped");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings, folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
         await TestVm.EventuallyAsync(() => File.ReadAllText(log).Contains("INIT RUNS", StringComparison.Ordinal), "init");
         await Task.Delay(500);
         VmExit exit = await vm.StopAsync(TimeSpan.FromSeconds(20));
@@ -76,7 +76,7 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task Stop_quits_a_guest_that_does_not_listen()
     {
         using VmFolder folder = _scratch.Runtime.Claim("deaf");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Halting(), folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Halting(), folder);
         VmExit exit = await vm.StopAsync(TimeSpan.FromMilliseconds(200));
         Assert.Equal((ShutdownReason.MonitorQuit, 0), (exit.Reason, exit.ExitCode));
     }
@@ -85,7 +85,7 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task Stop_kills_a_QEMU_that_hangs()
     {
         using VmFolder folder = _scratch.Runtime.Claim("hung");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Halting(), folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Halting(), folder);
         using (System.Diagnostics.Process stop = System.Diagnostics.Process.Start("kill", ["-STOP", $"{vm.ProcessId}"]))
         {
             await stop.WaitForExitAsync();
@@ -99,7 +99,7 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task A_monitor_reset_counts_as_a_reboot()
     {
         using VmFolder folder = _scratch.Runtime.Claim("reset");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Halting(), folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Halting(), folder);
 
         // By another client on the second socket: the owner's connection does not lock other commands out.
         await using QmpClient other = await QmpClient.ConnectAsync(folder.MonitorSocket, TimeSpan.FromSeconds(5));
@@ -111,9 +111,9 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task A_QEMU_that_dies_at_once_is_reported_in_its_own_words()
     {
         using VmFolder folder = _scratch.Runtime.Claim("dead");
-        VirtualMachineSettings settings = Halting() with { UserArguments = UserArguments.Parse(["-device", "no-such-device"]) };
-        KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(() => VirtualMachine.StartAsync(settings, folder));
-        Assert.Equal(HypervisorErrors.QemuDied, e.Code);
+        MachineDefinition settings = Halting() with { UserArguments = UserArguments.Parse(["-device", "no-such-device"]) };
+        KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(() => Hypervisor.Default.StartAsync(settings, folder));
+        Assert.Equal(HypervisorErrors.VmDied, e.Code);
         Assert.Contains("exit code 1", e.Message, StringComparison.Ordinal);
         Assert.Contains("'no-such-device' is not a valid device model name", e.Message, StringComparison.Ordinal);
     }
@@ -125,7 +125,7 @@ public sealed class VirtualMachineTests : IDisposable
     {
         using VmFolder folder = _scratch.Runtime.Claim("missing");
         KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(
-            () => VirtualMachine.StartAsync(Halting() with { Program = program }, folder));
+            () => Hypervisor.Default.StartAsync(Halting() with { Program = program }, folder));
         Assert.Equal(HypervisorErrors.ProgramMissing, e.Code);
         Assert.Contains("qemu-system-x86", e.Remedy, StringComparison.Ordinal);
     }
@@ -134,7 +134,7 @@ public sealed class VirtualMachineTests : IDisposable
     public async Task Unreadable_files_and_absurd_settings_are_refused_before_QEMU_starts()
     {
         using VmFolder folder = _scratch.Runtime.Claim("refused");
-        foreach ((VirtualMachineSettings settings, ErrorCode code) in new[]
+        foreach ((MachineDefinition settings, ErrorCode code) in new[]
         {
             (Halting() with { Kernel = "/nonexistent/kernel" }, HypervisorErrors.FileUnreadable),
             (Halting() with { Initrd = "/nonexistent/initrd" }, HypervisorErrors.FileUnreadable),
@@ -146,7 +146,7 @@ public sealed class VirtualMachineTests : IDisposable
             (Halting() with { CommandLine = new string('a', 2047) }, HypervisorErrors.SettingInvalid), // reboot=t comes on top
         })
         {
-            Assert.Equal(code, (await Assert.ThrowsAsync<KaslrMtException>(() => VirtualMachine.StartAsync(settings, folder))).Code);
+            Assert.Equal(code, (await Assert.ThrowsAsync<KaslrMtException>(() => Hypervisor.Default.StartAsync(settings, folder))).Code);
         }
     }
 
@@ -156,7 +156,7 @@ public sealed class VirtualMachineTests : IDisposable
         RuntimeDirectory deep = RuntimeDirectory.Open(Path.Combine(_scratch.Folder, string.Concat(Enumerable.Repeat("deep,er/", 20)), "run"));
         using VmFolder folder = deep.Claim("deep");
         Assert.True(Encoding.UTF8.GetByteCount(folder.MonitorSocket) > 108);
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(Halting() with { Console = SerialConsole.ToSocket(folder.ConsoleSocket) }, folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Halting() with { Console = SerialConsole.ToSocket(folder.ConsoleSocket) }, folder);
         Assert.True(File.Exists(folder.MonitorSocket));
         Assert.True(File.Exists(folder.ConsoleSocket));
         await using QmpClient other = await QmpClient.ConnectAsync(folder.MonitorSocket, TimeSpan.FromSeconds(5));
@@ -166,9 +166,9 @@ public sealed class VirtualMachineTests : IDisposable
     [Fact]
     public async Task A_console_socket_carries_what_the_guest_prints()
     {
-        VirtualMachineSettings settings = TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true, CommandLine = "earlyprintk=ttyS0" };
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true, CommandLine = "earlyprintk=ttyS0" };
         using VmFolder folder = _scratch.Runtime.Claim("console");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings with { Console = SerialConsole.ToSocket(folder.ConsoleSocket) }, folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings with { Console = SerialConsole.ToSocket(folder.ConsoleSocket) }, folder);
         using Socket console = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await console.ConnectAsync(new UnixDomainSocketEndPoint(folder.ConsoleSocket));
         await vm.ContinueAsync();
@@ -181,5 +181,5 @@ public sealed class VirtualMachineTests : IDisposable
         }
     }
 
-    private VirtualMachineSettings Halting() => TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.At("halt.elf")));
+    private MachineDefinition Halting() => TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.At("halt.elf")));
 }

@@ -102,9 +102,16 @@ internal static class SuperviseCommand
                 running = await Hypervisor.Default.AttachAsync(folder, process, start, MonitorPatience).ConfigureAwait(false);
                 if (running is null)
                 {
-                    // It ended just now, and nobody heard why.
-                    folder.Dispose();
-                    return ExitCode.Success;
+                    bool reboots = Hypervisor.Default.ReadEnd(folder.Path).Reason == ShutdownReason.Reboot;
+                    if (!reboots || state.Moving || UserArguments.Parse(plan.HypervisorArguments).RebootEnds)
+                    {
+                        folder.Dispose();
+                        return ExitCode.Success;
+                    }
+
+                    // The guest reset itself while it had no owner: it is booted anew, as by an owner that was there.
+                    state = state with { Reboots = state.Reboots + 1, ProcessId = null, ProcessStartTime = null };
+                    folder.WriteState(state);
                 }
             }
 

@@ -35,11 +35,13 @@ internal static class LeftoverQemu
     }
 
     /// <summary>
-    /// Whether a VM whose owner died is to go on: it is detached, and its QEMU runs, or it has run and was just being booted anew.
+    /// Returns whether a VM whose owner died is to go on: it is detached, and its QEMU runs, or its guest has reset itself meanwhile, or it has run and
+    /// was just being booted anew.
     /// </summary>
     internal static bool GoesOn(VmState? state, string folder) => state is { Detached: true }
         && (state is { ProcessId: { } pid, ProcessStartTime: { } start }
-            ? ProcessIdentity.IsRunning(pid, start) && IsOf(pid, start, folder)
+            ? (ProcessIdentity.IsRunning(pid, start) && IsOf(pid, start, folder))
+                || (!state.Moving && QemuEventFile.ReadEnd(folder).Reason == ShutdownReason.Reboot)
             : state.Reboots > 0);
 
     /// <summary>Whether the process that was noted still is this folder's QEMU.</summary>

@@ -147,8 +147,9 @@ public sealed class RuntimeDirectory
 
     /// <summary>Ends what owners that died left behind: their QEMU, sockets, images and folders. Detached VMs go on.</summary>
     /// <param name="orphans">Takes the names of detached VMs that go on without an owner: see <see cref="TryAdopt"/>.</param>
+    /// <param name="ended">Takes the detached VMs that ended while they had no owner, and why. Their folders are gone afterwards: only this sweep tells.</param>
     /// <returns>The names that were cleaned up.</returns>
-    public IReadOnlyList<string> Sweep(ICollection<string>? orphans = null)
+    public IReadOnlyList<string> Sweep(ICollection<string>? orphans = null, ICollection<EndedVm>? ended = null)
     {
         List<string> swept = [];
         foreach (string folder in Folders())
@@ -165,6 +166,11 @@ public sealed class RuntimeDirectory
             }
             else if (held is not null)
             {
+                if (state is { Detached: true, ProcessId: not null })
+                {
+                    ended?.Add(new EndedVm(System.IO.Path.GetFileName(folder), state, QemuEventFile.ReadEnd(folder)));
+                }
+
                 EndLeftovers(folder);
                 VmFolder.Remove(folder);
                 swept.Add(System.IO.Path.GetFileName(folder));

@@ -14,7 +14,7 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
     {
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(guest.StatePath));
         using VmFolder folder = guest.Claim("restored");
-        await using VirtualMachine vm = await guest.RestoreAsync("restored", folder);
+        await using IVirtualMachine vm = await guest.RestoreAsync("restored", folder);
         await guest.CountsBeyondAsync("restored", guest.Count + 2);
         Assert.True(guest.Counts("restored")[0] >= guest.Count);
         await AssertSameBasesAsync(vm);
@@ -25,8 +25,8 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
     public async Task A_migrated_guest_counts_on_with_its_six_bases_on_a_destination_without_kernel_and_the_source_ends()
     {
         using VmFolder here = guest.Claim("source"), there = guest.Claim("destination");
-        await using VirtualMachine source = await guest.RestoreAsync("source", here);
-        await using VirtualMachine destination = await VirtualMachine.StartAsync(guest.Settings("destination") with { AwaitsMigration = true }, there);
+        await using IVirtualMachine source = await guest.RestoreAsync("source", here);
+        await using IVirtualMachine destination = await Hypervisor.Default.StartAsync(guest.Settings("destination") with { AwaitsMigration = true }, there);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(there.Path, "m.sock"));
         await destination.ListenAsync(address);
         await guest.CountsBeyondAsync("source", guest.Count);
@@ -50,8 +50,8 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
     public async Task A_destination_that_dies_midway_leaves_the_source_running()
     {
         using VmFolder here = guest.Claim("survivor"), there = guest.Claim("dying");
-        await using VirtualMachine source = await guest.RestoreAsync("survivor", here);
-        VirtualMachine destination = await VirtualMachine.StartAsync(guest.Settings("dying") with { AwaitsMigration = true }, there);
+        await using IVirtualMachine source = await guest.RestoreAsync("survivor", here);
+        IVirtualMachine destination = await Hypervisor.Default.StartAsync(guest.Settings("dying") with { AwaitsMigration = true }, there);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(there.Path, "m.sock"));
         await destination.ListenAsync(address);
         TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -74,8 +74,8 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
     public async Task A_cancelled_migration_and_a_save_that_cannot_be_written_leave_the_guest_running()
     {
         using VmFolder here = guest.Claim("cancelling"), there = guest.Claim("waiting");
-        await using VirtualMachine source = await guest.RestoreAsync("cancelling", here);
-        await using VirtualMachine destination = await VirtualMachine.StartAsync(guest.Settings("waiting") with { AwaitsMigration = true }, there);
+        await using IVirtualMachine source = await guest.RestoreAsync("cancelling", here);
+        await using IVirtualMachine destination = await Hypervisor.Default.StartAsync(guest.Settings("waiting") with { AwaitsMigration = true }, there);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(there.Path, "m.sock"));
         await destination.ListenAsync(address);
         using CancellationTokenSource cancel = new();
@@ -118,13 +118,13 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
 
         File.WriteAllBytes(guest.Scratch("half"), half);
         using VmFolder folder = guest.Claim("refused");
-        VirtualMachineSettings right = guest.Settings("refused"), wrong = right with { Memory = new ByteSize(512 * ByteSize.MiB) };
+        MachineDefinition right = guest.Settings("refused"), wrong = right with { Memory = new ByteSize(512 * ByteSize.MiB) };
         await Refused(right, guest.Scratch("half"), HypervisorErrors.ArrivalFailed);
         await Refused(wrong, guest.StatePath, HypervisorErrors.ArrivalFailed);
         await Refused(right, guest.Scratch("none"), HypervisorErrors.FileUnreadable);
 
-        async Task Refused(VirtualMachineSettings settings, string file, ErrorCode code) => Assert.Equal(
-            code, (await Assert.ThrowsAsync<KaslrMtException>(() => VirtualMachine.RestoreAsync(settings, folder, file))).Code);
+        async Task Refused(MachineDefinition settings, string file, ErrorCode code) => Assert.Equal(
+            code, (await Assert.ThrowsAsync<KaslrMtException>(() => Hypervisor.Default.RestoreAsync(settings, folder, file))).Code);
     }
 
     [Theory]
@@ -136,15 +136,15 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
     {
         QemuMachine type = QemuMachine.Parse(machine);
         using VmFolder here = guest.Claim("small"), there = guest.Claim("small-there");
-        await using VirtualMachine source = await VirtualMachine.StartAsync(TestVm.Settings(type, HaltingKernel.Write(guest.Scratch("halt.elf"))), here);
+        await using IVirtualMachine source = await Hypervisor.Default.StartAsync(TestVm.Settings(type, HaltingKernel.Write(guest.Scratch("halt.elf"))), here);
         string? other = otherKernel ? KaslrMt.TestSupport.TestKernels.Image("6.1-cloud") : null;
-        await using VirtualMachine destination = await VirtualMachine.StartAsync(
+        await using IVirtualMachine destination = await Hypervisor.Default.StartAsync(
             TestVm.Settings(type) with { Kernel = other, AwaitsMigration = true }, there);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(there.Path, "m.sock"));
         await destination.ListenAsync(address);
         await source.MigrateAsync(address);
         await destination.WaitForArrivalAsync();
-        using QemuMemory memory = await destination.OpenMemoryAsync();
+        using IGuestMemory memory = await destination.OpenMemoryAsync();
         byte[] code = new byte[4];
         memory.Read(new PhysicalAddress(HaltingKernel.Base), code);
         Assert.Equal([0xfa, 0xf4, 0xeb, 0xfd], code);
@@ -159,7 +159,7 @@ public sealed class MigrationTests(SavedGuest guest) : IClassFixture<SavedGuest>
     public void An_address_that_is_none_is_refused(string host, int port) =>
         Assert.Equal(HypervisorErrors.SettingInvalid, Assert.Throws<KaslrMtException>(() => MigrationAddress.Tcp(host, port)).Code);
 
-    private async Task AssertSameBasesAsync(VirtualMachine vm)
+    private async Task AssertSameBasesAsync(IVirtualMachine vm)
     {
         ObservedLayout now = await guest.ObserveAsync(vm);
         Assert.NotNull(now.Modules);

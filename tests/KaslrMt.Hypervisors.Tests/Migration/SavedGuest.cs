@@ -23,8 +23,8 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
     public async Task InitializeAsync()
     {
         string image = _scratch.At("image"), initrd = Initramfs.BuildTo(_scratch.At("initrd"), "i=0; while true; do i=$((i+1)); echo TICK $i; sleep 0.1; done");
-        VirtualMachineSettings settings = Settings("boot") with { Kernel = image, Initrd = initrd, CommandLine = "console=ttyS0 quiet" };
-        GuestRam ram = GuestRam.Of(settings.Machine, settings.Memory, (ulong)new FileInfo(initrd).Length);
+        MachineDefinition settings = Settings("boot") with { Kernel = image, Initrd = initrd, CommandLine = "console=ttyS0 quiet" };
+        GuestRam ram = settings.Machine.PlaceMemory(settings.Memory, (ulong)new FileInfo(initrd).Length);
         using TenantKey key = TenantKey.Generate();
         using VmSeed seed = VmSeed.Generate();
         BootImage written = BootImages.Write(
@@ -37,7 +37,7 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
         _symbols = ObservationSymbols.Of(written.Kernel);
 
         using VmFolder folder = _scratch.Runtime.Claim("boot");
-        await using VirtualMachine vm = await VirtualMachine.StartAsync(settings, folder);
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
         Count = await CountsBeyondAsync("boot", 2);
         Bases = await ObserveAsync(vm);
 
@@ -56,15 +56,15 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
 
     internal string Scratch(string name) => _scratch.At(name);
 
-    internal VirtualMachineSettings Settings(string name) =>
+    internal MachineDefinition Settings(string name) =>
         TestVm.Settings(QemuMachine.Q35) with { Kernel = null, Console = SerialConsole.ToFile(_scratch.At($"{name}.log")) };
 
-    internal Task<VirtualMachine> RestoreAsync(string name, VmFolder folder) => VirtualMachine.RestoreAsync(Settings(name), folder, StatePath);
+    internal Task<IVirtualMachine> RestoreAsync(string name, VmFolder folder) => Hypervisor.Default.RestoreAsync(Settings(name), folder, StatePath);
 
-    internal async Task<ObservedLayout> ObserveAsync(VirtualMachine vm)
+    internal async Task<ObservedLayout> ObserveAsync(IVirtualMachine vm)
     {
-        using QemuMemory memory = await vm.OpenMemoryAsync();
-        return LayoutObserver.Read(memory, await QemuRegisters.ReadCr3Async(vm.Monitor), _symbols!);
+        using IGuestMemory memory = await vm.OpenMemoryAsync();
+        return LayoutObserver.Read(memory, await vm.ReadCr3Async(), _symbols!);
     }
 
     /// <summary>Waits until a console shows a count above that, and returns it.</summary>
