@@ -27,7 +27,7 @@ fi
 
 passed=0
 failed=0
-for project in tests/*/*.csproj; do
+for project in tests/*/*Tests.csproj; do
   name=$(basename "$project" .csproj)
   if [ "$name" = KaslrMt.NestedTests ] && [ $all = 0 ]; then
     say "$name: only with --all"

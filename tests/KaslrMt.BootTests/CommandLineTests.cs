@@ -6,7 +6,7 @@ namespace KaslrMt.BootTests;
 /// <summary>What the guest's command line says about the layout.</summary>
 public sealed class CommandLineTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

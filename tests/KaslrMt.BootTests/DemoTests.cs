@@ -8,7 +8,7 @@ namespace KaslrMt.BootTests;
 [Collection(HostKsm.Name)]
 public sealed class DemoTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

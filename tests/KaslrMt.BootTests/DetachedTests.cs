@@ -1,11 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json.Nodes;
 using System.Text;
+using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Vms.Detached;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests;
@@ -17,7 +16,7 @@ public sealed class DetachedTests : IDisposable
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose()
     {
@@ -56,7 +55,7 @@ public sealed class DetachedTests : IDisposable
         Assert.Single(Supervisors());
 
         // The key is nowhere any more; the guest reboots.
-        File.Delete(_scratch.File("key"));
+        File.Delete(_scratch.At("key"));
         await MonitorAsync("system_reset");
         await EventuallyAsync(() => State() is { Reboots: 1, QemuProcess: not null }, "the reboot");
         (int verified, _, string problem) = await KaslrmtProcess.RunAsync(_scratch, "verify", "vm");
@@ -199,7 +198,7 @@ public sealed class DetachedTests : IDisposable
             Assert.Equal(1113, Assert.Throws<KaslrMtException>(() => same.Plan(updated)).Code.Number);
         }
 
-        string keyFile = _scratch.File("key");
+        string keyFile = _scratch.At("key");
         File.WriteAllText(keyFile, TestSecrets.Key("updated"));
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         using KaslrMt.Cli.Options.LayoutRequest request = (SamplePlan() with { KeyFile = keyFile }).ToRequest(null, null, DerivedSlots.Of(first));
@@ -260,13 +259,13 @@ public sealed class DetachedTests : IDisposable
     public void A_supervisors_log_is_private_and_bounded_however_often_the_guest_reboots()
     {
         using MemoryStream starter = new();
-        using SupervisorLog log = new(_scratch.Path, new SupervisorReport(starter));
+        using SupervisorLog log = new(_scratch.Folder, new SupervisorReport(starter));
         for (int i = 0; i < 4 * SupervisorLog.LargestFile / 100; i++)
         {
             log.WriteLine(new string('x', 100));
         }
 
-        string[] files = Directory.GetFiles(_scratch.Path, "log*");
+        string[] files = Directory.GetFiles(_scratch.Folder, "log*");
         Assert.Equal(2, files.Length);
         Assert.All(files, file => Assert.InRange(new FileInfo(file).Length, 1, SupervisorLog.LargestFile));
         Assert.All(files, file => Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file)));
@@ -295,7 +294,7 @@ public sealed class DetachedTests : IDisposable
 
     private string[] Words()
     {
-        string keyFile = _scratch.File("key");
+        string keyFile = _scratch.At("key");
         File.WriteAllText(keyFile, TestSecrets.Key("detached") + "\n", Encoding.ASCII);
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         return

@@ -11,9 +11,9 @@ public sealed class ExperimentTests : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
-    private string Folder => _scratch.File("results");
+    private string Folder => _scratch.At("results");
 
     private string[] Probes => Directory.Exists(Path.Combine(Folder, "probes")) ? Directory.GetFiles(Path.Combine(Folder, "probes")) : [];
 

@@ -1,13 +1,12 @@
 using System.Buffers.Binary;
 using KaslrMt.BootTests.Running;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
 /// <summary>A kernel that cannot be given a layout: the VM does not start, or starts with the kernel's own KASLR and a loud word.</summary>
 public sealed class FallbackTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -41,13 +40,13 @@ public sealed class FallbackTests : IDisposable
     public async Task Fail_is_the_default_and_starts_nothing(string kernel)
     {
         string image = Unreadable(kernel);
-        string keyFile = _scratch.File("key");
+        string keyFile = _scratch.At("key");
         await File.WriteAllTextAsync(keyFile, TestSecrets.Key("fail"));
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead);
 
         // A QEMU that would leave a trace, were it started.
-        string trace = _scratch.File("started");
-        string qemu = _scratch.File("qemu");
+        string trace = _scratch.At("started");
+        string qemu = _scratch.At("qemu");
         await File.WriteAllTextAsync(qemu, $"#!/bin/sh\ntouch '{trace}'\n");
         File.SetUnixFileMode(qemu, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         foreach (string[] fallback in new string[][] { [], ["--fallback", "fail"] })
@@ -70,7 +69,7 @@ public sealed class FallbackTests : IDisposable
         byte[] file = File.ReadAllBytes(TestKernels.Image(kernel));
         Span<byte> field = file.AsSpan(PayloadOffset, sizeof(uint));
         BinaryPrimitives.WriteUInt32LittleEndian(field, BinaryPrimitives.ReadUInt32LittleEndian(field) + 0x1000);
-        string path = _scratch.File("vmlinuz");
+        string path = _scratch.At("vmlinuz");
         File.WriteAllBytes(path, file);
         return path;
     }

@@ -2,14 +2,13 @@ using KaslrMt.BootTests.Running;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
 /// <summary>The generic and real-time flavours, under their own KASLR, are read as their guests describe themselves, and nothing is wrong in them.</summary>
 public sealed class FlavourTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -22,7 +22,7 @@ public sealed class FreePagesTests : IDisposable
         sleep 100000
         """;
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -25,7 +25,7 @@ public sealed class GuestContentTests : IDisposable
         sleep 100000
         """;
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -1,14 +1,13 @@
 using KaslrMt.BootTests.Running;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
 /// <summary>The kernel is found in the guest's memory alone, and is the one that the guest says it runs.</summary>
 public sealed class GuestKernelTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -13,7 +13,7 @@ public sealed class HostileGuestTests : IDisposable
     private static readonly TimeSpan Bound = TimeSpan.FromSeconds(30);
     private static readonly VirtualAddress KernelAddressSpace = new(0xff00000000000000);
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -8,7 +8,7 @@ namespace KaslrMt.BootTests;
 /// <summary>The map of a guest's address space is the one that the guest itself knows.</summary>
 public sealed class InspectTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -1,12 +1,11 @@
 using KaslrMt.BootTests.Running;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
 /// <summary>Every kernel in the tests' folder takes the layout.</summary>
 public sealed class KernelBootTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public static TheoryData<string> Kernels => [.. TestKernels.Names()];
 

@@ -7,7 +7,7 @@ public abstract class MachineTests(params string[] machines) : IDisposable
 {
     private static readonly string[] Sizes = ["128M", "512M", "2G", "4G", "16G"];
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose()
     {

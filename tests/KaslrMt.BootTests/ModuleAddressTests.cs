@@ -4,7 +4,6 @@ using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
@@ -15,7 +14,7 @@ public sealed class ModuleAddressTests : IDisposable
 
     private static readonly string[] Files = ["veth", "tun", "dm-mod", "loop", "overlay", "ena", "llc"];
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public static TheoryData<string> Kernels => [.. TestKernels.Names()];
 

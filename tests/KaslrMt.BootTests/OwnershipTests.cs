@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests;
@@ -14,7 +13,7 @@ public sealed class OwnershipTests : IDisposable
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -130,19 +129,19 @@ public sealed class OwnershipTests : IDisposable
 
     private KaslrmtProcess Run()
     {
-        string keyFile = _scratch.File("key");
+        string keyFile = _scratch.At("key");
         File.WriteAllText(keyFile, TestSecrets.Key("owned") + "\n", Encoding.ASCII);
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        string initrd = GuestInit.WriteTo(_scratch.File("initrd"), Kernel, "sleep 100000");
+        string initrd = GuestInit.WriteTo(_scratch.At("initrd"), Kernel, "sleep 100000");
         return new KaslrmtProcess(
             _scratch, "run", "--name", "vm", "--tenant", "owned", "--kernel", TestKernels.Image(Kernel), "--initrd", initrd, "--accel", "tcg", "--append",
-            "console=ttyS0 quiet no_timer_check", "--console", _scratch.File("console"), "--tenant-key-file", keyFile, "--vm-seed", TestSecrets.Seed("owned"), "-M", "microvm");
+            "console=ttyS0 quiet no_timer_check", "--console", _scratch.At("console"), "--tenant-key-file", keyFile, "--vm-seed", TestSecrets.Seed("owned"), "-M", "microvm");
     }
 
     private async Task<int> BootedAsync(KaslrmtProcess run)
     {
         await EventuallyAsync(
-            () => run.HasExited || (File.Exists(_scratch.File("console")) && File.ReadAllText(_scratch.File("console")).Contains(GuestInit.End, StringComparison.Ordinal)),
+            () => run.HasExited || (File.Exists(_scratch.At("console")) && File.ReadAllText(_scratch.At("console")).Contains(GuestInit.End, StringComparison.Ordinal)),
             "the guest's view");
         if (run.HasExited)
         {

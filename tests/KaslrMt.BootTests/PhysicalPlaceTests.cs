@@ -8,7 +8,7 @@ public sealed class PhysicalPlaceTests : IDisposable
 {
     private const ulong FourGiB = 4 * ByteSize.GiB;
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -1,13 +1,12 @@
 using System.Text.Json;
 using KaslrMt.BootTests.Running;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
 /// <summary><c>verify</c> over a tenant's running VMs, and the same at every start.</summary>
 public sealed class PromiseTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -8,7 +8,7 @@ public sealed class RebootTests : IDisposable
 {
     private const int Boots = 3;
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -8,7 +8,7 @@ namespace KaslrMt.BootTests;
 /// <summary>The key stays outside: a booted guest's whole memory holds its bases and nothing they were made from.</summary>
 public sealed class SecrecyTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

@@ -3,14 +3,13 @@ using KaslrMt.BootTests.Running;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests;
 
 /// <summary>Guests that nobody prepared are opened and their kernels found, as they say themselves.</summary>
 public sealed class StockGuestTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -43,7 +42,7 @@ public sealed class StockGuestTests : IDisposable
     [Fact]
     public async Task Ram_of_several_shared_backends_is_found_by_process_monitor_and_file()
     {
-        string file = _scratch.File("ram0");
+        string file = _scratch.At("ram0");
         await using StockGuest guest = await StockGuest.StartAsync(
             _scratch, "6.12-cloud", monitor: true, append: "no5lvl", arguments:
             [
@@ -77,7 +76,7 @@ public sealed class StockGuestTests : IDisposable
     public async Task A_paused_guest_stands_still_and_goes_on_afterwards_even_when_the_command_is_ended()
     {
         // QEMU serves one client on each socket: the second shows what the first is used for.
-        string second = _scratch.File("second.qmp");
+        string second = _scratch.At("second.qmp");
         await using StockGuest guest = await StockGuest.StartAsync(
             _scratch, "6.1-cloud", monitor: true, arguments: ["-machine", "pc", "-m", "256M", "-qmp", $"unix:{second},server=on,wait=off"]);
         await using (QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, 130))

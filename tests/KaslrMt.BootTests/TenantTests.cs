@@ -6,7 +6,7 @@ namespace KaslrMt.BootTests;
 /// <summary>What VMs of one tenant share and what they do not, in real guests.</summary>
 public sealed class TenantTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

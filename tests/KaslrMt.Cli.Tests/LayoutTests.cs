@@ -1,5 +1,4 @@
 using System.Text.Json;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Cli.Tests;
 
@@ -61,10 +60,10 @@ public sealed class LayoutTests : IDisposable
     [Fact]
     public async Task A_kernel_is_explained_for_people_and_programs()
     {
-        Call text = await Call.Of("kernel", TestKernels.Image("6.12-cloud"));
+        Call text = await Kaslrmt.CallAsync("kernel", TestKernels.Image("6.12-cloud"));
         Assert.Equal((0, ""), (text.Code, text.Error));
         Assert.Matches("(?m)^supported +yes$", text.Output);
-        Call json = await Call.Of("kernel", TestKernels.Image("6.12-cloud"), "--json");
+        Call json = await Kaslrmt.CallAsync("kernel", TestKernels.Image("6.12-cloud"), "--json");
         using JsonDocument document = JsonDocument.Parse(json.Output);
         Assert.Equal(477, document.RootElement.GetProperty("virtualSlots").GetInt32());
     }
@@ -73,9 +72,9 @@ public sealed class LayoutTests : IDisposable
     public async Task Every_reporting_command_takes_json()
     {
         // Other tests of this process may start a VM just now.
-        using JsonDocument vms = JsonDocument.Parse((await Call.Of("ps", "--json")).Output);
+        using JsonDocument vms = JsonDocument.Parse((await Kaslrmt.CallAsync("ps", "--json")).Output);
         Assert.All(vms.RootElement.EnumerateArray(), vm => Assert.Contains(vm.GetProperty("state").GetString(), (string[])["starting", "running"]));
-        Call doctor = await Call.Of("doctor", "--json");
+        Call doctor = await Kaslrmt.CallAsync("doctor", "--json");
         using JsonDocument document = JsonDocument.Parse(doctor.Output);
         Assert.Equal(doctor.Code == 0, document.RootElement.GetProperty("healthy").GetBoolean());
     }
@@ -83,5 +82,5 @@ public sealed class LayoutTests : IDisposable
     private static string[] Rows(string output) => [.. output.Split('\n').Where(line => line.Contains(" 0x", StringComparison.Ordinal))];
 
     private Task<Call> Layout(params string[] more) =>
-        Call.Of(["layout", "--kernel", TestKernels.Image("6.1-cloud"), "--tenant-key-file", _scratch.Key, .. more]);
+        Kaslrmt.CallAsync(["layout", "--kernel", TestKernels.Image("6.1-cloud"), "--tenant-key-file", _scratch.Key, .. more]);
 }

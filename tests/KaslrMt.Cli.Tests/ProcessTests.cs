@@ -2,7 +2,6 @@ using System.Diagnostics;
 using KaslrMt.Cli.Options;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Cli.Tests;
 

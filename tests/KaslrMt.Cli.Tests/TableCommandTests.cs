@@ -38,10 +38,10 @@ public sealed class TableCommandTests : IDisposable
             Assert.Equal(2, JsonNode.Parse((await Succeeds("ps", "--all", "--json")).Output)!.AsArray().Count);
             Assert.Contains("run on", (await Succeeds("tenant", "rotate", "acme")).Output, StringComparison.Ordinal);
             Assert.Contains("pending", (await Succeeds("tenant", "list")).Output, StringComparison.Ordinal);
-            (await Call.Of("tenant", "remove", "acme", "--store", _store)).FailedWith("KMT4008", 4);
+            (await Kaslrmt.CallAsync("tenant", "remove", "acme", "--store", _store)).FailedWith("KMT4008", 4);
             JsonNode hosts = JsonNode.Parse((await Succeeds("host", "list", "--json")).Output)!;
             Assert.True((bool)hosts[0]!["this"]! && (bool)hosts[0]!["alive"]!);
-            (await Call.Of("host", "evict", (string)hosts[0]!["id"]!, "--store", _store)).FailedWith("KMT4012", 4);
+            (await Kaslrmt.CallAsync("host", "evict", (string)hosts[0]!["id"]!, "--store", _store)).FailedWith("KMT4012", 4);
 
             // No table is wider than a terminal of 80 columns, as far as it can help it.
             foreach (string[] words in (string[][])[["tenant", "list"], ["host", "list"], ["ps", "--all"]])
@@ -55,7 +55,7 @@ public sealed class TableCommandTests : IDisposable
 
         JsonNode removal = JsonNode.Parse((await Succeeds("tenant", "remove", "acme", "--json")).Output)!;
         Assert.Equal(("acme", true), ((string)removal["name"]!, (bool)removal["removed"]!));
-        (await Call.Of("tenant", "show", "acme", "--store", _store)).FailedWith("KMT4003", 2);
+        (await Kaslrmt.CallAsync("tenant", "show", "acme", "--store", _store)).FailedWith("KMT4003", 2);
     }
 
     [Fact]
@@ -63,15 +63,15 @@ public sealed class TableCommandTests : IDisposable
     {
         await using TenantTable table = await OpenAsync();
         using Outcome started = await table.StartAsync("acme", "web1", Policy.Default);
-        (await Call.Of("stop", "web1", "--store", _store)).FailedWith("KMT9001", 2);
+        (await Kaslrmt.CallAsync("stop", "web1", "--store", _store)).FailedWith("KMT9001", 2);
 
         // While its process lives, in whichever runtime directory, nobody's word makes it gone.
-        (await Call.Of("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4006", 4);
+        (await Kaslrmt.CallAsync("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4006", 4);
         Assert.Contains("not here", (await Succeeds("ps")).Output, StringComparison.Ordinal);
         (await table.ReportRunningAsync("web1", started.Vm!.Incarnation, [ProcessMark.Current with { PidNamespace = "pid:[1]" }])).Dispose();
         await Succeeds("stop", "web1", "--forget");
         Assert.False((await table.Store.FindTenantAsync("acme"))!.HasKey);
-        (await Call.Of("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4004", 2);
+        (await Kaslrmt.CallAsync("stop", "web1", "--forget", "--store", _store)).FailedWith("KMT4004", 2);
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public sealed class TableCommandTests : IDisposable
         JsonNode backup = JsonNode.Parse((await Succeeds("store", "backup", copy, "--json")).Output)!;
         Assert.Equal((copy, new FileInfo(copy).Length), ((string)backup["file"]!, (long)backup["bytes"]!));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(copy));
-        Assert.NotEqual(0, (await Call.Of("store", "backup", copy, "--store", _store)).Code);
+        Assert.NotEqual(0, (await Kaslrmt.CallAsync("store", "backup", copy, "--store", _store)).Code);
     }
 
     [Theory]
@@ -104,18 +104,18 @@ public sealed class TableCommandTests : IDisposable
     [InlineData("KMT4003", 2, "ps", "--tenant", "nobody")]
     [InlineData("KMT4010", 2, "host", "evict", "h-0000000000000000")]
     public async Task What_is_unknown_or_illegal_is_a_numbered_error(string number, int code, params string[] words) =>
-        (await Call.Of([.. words, "--store", _store])).FailedWith(number, code);
+        (await Kaslrmt.CallAsync([.. words, "--store", _store])).FailedWith(number, code);
 
     [Theory]
     [InlineData("mysql:x")]
     [InlineData("sqlite:")]
     [InlineData("etcd://")]
-    public async Task A_store_that_is_none_is_refused(string store) => (await Call.Of("tenant", "list", "--store", store)).FailedWith("KMT4001", 2);
+    public async Task A_store_that_is_none_is_refused(string store) => (await Kaslrmt.CallAsync("tenant", "list", "--store", store)).FailedWith("KMT4001", 2);
 
     [Fact]
     public async Task A_store_asked_for_by_a_VM_that_has_its_key_elsewhere_is_refused()
     {
-        Call call = await Call.Of("run", "--tenant", "acme", "--store", _store, "--kernel", "/no", "--tenant-key-file", _scratch.Key);
+        Call call = await Kaslrmt.CallAsync("run", "--tenant", "acme", "--store", _store, "--kernel", "/no", "--tenant-key-file", _scratch.Key);
         call.FailedWith("KMT9001", 2);
         Assert.False(File.Exists(_scratch.At("db/tenants.db")));
     }
@@ -163,7 +163,7 @@ public sealed class TableCommandTests : IDisposable
 
     private async Task<Call> Succeeds(params string[] words)
     {
-        Call call = await Call.Of([.. words, "--store", _store]);
+        Call call = await Kaslrmt.CallAsync([.. words, "--store", _store]);
         Assert.True(call.Code == 0, call.Error);
         return call;
     }

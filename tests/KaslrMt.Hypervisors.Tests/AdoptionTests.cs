@@ -7,7 +7,7 @@ namespace KaslrMt.Hypervisors.Tests;
 /// <summary>A detached VM outlives its owner, is taken over by one new owner, and what is not it is never touched.</summary>
 public sealed class AdoptionTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -86,7 +86,7 @@ public sealed class AdoptionTests : IDisposable
         string folder = Path.Combine(_scratch.Runtime.Path, "vm");
         string[] arguments = isQemuOfTheFolder
             ? ["-M", "microvm", "-S", "-nodefaults", "-display", "none", "-pidfile", Path.Combine(folder, "qemu.pid")]
-            : ["-M", "microvm", "-S", "-nodefaults", "-display", "none", "-pidfile", _scratch.File("other.pid")];
+            : ["-M", "microvm", "-S", "-nodefaults", "-display", "none", "-pidfile", _scratch.At("other.pid")];
         Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         using Process process = Process.Start("qemu-system-x86_64", arguments);
         await TestVm.EventuallyAsync(() => ProcessIdentity.CommandLine(process.Id).StartsWith("qemu", StringComparison.Ordinal), "QEMU's start");

@@ -1,4 +1,4 @@
-using KaslrMt.TestSupport;
+
 
 namespace KaslrMt.Hypervisors.Tests;
 
@@ -7,7 +7,7 @@ public sealed class GuestRamTests : IDisposable
 {
     private static readonly string[] Sizes = ["128M", "512M", "2G", "2815M", "2816M", "3G", "3583M", "3584M", "4G", "6G", "16G"];
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public static TheoryData<string> Machines() => [.. QemuMachine.All.Select(machine => machine.Argument)];
 
@@ -21,7 +21,7 @@ public sealed class GuestRamTests : IDisposable
         {
             Assert.True(ByteSize.TryParse(text, out ByteSize size));
             using VmFolder folder = _scratch.Runtime.Claim("map");
-            MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.File("halt.elf")));
+            MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.At("halt.elf")));
             await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings with { Memory = size, StartPaused = true }, folder);
             using IGuestMemory memory = await vm.OpenMemoryAsync();
 
@@ -44,11 +44,11 @@ public sealed class GuestRamTests : IDisposable
     {
         byte[] initrd = new byte[3_000_001];
         initrd.AsSpan().Fill(0xaa);
-        File.WriteAllBytes(_scratch.File("initrd"), initrd);
-        MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.File("halt.elf"))) with
+        File.WriteAllBytes(_scratch.At("initrd"), initrd);
+        MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine), HaltingKernel.Write(_scratch.At("halt.elf"))) with
         {
             Memory = new ByteSize((ulong)mebibytes * ByteSize.MiB),
-            Initrd = _scratch.File("initrd"),
+            Initrd = _scratch.At("initrd"),
             UserArguments = UserArguments.Parse(machine.StartsWith("microvm", StringComparison.Ordinal)
                 ? ["-device", "virtio-net-device"]
                 : ["-device", "virtio-net-pci", "-device", "qemu-xhci", "-device", "usb-kbd", "-vga", "std", "-device", "virtio-scsi-pci"]),
@@ -164,7 +164,7 @@ public sealed class GuestRamTests : IDisposable
 
     private async Task<List<PhysicalRange>> BootAndReadE820Async(QemuMachine machine, ByteSize size)
     {
-        string log = _scratch.File("serial");
+        string log = _scratch.At("serial");
         using VmFolder folder = _scratch.Runtime.Claim("e820");
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(machine) with { Memory = size, CommandLine = "earlyprintk=ttyS0 nokaslr", Console = SerialConsole.ToFile(log) }, folder);

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Hypervisors.Tests;
 

@@ -6,7 +6,7 @@ namespace KaslrMt.Hypervisors.Tests;
 /// <summary>A VM never outlives its owner, however the owner ends, and the next command cleans up.</summary>
 public sealed class OwnershipTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -54,7 +54,7 @@ public sealed class OwnershipTests : IDisposable
     {
         using VmFolder folder = _scratch.Runtime.Claim("session");
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
-            TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.File("halt.elf"))), folder);
+            TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.At("halt.elf"))), folder);
         string stat = File.ReadAllText($"/proc/{vm.ProcessId}/stat");
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         Assert.Equal(($"{vm.ProcessId}", $"{vm.ProcessId}"), (fields[2], fields[3]));

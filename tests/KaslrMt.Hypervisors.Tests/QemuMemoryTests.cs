@@ -6,7 +6,7 @@ namespace KaslrMt.Hypervisors.Tests;
 /// <summary>A guest's memory is read as it is, inside its bounds only, and a guest that ends says so.</summary>
 public sealed class QemuMemoryTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -43,17 +43,17 @@ public sealed class QemuMemoryTests : IDisposable
     {
         using VmFolder folder = _scratch.Runtime.Claim("same");
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
-            TestVm.Settings(QemuMachine.Pc) with { CommandLine = "earlyprintk=ttyS0", Console = SerialConsole.ToFile(_scratch.File("log")) }, folder);
+            TestVm.Settings(QemuMachine.Pc) with { CommandLine = "earlyprintk=ttyS0", Console = SerialConsole.ToFile(_scratch.At("log")) }, folder);
         await TestVm.EventuallyAsync(() => Printed("Linux version"), "a running kernel");
         await vm.PauseAsync();
         await TestVm.MonitorOf(vm).ExecuteAsync("pmemsave", writer =>
         {
             writer.WriteNumber("val", 0);
             writer.WriteNumber("size", 256 << 20);
-            writer.WriteString("filename", _scratch.File("saved"));
+            writer.WriteString("filename", _scratch.At("saved"));
         });
         using IGuestMemory memory = await vm.OpenMemoryAsync();
-        byte[] saved = File.ReadAllBytes(_scratch.File("saved"));
+        byte[] saved = File.ReadAllBytes(_scratch.At("saved"));
         byte[] read = new byte[saved.Length];
         ulong compared = 0;
         foreach (PhysicalRange range in memory.Ranges)
@@ -101,7 +101,7 @@ public sealed class QemuMemoryTests : IDisposable
     public void A_memory_map_that_makes_no_sense_is_refused(string text) =>
         Assert.Equal(HypervisorErrors.MemoryMap, Assert.Throws<KaslrMtException>(() => MemoryTree.Parse(text)).Code);
 
-    private bool Printed(string text) => File.Exists(_scratch.File("log")) && File.ReadAllText(_scratch.File("log")).Contains(text, StringComparison.Ordinal);
+    private bool Printed(string text) => File.Exists(_scratch.At("log")) && File.ReadAllText(_scratch.At("log")).Contains(text, StringComparison.Ordinal);
 
-    private MachineDefinition Halting(QemuMachine machine) => TestVm.Settings(machine, HaltingKernel.Write(_scratch.File("halt.elf")));
+    private MachineDefinition Halting(QemuMachine machine) => TestVm.Settings(machine, HaltingKernel.Write(_scratch.At("halt.elf")));
 }

@@ -12,7 +12,7 @@ public sealed class QmpClientTests : IDisposable
     private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(400);
     private static readonly TimeSpan Enough = TimeSpan.FromSeconds(10);
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -26,25 +26,25 @@ public sealed class QmpClientTests : IDisposable
     [InlineData("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n", 3004)]
     public async Task A_peer_that_is_no_monitor_is_refused(string says, int code)
     {
-        using FakeMonitor server = new(_scratch.File("s"), async peer => await peer.SendAsync(Encoding.UTF8.GetBytes(says)));
-        KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.File("s"), Enough));
+        using FakeMonitor server = new(_scratch.At("s"), async peer => await peer.SendAsync(Encoding.UTF8.GetBytes(says)));
+        KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.At("s"), Enough));
         Assert.Equal(code, e.Code.Number);
     }
 
     [Fact]
     public async Task A_peer_that_keeps_silent_or_is_not_there_ends_in_time()
     {
-        using FakeMonitor server = new(_scratch.File("s"), peer => Task.Delay(Enough));
-        KaslrMtException silent = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.File("s"), Soon));
+        using FakeMonitor server = new(_scratch.At("s"), peer => Task.Delay(Enough));
+        KaslrMtException silent = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.At("s"), Soon));
         Assert.Equal(HypervisorErrors.MonitorTimeout, silent.Code);
-        KaslrMtException absent = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.File("none"), Soon));
+        KaslrMtException absent = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.At("none"), Soon));
         Assert.Equal(HypervisorErrors.MonitorClosed, absent.Code);
     }
 
     [Fact]
     public async Task A_line_without_an_end_is_cut_off()
     {
-        using FakeMonitor server = new(_scratch.File("s"), async peer =>
+        using FakeMonitor server = new(_scratch.At("s"), async peer =>
         {
             byte[] block = new byte[1 << 16];
             block.AsSpan().Fill((byte)'x');
@@ -52,14 +52,14 @@ public sealed class QmpClientTests : IDisposable
             {
             }
         });
-        KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.File("s"), Enough));
+        KaslrMtException e = await Assert.ThrowsAsync<KaslrMtException>(() => QmpClient.ConnectAsync(_scratch.At("s"), Enough));
         Assert.Equal(HypervisorErrors.MonitorGarbage, e.Code);
     }
 
     [Fact]
     public async Task Replies_find_their_commands_whatever_comes_in_between()
     {
-        using FakeMonitor server = new(_scratch.File("s"), async peer =>
+        using FakeMonitor server = new(_scratch.At("s"), async peer =>
         {
             await AnswerHandshakeAsync(peer);
             long first = await ReadIdAsync(peer), second = await ReadIdAsync(peer);
@@ -76,7 +76,7 @@ public sealed class QmpClientTests : IDisposable
             await peer.SendAsync(Encoding.UTF8.GetBytes($$"""{"error":{"class":"X","desc":"no\nway"},"id":{{third}}}""" + "\n"));
             await Task.Delay(Enough);
         });
-        await using QmpClient client = await QmpClient.ConnectAsync(_scratch.File("s"), Enough);
+        await using QmpClient client = await QmpClient.ConnectAsync(_scratch.At("s"), Enough);
         Task<JsonElement> a = client.ExecuteAsync("a");
         Task<JsonElement> b = client.ExecuteAsync("b", writer => writer.WriteNumber("x", 1));
         Assert.Equal((1, 2), ((await a).GetProperty("n").GetInt32(), (await b).GetProperty("n").GetInt32()));
@@ -89,7 +89,7 @@ public sealed class QmpClientTests : IDisposable
     [Fact]
     public async Task A_command_without_a_reply_times_out_and_garbage_fails_those_that_wait()
     {
-        using FakeMonitor server = new(_scratch.File("s"), async peer =>
+        using FakeMonitor server = new(_scratch.At("s"), async peer =>
         {
             await AnswerHandshakeAsync(peer);
             await ReadIdAsync(peer);
@@ -97,7 +97,7 @@ public sealed class QmpClientTests : IDisposable
             await peer.SendAsync("garbage\n"u8.ToArray());
             await Task.Delay(Enough);
         });
-        await using QmpClient client = await QmpClient.ConnectAsync(_scratch.File("s"), Enough);
+        await using QmpClient client = await QmpClient.ConnectAsync(_scratch.At("s"), Enough);
         Assert.Equal(HypervisorErrors.MonitorTimeout, (await Assert.ThrowsAsync<KaslrMtException>(() => client.ExecuteAsync("a", timeout: Soon))).Code);
         Assert.Equal(HypervisorErrors.MonitorGarbage, (await Assert.ThrowsAsync<KaslrMtException>(() => client.ExecuteAsync("b"))).Code);
         Assert.Equal(HypervisorErrors.MonitorGarbage, (await Assert.ThrowsAsync<KaslrMtException>(() => client.ExecuteAsync("c"))).Code);
@@ -107,13 +107,13 @@ public sealed class QmpClientTests : IDisposable
     [Fact]
     public async Task Events_without_end_cost_bounded_memory_and_the_newest_stay()
     {
-        using FakeMonitor server = new(_scratch.File("s"), async peer =>
+        using FakeMonitor server = new(_scratch.At("s"), async peer =>
         {
             await AnswerHandshakeAsync(peer);
             string flood = string.Concat(Enumerable.Range(0, 5000).Select(i => $$$"""{"event":"E{{{i}}}","data":{}}""" + "\n"));
             await peer.SendAsync(Encoding.UTF8.GetBytes(flood));
         });
-        await using QmpClient client = await QmpClient.ConnectAsync(_scratch.File("s"), Enough);
+        await using QmpClient client = await QmpClient.ConnectAsync(_scratch.At("s"), Enough);
         await TestVm.EventuallyAsync(() => client.Events.Completion.IsCompleted || client.Events.Count == 1024, "the flood's end");
         await Task.Delay(100);
         List<string> names = [];

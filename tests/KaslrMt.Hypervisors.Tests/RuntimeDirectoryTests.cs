@@ -8,7 +8,7 @@ public sealed class RuntimeDirectoryTests : IDisposable
 {
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -108,19 +108,19 @@ public sealed class RuntimeDirectoryTests : IDisposable
     [Fact]
     public void A_directory_somebody_else_could_have_prepared_is_refused()
     {
-        string open = _scratch.File("open");
+        string open = _scratch.At("open");
         Directory.CreateDirectory(open, Private | UnixFileMode.OtherExecute);
-        string link = _scratch.File("link");
+        string link = _scratch.At("link");
         Directory.CreateSymbolicLink(link, _scratch.Runtime.Path);
         foreach (string path in new[] { open, link, "relative/path" })
         {
             Assert.Equal(HypervisorErrors.RuntimeDirectoryUnsafe, Assert.Throws<KaslrMtException>(() => RuntimeDirectory.Open(path)).Code);
         }
 
-        string file = _scratch.File("file");
+        string file = _scratch.At("file");
         File.WriteAllText(file, "");
         Assert.Equal(HypervisorErrors.RuntimeDirectoryFailed, Assert.Throws<KaslrMtException>(() => RuntimeDirectory.Open(file)).Code);
-        Directory.CreateSymbolicLink(Path.Combine(_scratch.Runtime.Path, "planted"), _scratch.Path);
+        Directory.CreateSymbolicLink(Path.Combine(_scratch.Runtime.Path, "planted"), _scratch.Folder);
         Assert.Equal(HypervisorErrors.RuntimeDirectoryUnsafe, Assert.Throws<KaslrMtException>(() => _scratch.Runtime.Claim("planted")).Code);
     }
 

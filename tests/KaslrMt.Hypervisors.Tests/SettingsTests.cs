@@ -3,7 +3,7 @@ namespace KaslrMt.Hypervisors.Tests;
 /// <summary>What an operator asks for is taken as meant, or refused with the reason.</summary>
 public sealed class SettingsTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -46,13 +46,13 @@ public sealed class SettingsTests : IDisposable
     [Fact]
     public void Auto_takes_kvm_only_where_it_can_work()
     {
-        string device = _scratch.File("kvm"), with = _scratch.File("with"), without = _scratch.File("without");
+        string device = _scratch.At("kvm"), with = _scratch.At("with"), without = _scratch.At("without");
         File.WriteAllText(device, "");
         File.WriteAllText(with, "processor : 0\nflags\t\t: fpu vmx sse\n");
         File.WriteAllText(without, "processor : 0\nflags\t\t: fpu vmxx sse\nvmx flags\t: vnmi vmx\n");
         Assert.Equal(("kvm", "host"), Chosen(Accelerator.Auto, device, with));
         Assert.Equal(("tcg", "max"), Chosen(Accelerator.Auto, device, without));
-        Assert.Equal(("tcg", "max"), Chosen(Accelerator.Auto, _scratch.File("absent"), with));
+        Assert.Equal(("tcg", "max"), Chosen(Accelerator.Auto, _scratch.At("absent"), with));
         Assert.Equal(("tcg", "max"), Chosen(Accelerator.Tcg, device, with));
         Assert.Contains("neither vmx nor svm", AcceleratorChoice.Decide(Accelerator.Auto, device, without).Reason, StringComparison.Ordinal);
         Assert.Equal(

@@ -1,5 +1,4 @@
 using KaslrMt.Hypervisors.Native;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Hypervisors.Tests;
 
@@ -46,22 +45,4 @@ internal static class TestVm
 
         Assert.Fail($"not within 10 s: {what}");
     }
-}
-
-/// <summary>A folder that is gone after the test, and a runtime directory in it.</summary>
-internal sealed class Scratch : IDisposable
-{
-    internal Scratch()
-    {
-        Path = Directory.CreateTempSubdirectory("kaslrmt-test-").FullName;
-        Runtime = RuntimeDirectory.Open(System.IO.Path.Combine(Path, "run"));
-    }
-
-    internal string Path { get; }
-
-    internal RuntimeDirectory Runtime { get; }
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
-
-    internal string File(string name) => System.IO.Path.Combine(Path, name);
 }

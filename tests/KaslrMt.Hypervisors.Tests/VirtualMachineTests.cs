@@ -1,13 +1,12 @@
 using System.Net.Sockets;
 using System.Text;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Hypervisors.Tests;
 
 /// <summary>Real QEMU: how VMs start, end, and say why.</summary>
 public sealed class VirtualMachineTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -18,11 +17,11 @@ public sealed class VirtualMachineTests : IDisposable
     [InlineData("microvm,acpi=off", "reboot -f", ShutdownReason.Reboot, 1)]
     public async Task A_guest_boots_and_its_end_has_the_right_reason(string machine, string command, ShutdownReason expected, int cpusSeen)
     {
-        string log = _scratch.File("serial");
+        string log = _scratch.At("serial");
         MachineDefinition settings = TestVm.Settings(QemuMachine.Parse(machine)) with
         {
             Cpus = 2,
-            Initrd = Initramfs.BuildTo(_scratch.File("initrd"), $"echo INIT RUNS; nproc; {command}; sleep 60"),
+            Initrd = Initramfs.BuildTo(_scratch.At("initrd"), $"echo INIT RUNS; nproc; {command}; sleep 60"),
             CommandLine = "console=ttyS0 quiet panic=-1",
             Console = SerialConsole.ToFile(log),
         };
@@ -36,13 +35,13 @@ public sealed class VirtualMachineTests : IDisposable
     [Fact]
     public async Task A_paused_vm_begins_when_told_and_its_kernel_file_may_be_gone_by_then()
     {
-        string kernel = _scratch.File("kernel");
+        string kernel = _scratch.At("kernel");
         File.Copy(TestKernels.Image("6.12-cloud"), kernel);
         MachineDefinition settings = TestVm.Settings(QemuMachine.Q35, kernel) with
         {
             StartPaused = true,
             CommandLine = "earlyprintk=ttyS0",
-            Console = SerialConsole.ToFile(_scratch.File("serial")),
+            Console = SerialConsole.ToFile(_scratch.At("serial")),
         };
         using VmFolder folder = _scratch.Runtime.Claim("paused");
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
@@ -50,17 +49,17 @@ public sealed class VirtualMachineTests : IDisposable
         File.Delete(kernel);
         await vm.ContinueAsync();
         await TestVm.EventuallyAsync(
-            () => File.ReadAllText(_scratch.File("serial")).Contains("Linux version 6.12", StringComparison.Ordinal), "the kernel's first line");
+            () => File.ReadAllText(_scratch.At("serial")).Contains("Linux version 6.12", StringComparison.Ordinal), "the kernel's first line");
     }
 
     [Fact]
     public async Task Stop_lets_the_guest_power_off_in_order()
     {
-        string log = _scratch.File("serial");
+        string log = _scratch.At("serial");
         MachineDefinition settings = TestVm.Settings(QemuMachine.Q35) with
         {
             Initrd = Initramfs.BuildTo(
-                _scratch.File("initrd"),
+                _scratch.At("initrd"),
                 "echo INIT RUNS; while ! grep -q LNXPWRBN /sys/bus/acpi/devices/*/hid; do sleep 1; done; cat /dev/input/event0 | head -c 1 >/dev/null; poweroff -f"),
             CommandLine = "console=ttyS0 quiet",
             Console = SerialConsole.ToFile(log),
@@ -154,7 +153,7 @@ public sealed class VirtualMachineTests : IDisposable
     [Fact]
     public async Task A_runtime_folder_deeper_than_a_socket_address_and_with_commas_works()
     {
-        RuntimeDirectory deep = RuntimeDirectory.Open(Path.Combine(_scratch.Path, string.Concat(Enumerable.Repeat("deep,er/", 20)), "run"));
+        RuntimeDirectory deep = RuntimeDirectory.Open(Path.Combine(_scratch.Folder, string.Concat(Enumerable.Repeat("deep,er/", 20)), "run"));
         using VmFolder folder = deep.Claim("deep");
         Assert.True(Encoding.UTF8.GetByteCount(folder.MonitorSocket) > 108);
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Halting() with { Console = SerialConsole.ToSocket(folder.ConsoleSocket) }, folder);
@@ -182,5 +181,5 @@ public sealed class VirtualMachineTests : IDisposable
         }
     }
 
-    private MachineDefinition Halting() => TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.File("halt.elf")));
+    private MachineDefinition Halting() => TestVm.Settings(QemuMachine.Microvm, HaltingKernel.Write(_scratch.At("halt.elf")));
 }

@@ -3,26 +3,26 @@ namespace KaslrMt.Tenants.Tests;
 /// <summary>Key-encryption keys: where they are found, who may read them, and that nothing shows them.</summary>
 public sealed class KeyRingTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
     public void Dispose() => _scratch.Dispose();
 
     [Fact]
     public void The_first_key_is_made_once_and_private()
     {
-        using KeyRing made = _scratch.Keys.LoadOrCreate();
-        string text = File.ReadAllText(_scratch.Keys.Path);
-        using KeyRing again = _scratch.Keys.LoadOrCreate();
-        Assert.Equal(text, File.ReadAllText(_scratch.Keys.Path));
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(_scratch.Keys.Path));
+        using KeyRing made = _scratch.Keys().LoadOrCreate();
+        string text = File.ReadAllText(_scratch.Keys().Path);
+        using KeyRing again = _scratch.Keys().LoadOrCreate();
+        Assert.Equal(text, File.ReadAllText(_scratch.Keys().Path));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(_scratch.Keys().Path));
         Assert.Equal(made[1].ToArray(), again[1].ToArray());
-        Assert.Equal([_scratch.Keys.Path], Directory.EnumerateFiles(_scratch.Path));
+        Assert.Equal([_scratch.Keys().Path], Directory.EnumerateFiles(_scratch.Folder));
     }
 
     [Fact]
     public async Task A_configured_file_is_never_made_up()
     {
-        KeyRingFile configured = new(_scratch.File("missing"));
+        KeyRingFile configured = new(_scratch.At("missing"));
         await Table.RefusedAsync(TenantErrors.KeyFileUnreadable, () => Task.Run(configured.LoadOrCreate));
         Assert.False(File.Exists(configured.Path));
     }
@@ -33,16 +33,16 @@ public sealed class KeyRingTests : IDisposable
     [InlineData(UnixFileMode.OtherWrite)]
     public async Task A_file_that_others_can_read_or_write_is_refused(UnixFileMode more)
     {
-        _scratch.Keys.LoadOrCreate().Dispose();
-        File.SetUnixFileMode(_scratch.Keys.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | more);
-        await Table.RefusedAsync(TenantErrors.KeyFileExposed, () => Task.Run(_scratch.Keys.Load));
+        _scratch.Keys().LoadOrCreate().Dispose();
+        File.SetUnixFileMode(_scratch.Keys().Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | more);
+        await Table.RefusedAsync(TenantErrors.KeyFileExposed, () => Task.Run(_scratch.Keys().Load));
     }
 
     [Fact]
     public void A_systemd_credential_may_show_its_access_list_in_the_groups_bits_but_not_be_open_to_all()
     {
-        _scratch.Keys.LoadOrCreate().Dispose();
-        KeyRingFile credential = new(_scratch.Keys.Path, Credential: true);
+        _scratch.Keys().LoadOrCreate().Dispose();
+        KeyRingFile credential = new(_scratch.Keys().Path, Credential: true);
         File.SetUnixFileMode(credential.Path, UnixFileMode.UserRead | UnixFileMode.GroupRead);
         credential.Load().Dispose();
         File.SetUnixFileMode(credential.Path, UnixFileMode.UserRead | UnixFileMode.OtherRead);
@@ -91,8 +91,8 @@ public sealed class KeyRingTests : IDisposable
     [Fact]
     public void The_places_have_an_order()
     {
-        Assert.Equal(new KeyRingFile("/a/kek"), KeyRingFile.Find(_scratch.Path, "/a/kek"));
-        Assert.Equal(new KeyRingFile(_scratch.File("kek"), MayCreate: true), KeyRingFile.Find(_scratch.Path));
+        Assert.Equal(new KeyRingFile("/a/kek"), KeyRingFile.Find(_scratch.Folder, "/a/kek"));
+        Assert.Equal(new KeyRingFile(_scratch.At("kek"), MayCreate: true), KeyRingFile.Find(_scratch.Folder));
     }
 
     [Fact]

@@ -4,7 +4,6 @@ using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests.Audit;
 
@@ -14,7 +13,7 @@ public sealed class AuditTests : IDisposable
     private const ulong NotExecutable = 1UL << 63;
     private const ulong User = 1 << 2;
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 

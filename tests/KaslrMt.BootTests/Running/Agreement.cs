@@ -6,7 +6,7 @@ namespace KaslrMt.BootTests.Running;
 internal static class Agreement
 {
     /// <summary>Boots a guest, compares all views of its six bases and looks for complaints of its kernel.</summary>
-    internal static async Task<IReadOnlyDictionary<Region, ulong>> BootAndCheckAsync(Scratch scratch, GuestPlan plan, Action<TestGuest, GuestView>? further = null)
+    internal static async Task<IReadOnlyDictionary<Region, ulong>> BootAndCheckAsync(HostFolder scratch, GuestPlan plan, Action<TestGuest, GuestView>? further = null)
     {
         await using TestGuest guest = await TestGuest.StartAsync(scratch, plan);
         IReadOnlyDictionary<Region, ulong> bases = await CheckAsync(guest, plan);

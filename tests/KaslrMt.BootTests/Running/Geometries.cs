@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using KaslrMt.Cli.Options;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests.Running;
 
@@ -20,9 +19,9 @@ internal static class Geometries
     });
 
     /// <summary>The plan with a seed whose layout is the wanted one.</summary>
-    internal static GuestPlan Find(Scratch scratch, GuestPlan plan, Func<KernelLayout, bool> wanted)
+    internal static GuestPlan Find(HostFolder scratch, GuestPlan plan, Func<KernelLayout, bool> wanted)
     {
-        using LayoutRequest request = plan.Request(new FileInfo(GuestInit.WriteTo(scratch.File("sample.initrd"), plan.Kernel, plan.Then)).Length);
+        using LayoutRequest request = plan.Request(new FileInfo(GuestInit.WriteTo(scratch.At("sample.initrd"), plan.Kernel, plan.Then)).Length);
         KernelGeometry geometry = Of(plan.Kernel);
         GuestMemoryMap memory = request.MemoryMap;
         for (int i = 0; i < MostSeeds; i++)

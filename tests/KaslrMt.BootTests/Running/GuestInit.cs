@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using KaslrMt.Hypervisors;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests.Running;
 

@@ -11,7 +11,7 @@ internal sealed class KaslrmtProcess : IDisposable
     private readonly Task<string> _output;
     private readonly Task<string> _error;
 
-    internal KaslrmtProcess(Scratch scratch, params string[] arguments)
+    internal KaslrmtProcess(HostFolder scratch, params string[] arguments)
     {
         ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, "kaslrmt"), arguments)
         {
@@ -34,7 +34,7 @@ internal sealed class KaslrmtProcess : IDisposable
     internal bool HasExited => _process.HasExited;
 
     /// <summary>Runs it to its end.</summary>
-    internal static async Task<(int ExitCode, string Output, string Error)> RunAsync(Scratch scratch, params string[] arguments)
+    internal static async Task<(int ExitCode, string Output, string Error)> RunAsync(HostFolder scratch, params string[] arguments)
     {
         using KaslrmtProcess process = new(scratch, arguments);
         return await process.EndAsync();

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using KaslrMt.Hypervisors;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests.Running;
 
@@ -13,12 +12,12 @@ internal sealed class StockGuest : IAsyncDisposable
     private readonly Process _qemu;
     private readonly string _console;
 
-    private StockGuest(Scratch scratch, string kernel, bool monitor, string append, string then, string[] arguments)
+    private StockGuest(HostFolder scratch, string kernel, bool monitor, string append, string then, string[] arguments)
     {
         int number = Interlocked.Increment(ref _count);
-        _console = scratch.File($"stock{number}.console");
-        MonitorSocket = scratch.File($"stock{number}.qmp");
-        string initrd = GuestInit.WriteTo(scratch.File($"stock{number}.initrd"), kernel, then);
+        _console = scratch.At($"stock{number}.console");
+        MonitorSocket = scratch.At($"stock{number}.qmp");
+        string initrd = GuestInit.WriteTo(scratch.At($"stock{number}.initrd"), kernel, then);
         string[] all =
         [
             "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none", "-serial", $"file:{_console}",
@@ -46,7 +45,7 @@ internal sealed class StockGuest : IAsyncDisposable
     /// <param name="then">What init does in the end.</param>
     /// <param name="arguments">QEMU's further arguments: machine, processor, memory.</param>
     internal static async Task<StockGuest> StartAsync(
-        Scratch scratch, string kernel, bool monitor, string append = "", string then = "sleep 100000", params string[] arguments)
+        HostFolder scratch, string kernel, bool monitor, string append = "", string then = "sleep 100000", params string[] arguments)
     {
         StockGuest guest = new(scratch, kernel, monitor, append, then, arguments);
         long start = Environment.TickCount64;

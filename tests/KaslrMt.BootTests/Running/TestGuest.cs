@@ -1,6 +1,5 @@
 using System.Globalization;
 using KaslrMt.Cli.Options;
-using KaslrMt.TestSupport;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Running;
@@ -11,20 +10,20 @@ internal sealed class TestGuest : IAsyncDisposable
     private static readonly TimeSpan BootLimit = TimeSpan.FromSeconds(120);
     private static int _count;
 
-    private readonly Scratch _scratch;
+    private readonly HostFolder _scratch;
     private readonly GuestPlan _plan;
     private readonly LayoutRequest _request;
     private readonly CancellationTokenSource _stop = new();
     private readonly StringWriter _log = new(CultureInfo.InvariantCulture);
     private readonly Task<VmExit> _run;
 
-    private TestGuest(Scratch scratch, GuestPlan plan)
+    private TestGuest(HostFolder scratch, GuestPlan plan)
     {
         _scratch = scratch;
         _plan = plan;
         Name = string.Create(CultureInfo.InvariantCulture, $"guest{Interlocked.Increment(ref _count)}");
-        ConsolePath = scratch.File($"{Name}.console");
-        string initrd = GuestInit.WriteTo(scratch.File($"{Name}.initrd"), plan.Kernel, plan.Then, plan.ModuleFiles);
+        ConsolePath = scratch.At($"{Name}.console");
+        string initrd = GuestInit.WriteTo(scratch.At($"{Name}.initrd"), plan.Kernel, plan.Then, plan.ModuleFiles);
         _request = plan.Request(new FileInfo(initrd).Length);
         RunOptions options = new()
         {
@@ -67,7 +66,7 @@ internal sealed class TestGuest : IAsyncDisposable
     internal VmState State => _scratch.Runtime.List().Single(vm => vm.Name == Name).State!;
 
     /// <summary>Starts a guest and waits until it has printed its view.</summary>
-    internal static Task<TestGuest> StartAsync(Scratch scratch, GuestPlan plan) => OnTimeAsync(plan, async () =>
+    internal static Task<TestGuest> StartAsync(HostFolder scratch, GuestPlan plan) => OnTimeAsync(plan, async () =>
     {
         TestGuest guest = new(scratch, plan);
         try
@@ -109,7 +108,7 @@ internal sealed class TestGuest : IAsyncDisposable
     /// <param name="boot">How often the guest booted before.</param>
     internal IReadOnlyDictionary<Layout.Region, ulong> Planned(int boot = 0)
     {
-        using LayoutRequest request = _plan.Request(new FileInfo(_scratch.File($"{Name}.initrd")).Length);
+        using LayoutRequest request = _plan.Request(new FileInfo(_scratch.At($"{Name}.initrd")).Length);
         using Layout.KernelLayout layout = request.Plan(Geometries.Of(_plan.Kernel), boot);
         return layout.Regions.ToDictionary(region => region.Region, region => region.Base);
     }

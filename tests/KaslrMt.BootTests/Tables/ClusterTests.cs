@@ -3,9 +3,8 @@ using KaslrMt.BootTests.Running;
 using KaslrMt.Cli.Options;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.Tenants.Tests.Etcd;
 using KaslrMt.Tenants;
-using KaslrMt.TestSupport;
+using KaslrMt.TestSupport.Etcd;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Tables;
@@ -18,11 +17,11 @@ public sealed class ClusterTests : IDisposable
 
     public ClusterTests()
     {
-        KeyRingFile keys = new(_here.Scratch.File("kek"), MayCreate: true);
+        KeyRingFile keys = new(_here.Folder.At("kek"), MayCreate: true);
         keys.LoadOrCreate().Dispose();
 
         // As an operator does it.
-        File.Copy(keys.Path, _there.Scratch.File("kek"));
+        File.Copy(keys.Path, _there.Folder.At("kek"));
         Configure();
     }
 
@@ -30,8 +29,8 @@ public sealed class ClusterTests : IDisposable
     {
         foreach (TableHost host in (TableHost[])[_here, _there])
         {
-            host.Scratch.Configure(
-                ["# two hosts of a test", "", $"store = {_etcd.Location("kaslrmt")}", $"key-encryption-key-file = {host.Scratch.File("kek")}", .. further]);
+            host.Folder.Configure(
+                ["# two hosts of a test", "", $"store = {_etcd.Location("kaslrmt")}", $"key-encryption-key-file = {host.Folder.At("kek")}", .. further]);
         }
     }
 
@@ -48,7 +47,7 @@ public sealed class ClusterTests : IDisposable
         await using TenantTable here = await OpenAsync(_here);
         await using TenantTable there = await OpenAsync(_there);
         Assert.NotEqual(here.Host.Id, there.Host.Id);
-        string initrd = GuestInit.WriteTo(_here.Scratch.File("initrd"), TableHost.Kernel, "while true; do echo tick; sleep 1; done");
+        string initrd = GuestInit.WriteTo(_here.Folder.At("initrd"), TableHost.Kernel, "while true; do echo tick; sleep 1; done");
         using LayoutRequest request = new GuestPlan { Memory = "256M", Seed = TestSecrets.Seed("migration") }.Request(new FileInfo(initrd).Length);
         request.Key!.Dispose();
 
@@ -56,7 +55,7 @@ public sealed class ClusterTests : IDisposable
         using Outcome started = await here.StartAsync("acme", "mover", request.Policy);
         request.Key = TenantKey.Parse(started.TenantKey!.Reveal());
         Guid incarnation = started.Vm!.Incarnation;
-        using VmFolder source = _here.Scratch.Runtime.Claim("mover"), destination = _there.Scratch.Runtime.Claim("mover");
+        using VmFolder source = _here.Folder.Runtime.Claim("mover"), destination = _there.Folder.Runtime.Claim("mover");
         BootImage image = BootImages.Write(TestKernels.Image(TableHost.Kernel), null, facts => request.Plan(facts.Geometry), source.ImagePath, request.Ram.Overwritten);
         using KernelLayout planned = image.Layout;
         IntendedLayout intended = IntendedLayout.Of(planned, image.Kernel);
@@ -68,7 +67,7 @@ public sealed class ClusterTests : IDisposable
             Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
             Initrd = initrd,
             CommandLine = request.Line.Text,
-            Console = SerialConsole.ToFile(_here.Scratch.File("console")),
+            Console = SerialConsole.ToFile(_here.Folder.At("console")),
         };
         await using VirtualMachine before = await VirtualMachine.StartAsync(settings, source);
         using (await here.ReportRunningAsync("mover", incarnation, [ProcessMark.Current, ProcessMark.Of(before.ProcessId)]))
@@ -78,7 +77,7 @@ public sealed class ClusterTests : IDisposable
 
         // It moves; at no moment is the tenant without a VM.
         await using VirtualMachine after = await VirtualMachine.StartAsync(
-            settings with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, Console = SerialConsole.ToFile(_there.Scratch.File("console")) },
+            settings with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, Console = SerialConsole.ToFile(_there.Folder.At("console")) },
             destination);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(destination.Path, "m.sock"));
         await after.ListenAsync(address);
@@ -97,12 +96,12 @@ public sealed class ClusterTests : IDisposable
         // Another VM of the tenant, started there by the command.
         await _there.DoAsync(
             "run", "--detach", "--tenant", "acme", "--name", "mate", "--kernel", TestKernels.Image(TableHost.Kernel), "--initrd", initrd, "--accel", "tcg", "-m", "256M",
-            "--append", "console=ttyS0 quiet no_timer_check", "--console", _there.Scratch.File("mate"));
+            "--append", "console=ttyS0 quiet no_timer_check", "--console", _there.Folder.At("mate"));
         await SaysAsync(_there, "tick", "mate");
         Dictionary<Region, ulong> second;
-        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_there.Scratch.Runtime.Path, "mate", "qmp.sock"), TableHost.Patience))
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_there.Folder.Runtime.Path, "mate", "qmp.sock"), TableHost.Patience))
         {
-            IntendedLayout given = IntendedLayout.ReadFrom(Path.Combine(_there.Scratch.Runtime.Path, "mate"))!;
+            IntendedLayout given = IntendedLayout.ReadFrom(Path.Combine(_there.Folder.Runtime.Path, "mate"))!;
             second = await ReadAsync(given, monitor, _there.State("mate").QemuProcess!.Value);
         }
 
@@ -130,7 +129,7 @@ public sealed class ClusterTests : IDisposable
     {
         Configure("lease = 6s");
         await _here.DoAsync(TableHost.Run("vm", "--detach"));
-        string log = Path.Combine(_here.Scratch.Runtime.Path, "vm", "log");
+        string log = Path.Combine(_here.Folder.Runtime.Path, "vm", "log");
         VmState state = _here.State("vm");
         EtcdNode node = _etcd.Nodes[0];
         node.Freeze();
@@ -161,12 +160,12 @@ public sealed class ClusterTests : IDisposable
     private Task<TenantTable> OpenAsync(TableHost host) => TenantTable.OpenAsync(new TableSettings
     {
         Store = _etcd.Location("kaslrmt"),
-        StateDirectory = host.Scratch.StateDirectory,
-        KeyFile = host.Scratch.File("kek"),
+        StateDirectory = host.Folder.StateDirectory,
+        KeyFile = host.Folder.At("kek"),
     });
 
     private static Task SaysAsync(TableHost host, string words, string console = "console") => TableHost.EventuallyAsync(
-        () => Task.FromResult(File.Exists(host.Scratch.File(console)) && File.ReadAllText(host.Scratch.File(console)).Contains(words, StringComparison.Ordinal)),
+        () => Task.FromResult(File.Exists(host.Folder.At(console)) && File.ReadAllText(host.Folder.At(console)).Contains(words, StringComparison.Ordinal)),
         $"'{words}' on the {console}");
 
     private static async Task<Dictionary<Region, ulong>> ReadAsync(IntendedLayout intended, QmpClient monitor, int qemu)

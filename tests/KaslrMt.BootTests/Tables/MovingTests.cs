@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
-using KaslrMt.Tenants.Tests.Etcd;
+using KaslrMt.TestSupport.Etcd;
 
 namespace KaslrMt.BootTests.Tables;
 
@@ -15,12 +15,12 @@ public sealed class MovingTests : IDisposable
 
     public MovingTests()
     {
-        KeyRingFile keys = new(_here.Scratch.File("kek"), MayCreate: true);
+        KeyRingFile keys = new(_here.Folder.At("kek"), MayCreate: true);
         keys.LoadOrCreate().Dispose();
-        File.Copy(keys.Path, _there.Scratch.File("kek"));
+        File.Copy(keys.Path, _there.Folder.At("kek"));
         foreach (TableHost host in (TableHost[])[_here, _there])
         {
-            host.Scratch.Configure($"store = {_etcd.Location("kaslrmt")}", $"key-encryption-key-file = {host.Scratch.File("kek")}");
+            host.Folder.Configure($"store = {_etcd.Location("kaslrmt")}", $"key-encryption-key-file = {host.Folder.At("kek")}");
         }
     }
 
@@ -39,7 +39,7 @@ public sealed class MovingTests : IDisposable
         string host = (string)(await _here.TenantAsync())["running"]![0]!["host"]!;
         JsonNode done = await MoveAsync(_here, _there);
         Assert.NotEqual(host, (string)done["host"]!);
-        Assert.Empty(_here.Scratch.Leftovers);
+        Assert.Empty(_here.Folder.Leftovers);
         Assert.Equal(bases, _there.SharedBases("mover"));
         await _there.DoAsync("verify", "mover");
         JsonNode tenant = await _here.TenantAsync();
@@ -47,16 +47,16 @@ public sealed class MovingTests : IDisposable
         Assert.Equal((string)done["host"]!, (string)tenant["running"]![0]!["host"]!);
 
         // Where it was, commands say where it is.
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "stop", "mover");
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Folder, "stop", "mover");
         Assert.True(code == 2 && error.Contains("KMT9006", StringComparison.Ordinal) && error.Contains((string)done["host"]!, StringComparison.Ordinal), error);
         string shown = await _there.DoAsync("show", "mover");
         Assert.Contains(_etcd.Location("kaslrmt"), shown.ReplaceLineEndings("").Replace(" ", "", StringComparison.Ordinal), StringComparison.Ordinal);
 
         // Without the store, what runs here is listed all the same.
         _etcd.Nodes[0].Freeze();
-        (code, string listed, error) = await KaslrmtProcess.RunAsync(_there.Scratch, "ps");
+        (code, string listed, error) = await KaslrmtProcess.RunAsync(_there.Folder, "ps");
         Assert.True(code == 0 && listed.Contains("mover", StringComparison.Ordinal) && error.Contains("KMT4040", StringComparison.Ordinal), error);
-        (code, _, error) = await KaslrmtProcess.RunAsync(_there.Scratch, "ps", "--all");
+        (code, _, error) = await KaslrmtProcess.RunAsync(_there.Folder, "ps", "--all");
         Assert.True(code == 4 && error.Contains("KMT4040", StringComparison.Ordinal) && error.Contains("endpoint of 127.", StringComparison.Ordinal), error);
         _etcd.Nodes[0].Thaw();
 
@@ -76,24 +76,24 @@ public sealed class MovingTests : IDisposable
     {
         await _here.DoAsync(TableHost.Run("mover", "--detach"));
         VmState before = _here.State("mover");
-        string meeting = $"unix:{_there.Scratch.File("meet")}";
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+        string meeting = $"unix:{_there.Folder.At("meet")}";
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
         Assert.True(code == 4 && error.Contains("KMT9018", StringComparison.Ordinal), error);
 
         // Somebody else's key-encryption key: sent away, and the right one is still awaited.
         await _there.DoAsync("ps", "--all");
-        string kek = File.ReadAllText(_there.Scratch.File("kek"));
+        string kek = File.ReadAllText(_there.Folder.At("kek"));
         using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
         {
-            File.WriteAllText(_here.Scratch.File("kek"), $"1 {new string('7', 64)}\n");
-            (code, _, error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+            File.WriteAllText(_here.Folder.At("kek"), $"1 {new string('7', 64)}\n");
+            (code, _, error) = await KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
             Assert.True(code == 4 && error.Contains("KMT9018", StringComparison.Ordinal), error);
-            File.WriteAllText(_here.Scratch.File("kek"), kek);
+            File.WriteAllText(_here.Folder.At("kek"), kek);
 
             // The destination is killed in the middle: before it has the guest, the source goes on.
-            Task<(int Code, string Output, string Error)> moving = KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+            Task<(int Code, string Output, string Error)> moving = KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
             await TableHost.EventuallyAsync(() => Task.FromResult(_here.State("mover").Moving || moving.IsCompleted), "the move's beginning");
-            TableHost.Kill(_there.Scratch.Runtime.List().Single().State!.OwnerProcess);
+            TableHost.Kill(_there.Folder.Runtime.List().Single().State!.OwnerProcess);
             (code, _, error) = await moving;
             Assert.True(code == 4, error);
             await receiver.EndAsync();
@@ -103,7 +103,7 @@ public sealed class MovingTests : IDisposable
         await TableHost.EventuallyAsync(async () => (string)(await _here.TenantAsync())["running"]![0]!["state"]! == "running", "the table's knowing it");
         await _here.DoAsync("verify", "mover");
         Assert.Contains("no VM runs", await _there.DoAsync("ps"), StringComparison.Ordinal);
-        Assert.Empty(_there.Scratch.Leftovers);
+        Assert.Empty(_there.Folder.Leftovers);
 
         // Ctrl-C gives up waiting, and leaves nothing.
         using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
@@ -112,7 +112,7 @@ public sealed class MovingTests : IDisposable
             Assert.Equal(130, (await receiver.EndAsync()).ExitCode);
         }
 
-        await TableHost.EventuallyAsync(() => Task.FromResult(!_there.Scratch.Leftovers.Any()), "the end of the one who waited");
+        await TableHost.EventuallyAsync(() => Task.FromResult(!_there.Folder.Leftovers.Any()), "the end of the one who waited");
         await _here.DoAsync("stop", "mover", "--grace", "0");
         await _here.NoKeyIsLeftAsync();
     }
@@ -121,7 +121,7 @@ public sealed class MovingTests : IDisposable
     public async Task Callers_who_say_nothing_or_nonsense_keep_the_source_from_nothing()
     {
         await _here.DoAsync(TableHost.Run("mover", "--detach"));
-        string meeting = $"unix:{_there.Scratch.File("meet")}";
+        string meeting = $"unix:{_there.Folder.At("meet")}";
         using KaslrmtProcess receiver = await AwaitingAsync(_there, meeting);
         List<Stream> silent = [];
         for (int i = 0; i < 40; i++)
@@ -144,7 +144,7 @@ public sealed class MovingTests : IDisposable
                 "being heard");
         }
 
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
         Assert.True(code == 0, error);
         Assert.Equal(0, (await receiver.EndAsync()).ExitCode);
         silent.ForEach(stream => stream.Dispose());
@@ -169,12 +169,12 @@ public sealed class MovingTests : IDisposable
     {
         await _here.DoAsync(TableHost.Run("mover", "--detach"));
         ulong[] bases = _here.SharedBases("mover");
-        string meeting = $"unix:{_there.Scratch.File("meet")}";
+        string meeting = $"unix:{_there.Folder.At("meet")}";
         using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
         {
             int[] supervisors = [_here.State("mover").OwnerProcess, _there.State("mover").OwnerProcess];
-            Task moving = KaslrmtProcess.RunAsync(_here.Scratch, "migrate", "mover", "--to", meeting);
-            await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Scratch.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
+            Task moving = KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
+            await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Folder.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
             await Task.Delay(milliseconds);
             if (victim == "store")
             {
@@ -199,14 +199,14 @@ public sealed class MovingTests : IDisposable
             {
                 await _here.DoAsync("ps");
                 await _there.DoAsync("ps");
-                TableHost[] homes = [.. new[] { _here, _there }.Where(host => host.Scratch.Runtime.List().Any())];
+                TableHost[] homes = [.. new[] { _here, _there }.Where(host => host.Folder.Runtime.List().Any())];
                 home = homes is [var only] ? only : null;
                 return home is not null && (string)(await _here.TenantAsync())["running"]![0]!["state"]! == "running";
             },
             "one host that has it");
         Assert.Equal(bases, home!.SharedBases("mover"));
         await home.DoAsync("verify", "mover");
-        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(home.Scratch.Runtime.Path, "mover", "qmp.sock"), TableHost.Patience))
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(home.Folder.Runtime.Path, "mover", "qmp.sock"), TableHost.Patience))
         {
             Assert.Equal("running", (await monitor.ExecuteAsync("query-status")).GetProperty("status").GetString());
         }
@@ -218,16 +218,16 @@ public sealed class MovingTests : IDisposable
 
     private static async Task<KaslrmtProcess> AwaitingAsync(TableHost host, string meeting)
     {
-        KaslrmtProcess receiver = new(host.Scratch, "receive", "mover", "--listen", meeting);
+        KaslrmtProcess receiver = new(host.Folder, "receive", "mover", "--listen", meeting);
         await TableHost.EventuallyAsync(() => Task.FromResult(File.Exists(meeting["unix:".Length..]) || receiver.HasExited), "the one who waits");
         return receiver;
     }
 
     private static async Task<JsonNode> MoveAsync(TableHost from, TableHost to)
     {
-        string meeting = $"unix:{to.Scratch.File("meet")}";
+        string meeting = $"unix:{to.Folder.At("meet")}";
         using KaslrmtProcess receiver = await AwaitingAsync(to, meeting);
-        (int code, string output, string error) = await KaslrmtProcess.RunAsync(from.Scratch, "migrate", "mover", "--to", meeting, "--json");
+        (int code, string output, string error) = await KaslrmtProcess.RunAsync(from.Folder, "migrate", "mover", "--to", meeting, "--json");
         Assert.True(code == 0, error);
         (int received, string name, string words) = await receiver.EndAsync();
         Assert.True(received == 0, words);

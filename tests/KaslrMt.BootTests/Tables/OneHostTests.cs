@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Hypervisors;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.BootTests.Tables;
 
@@ -15,7 +14,7 @@ public sealed class OneHostTests : IDisposable
     [Fact]
     public async Task VMs_of_a_tenant_share_its_bases_and_its_key_goes_with_the_last()
     {
-        string initrd = Initramfs.BuildTo(_host.Scratch.File("initrd"), "sleep 100000");
+        string initrd = Initramfs.BuildTo(_host.Folder.At("initrd"), "sleep 100000");
         await _host.DoAsync(TableHost.Run("a", "--detach", "--initrd", initrd));
         await _host.DoAsync(TableHost.Run("b", "--detach", "--initrd", initrd));
         ulong[] bases = _host.SharedBases("a");
@@ -45,7 +44,7 @@ public sealed class OneHostTests : IDisposable
         await _host.DoAsync("stop", "d", "--grace", "0");
         await _host.NoKeyIsLeftAsync();
         await _host.DoAsync("tenant", "remove", "acme");
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Scratch, "tenant", "show", "acme");
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Folder, "tenant", "show", "acme");
         Assert.True(code == 2 && error.Contains("KMT4003", StringComparison.Ordinal), error);
     }
 
@@ -73,7 +72,7 @@ public sealed class OneHostTests : IDisposable
         await _host.NoKeyIsLeftAsync();
 
         // Of an owner in the foreground, whose QEMU dies with it.
-        using (KaslrmtProcess foreground = new(_host.Scratch, TableHost.Run("front", "--console", "none")))
+        using (KaslrmtProcess foreground = new(_host.Folder, TableHost.Run("front", "--console", "none")))
         {
             await TableHost.EventuallyAsync(RunsAsync, "the VM in the foreground");
             await foreground.SignalAsync("KILL");
@@ -87,7 +86,7 @@ public sealed class OneHostTests : IDisposable
     [Fact]
     public async Task A_guest_that_reboots_with_another_kernel_under_a_supervisor_without_the_key_has_the_tenants_bases()
     {
-        string kernel = _host.Scratch.File("vmlinuz");
+        string kernel = _host.Folder.At("vmlinuz");
         string[] words = TableHost.Run("old", "--detach");
         words[Array.IndexOf(words, "--kernel") + 1] = kernel;
         File.Copy(TestKernels.Image(TableHost.Kernel), kernel);
@@ -97,7 +96,7 @@ public sealed class OneHostTests : IDisposable
         File.Delete(kernel);
         File.Copy(TestKernels.Image("6.1-cloud"), kernel);
         await _host.DoAsync("ps");
-        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_host.Scratch.Runtime.Path, "old", "qmp.sock"), TableHost.Patience))
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_host.Folder.Runtime.Path, "old", "qmp.sock"), TableHost.Patience))
         {
             await monitor.ExecuteAsync("system_reset");
         }
@@ -115,7 +114,7 @@ public sealed class OneHostTests : IDisposable
     [Fact]
     public async Task Ctrl_C_and_a_start_that_fails_leave_no_key()
     {
-        using (KaslrmtProcess foreground = new(_host.Scratch, TableHost.Run("front", "--console", "none")))
+        using (KaslrmtProcess foreground = new(_host.Folder, TableHost.Run("front", "--console", "none")))
         {
             await TableHost.EventuallyAsync(RunsAsync, "the VM in the foreground");
             await foreground.SignalAsync("INT");
@@ -123,18 +122,18 @@ public sealed class OneHostTests : IDisposable
         }
 
         await _host.NoKeyIsLeftAsync();
-        string broken = _host.Scratch.File("broken");
+        string broken = _host.Folder.At("broken");
         File.WriteAllText(broken, new string('x', 5000));
         foreach (string[] how in (string[][])[[], ["--detach"], ["--qemu", "/no/such/qemu"]])
         {
             string[] words = [.. TableHost.Run("failing", how)];
             words[Array.IndexOf(words, "--kernel") + 1] = how is ["--qemu", ..] ? words[Array.IndexOf(words, "--kernel") + 1] : broken;
-            (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Scratch, words);
+            (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Folder, words);
             Assert.True(code is 3 or 4 && error.Contains("KMT", StringComparison.Ordinal), error);
             await _host.NoKeyIsLeftAsync();
         }
     }
 
     private async Task<bool> RunsAsync() =>
-        (await KaslrmtProcess.RunAsync(_host.Scratch, "ps", "--tenant", "acme", "--json")).Output.Contains("\"running\"", StringComparison.Ordinal);
+        (await KaslrmtProcess.RunAsync(_host.Folder, "ps", "--tenant", "acme", "--json")).Output.Contains("\"running\"", StringComparison.Ordinal);
 }

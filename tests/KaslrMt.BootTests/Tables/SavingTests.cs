@@ -17,11 +17,11 @@ public sealed class SavingTests : IDisposable
     {
         await _host.DoAsync(TableHost.Run("kept", "--detach"));
         ulong[] bases = _host.SharedBases("kept");
-        JsonNode done = JsonNode.Parse((await KaslrmtProcess.RunAsync(_host.Scratch, "save", "kept", "--json")).Output)!;
+        JsonNode done = JsonNode.Parse((await KaslrmtProcess.RunAsync(_host.Folder, "save", "kept", "--json")).Output)!;
         string file = (string)done["file"]!;
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
         Assert.True((long)done["bytes"]! > 1 << 20);
-        Assert.Empty(_host.Scratch.Leftovers);
+        Assert.Empty(_host.Folder.Leftovers);
         JsonNode tenant = await _host.TenantAsync();
         Assert.Equal((1, "saved"), ((long)tenant["vms"]!, (string)tenant["running"]![0]!["state"]!));
         Assert.NotNull(tenant["keyId"]);
@@ -32,13 +32,13 @@ public sealed class SavingTests : IDisposable
         await _host.DoAsync("stop", "mate", "--grace", "0");
 
         // What cannot be restored stays saved.
-        string damaged = _host.Scratch.File("damaged");
+        string damaged = _host.Folder.At("damaged");
         byte[] state = File.ReadAllBytes(file);
         File.WriteAllBytes(damaged, state[..(state.Length / 2)]);
         File.SetUnixFileMode(damaged, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Scratch, "restore", "kept", "--input", damaged);
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Folder, "restore", "kept", "--input", damaged);
         Assert.True(code == 4 && error.Contains("KMT3061", StringComparison.Ordinal), error);
-        Assert.Empty(_host.Scratch.Leftovers);
+        Assert.Empty(_host.Folder.Leftovers);
         Assert.Equal("saved", (string)(await _host.TenantAsync())["running"]![0]!["state"]!);
 
         string said = await _host.DoAsync("restore", "kept");
@@ -49,10 +49,10 @@ public sealed class SavingTests : IDisposable
 
         // The copy of a state that has gone on is refused, saved again or not.
         File.WriteAllBytes(damaged, state);
-        (code, _, error) = await KaslrmtProcess.RunAsync(_host.Scratch, "restore", "kept", "--input", damaged);
+        (code, _, error) = await KaslrmtProcess.RunAsync(_host.Folder, "restore", "kept", "--input", damaged);
         Assert.True(code == 4, error);
         await _host.DoAsync("save", "kept", "--output", file);
-        (code, _, error) = await KaslrmtProcess.RunAsync(_host.Scratch, "restore", "kept", "--input", damaged);
+        (code, _, error) = await KaslrmtProcess.RunAsync(_host.Folder, "restore", "kept", "--input", damaged);
         Assert.True(code == 3 && error.Contains("KMT9015", StringComparison.Ordinal), error);
 
         // Restored, its supervisor killed, adopted, rebooted: it still has its tenant's bases.
@@ -60,7 +60,7 @@ public sealed class SavingTests : IDisposable
         TableHost.Kill(_host.State("kept").OwnerProcess);
         await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("kept").OwnerLives), "the supervisor's end");
         await _host.DoAsync("ps");
-        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_host.Scratch.Runtime.Path, "kept", "qmp.sock"), TableHost.Patience))
+        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_host.Folder.Runtime.Path, "kept", "qmp.sock"), TableHost.Patience))
         {
             await monitor.ExecuteAsync("system_reset");
         }
@@ -75,13 +75,13 @@ public sealed class SavingTests : IDisposable
     public async Task A_file_left_behind_by_a_save_whose_supervisor_died_is_worthless_once_the_VM_has_gone_on()
     {
         await _host.DoAsync(TableHost.Run("kept", "--detach"));
-        string left = _host.Scratch.File("left"), file = _host.Scratch.File("file");
-        using (var raw = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = _host.Scratch.File("state/tenants.db"), Pooling = false }.ToString()))
+        string left = _host.Folder.At("left"), file = _host.Folder.At("file");
+        using (var raw = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = _host.Folder.At("state/tenants.db"), Pooling = false }.ToString()))
         {
             // The table's change waits for the lock, with the file whole.
             raw.Open();
             using SqliteTransaction held = raw.BeginTransaction(deferred: false);
-            using KaslrmtProcess saving = new(_host.Scratch, "save", "kept", "--output", left);
+            using KaslrmtProcess saving = new(_host.Folder, "save", "kept", "--output", left);
             await TableHost.EventuallyAsync(() => Task.FromResult(File.Exists(left)), "the whole file");
             TableHost.Kill(_host.State("kept").OwnerProcess);
             await saving.EndAsync();
@@ -90,7 +90,7 @@ public sealed class SavingTests : IDisposable
         await _host.DoAsync("ps");
         await TableHost.EventuallyAsync(async () => (string)(await _host.TenantAsync())["running"]![0]!["state"]! == "running", "its going on");
         await _host.DoAsync("save", "kept", "--output", file);
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Scratch, "restore", "kept", "--input", left);
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Folder, "restore", "kept", "--input", left);
         Assert.True(code == 3 && error.Contains("KMT9015", StringComparison.Ordinal), error);
         await _host.DoAsync("restore", "kept", "--input", file);
         await _host.DoAsync("stop", "kept", "--grace", "0");
@@ -102,18 +102,18 @@ public sealed class SavingTests : IDisposable
     {
         await _host.DoAsync(TableHost.Run("vm", "--detach"));
         VmState before = _host.State("vm");
-        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Scratch, "save", "vm", "--output", "/no/such/folder/file");
+        (int code, _, string error) = await KaslrmtProcess.RunAsync(_host.Folder, "save", "vm", "--output", "/no/such/folder/file");
         Assert.True(code == 3 && error.Contains("KMT2601", StringComparison.Ordinal), error);
-        (code, _, error) = await KaslrmtProcess.RunAsync(_host.Scratch, "save", "vm", "--output", "/dev/full");
+        (code, _, error) = await KaslrmtProcess.RunAsync(_host.Folder, "save", "vm", "--output", "/dev/full");
         Assert.True(code == 2, error);
         Assert.Equal((before.QemuProcess, false), (_host.State("vm").QemuProcess, _host.State("vm").Moving));
         Assert.Contains("running", await _host.DoAsync("ps"), StringComparison.Ordinal);
 
         // And on one that is not detached.
-        using (KaslrmtProcess foreground = new(_host.Scratch, TableHost.Run("front", "--console", "none")))
+        using (KaslrmtProcess foreground = new(_host.Folder, TableHost.Run("front", "--console", "none")))
         {
-            await TableHost.EventuallyAsync(() => Task.FromResult(_host.Scratch.Runtime.List().Any(vm => vm is { Name: "front", State.QemuProcess: not null })), "the VM in the foreground");
-            (code, _, error) = await KaslrmtProcess.RunAsync(_host.Scratch, "save", "front");
+            await TableHost.EventuallyAsync(() => Task.FromResult(_host.Folder.Runtime.List().Any(vm => vm is { Name: "front", State.QemuProcess: not null })), "the VM in the foreground");
+            (code, _, error) = await KaslrmtProcess.RunAsync(_host.Folder, "save", "front");
             Assert.True(code == 2 && error.Contains("KMT9016", StringComparison.Ordinal), error);
             await foreground.SignalAsync("INT");
             await foreground.EndAsync();

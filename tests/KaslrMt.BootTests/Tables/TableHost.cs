@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Tables;
@@ -16,13 +15,13 @@ internal sealed class TableHost : IDisposable
 
     internal static readonly Region[] Shared = [Region.KernelVirtual, Region.Vmemmap, Region.Modules];
 
-    internal Scratch Scratch { get; } = new();
+    internal HostFolder Folder { get; } = new();
 
     /// <summary>Runs the command, which must succeed.</summary>
     /// <returns>What it printed, on both streams.</returns>
     internal async Task<string> DoAsync(params string[] words)
     {
-        (int code, string output, string error) = await KaslrmtProcess.RunAsync(Scratch, words);
+        (int code, string output, string error) = await KaslrmtProcess.RunAsync(Folder, words);
         Assert.True(code == 0, $"{string.Join(' ', words)}: {code}\n{error}");
         return output + error;
     }
@@ -36,7 +35,7 @@ internal sealed class TableHost : IDisposable
     /// <summary>The tenant as the table has it.</summary>
     internal async Task<JsonNode> TenantAsync()
     {
-        (int code, string output, string error) = await KaslrmtProcess.RunAsync(Scratch, "tenant", "show", "acme", "--json");
+        (int code, string output, string error) = await KaslrmtProcess.RunAsync(Folder, "tenant", "show", "acme", "--json");
         Assert.True(code == 0, error);
         return JsonNode.Parse(output)!;
     }
@@ -47,17 +46,17 @@ internal sealed class TableHost : IDisposable
         Assert.Equal(0, (long)tenant["vms"]!);
         Assert.Null(tenant["keyId"]);
         Assert.Contains(": sound", await DoAsync("store", "check"), StringComparison.Ordinal);
-        Assert.Empty(Scratch.Leftovers);
+        Assert.Empty(Folder.Leftovers);
     }
 
     /// <summary>The per-tenant bases of a VM here.</summary>
     internal ulong[] SharedBases(string name)
     {
-        Dictionary<Region, ulong> bases = IntendedLayout.ReadFrom(Path.Combine(Scratch.Runtime.Path, name))!.Regions.ToDictionary(row => row.Region, row => row.Base);
+        Dictionary<Region, ulong> bases = IntendedLayout.ReadFrom(Path.Combine(Folder.Runtime.Path, name))!.Regions.ToDictionary(row => row.Region, row => row.Base);
         return [.. Shared.Select(region => bases[region])];
     }
 
-    internal VmState State(string name) => Scratch.Runtime.List().Single(vm => vm.Name == name).State!;
+    internal VmState State(string name) => Folder.Runtime.List().Single(vm => vm.Name == name).State!;
 
     internal static void Kill(int? process)
     {
@@ -88,12 +87,12 @@ internal sealed class TableHost : IDisposable
     public void Dispose()
     {
         // A test that failed midway must leave no VM behind.
-        foreach (RunningVm vm in Scratch.Runtime.List())
+        foreach (RunningVm vm in Folder.Runtime.List())
         {
             Kill(vm.State?.OwnerProcess);
             Kill(vm.State?.QemuProcess);
         }
 
-        Scratch.Dispose();
+        Folder.Dispose();
     }
 }

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using KaslrMt.Kernels;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Guests.Tests.Audit;
 

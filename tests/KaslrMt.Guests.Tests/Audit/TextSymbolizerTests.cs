@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using KaslrMt.Kernels;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Guests.Tests.Audit;
 

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
 using KaslrMt.Kernels;
-using KaslrMt.Kernels.Tests;
 
 namespace KaslrMt.Guests.Tests;
 

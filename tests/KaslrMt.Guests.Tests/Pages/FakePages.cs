@@ -1,5 +1,4 @@
 using KaslrMt.Kernels;
-using KaslrMt.Kernels.Tests;
 
 namespace KaslrMt.Guests.Tests;
 

@@ -11,7 +11,7 @@ public sealed class EndWithoutOwnerTests : IDisposable
     // mov dx, 0x505; mov al, 1; out dx, al: pvpanic's port.
     private static readonly byte[] Panic = [0x66, 0xba, 0x05, 0x05, 0xb0, 0x01, 0xee];
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -35,7 +35,7 @@ public sealed class EndWithoutOwnerTests : IDisposable
     {
         MachineDefinition definition = TestVm.Settings(QemuMachine.Q35) with
         {
-            Initrd = Initramfs.BuildTo(_scratch.File("initrd"), "poweroff -f; sleep 60"),
+            Initrd = Initramfs.BuildTo(_scratch.At("initrd"), "poweroff -f; sleep 60"),
             CommandLine = "console=ttyS0 quiet",
         };
         await EndsAsync(definition, null, ShutdownReason.GuestShutdown);
@@ -48,7 +48,7 @@ public sealed class EndWithoutOwnerTests : IDisposable
     }
 
     private Task EndsAsync(byte[] program, Func<IVmConnection, ProcessHandle, Task>? end, ShutdownReason expected) => EndsAsync(
-        TestVm.Settings(QemuMachine.Q35, HaltingKernel.Write(_scratch.File("kernel"), program)) with { UserArguments = UserArguments.Parse(["-device", "pvpanic"]) },
+        TestVm.Settings(QemuMachine.Q35, HaltingKernel.Write(_scratch.At("kernel"), program)) with { UserArguments = UserArguments.Parse(["-device", "pvpanic"]) },
         end,
         expected);
 

@@ -8,7 +8,7 @@ public sealed class EventFileTests : IDisposable
 {
     private const string Noise = """{"timestamp": {"seconds": 1795954771, "microseconds": 161800}, "event": "STOP"}""" + "\r\n";
 
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -23,7 +23,7 @@ public sealed class EventFileTests : IDisposable
     public void The_first_reason_counts_and_has_its_time(string reason, ShutdownReason expected)
     {
         Write(Noise + Shutdown(reason) + Shutdown(expected == ShutdownReason.Unexplained ? "none-either" : "host-qmp-quit"));
-        VmEnd end = QemuEventFile.ReadEnd(_scratch.Path);
+        VmEnd end = QemuEventFile.ReadEnd(_scratch.Folder);
         Assert.Equal(expected, end.Reason);
         Assert.Equal(expected == ShutdownReason.Unexplained ? null : DateTimeOffset.FromUnixTimeSeconds(1795954774).AddMicroseconds(817911), end.Time);
     }
@@ -43,7 +43,7 @@ public sealed class EventFileTests : IDisposable
     public void What_is_not_an_event_of_QEMUs_tells_nothing(string text)
     {
         Write(text);
-        Assert.Equal(VmEnd.Unexplained, QemuEventFile.ReadEnd(_scratch.Path));
+        Assert.Equal(VmEnd.Unexplained, QemuEventFile.ReadEnd(_scratch.Folder));
     }
 
     [Fact]
@@ -52,7 +52,7 @@ public sealed class EventFileTests : IDisposable
         foreach (string time in new[] { "{\"seconds\": -1, \"microseconds\": 0}", "{\"seconds\": 9e99, \"microseconds\": 0}", "{\"seconds\": 1, \"microseconds\": 1000000}", "7", "{}" })
         {
             Write($$$"""{"timestamp": {{{time}}}, "event": "SHUTDOWN", "data": {"reason": "guest-panic"}}""" + "\n");
-            Assert.Equal(new VmEnd(ShutdownReason.GuestPanic, null), QemuEventFile.ReadEnd(_scratch.Path));
+            Assert.Equal(new VmEnd(ShutdownReason.GuestPanic, null), QemuEventFile.ReadEnd(_scratch.Folder));
         }
     }
 
@@ -92,10 +92,10 @@ public sealed class EventFileTests : IDisposable
     {
         string flood = string.Concat(Enumerable.Repeat(Noise, (10 << 20) / Noise.Length));
         Write(flood + Shutdown("guest-panic"));
-        Assert.Equal(ShutdownReason.GuestPanic, QemuEventFile.ReadEnd(_scratch.Path).Reason);
+        Assert.Equal(ShutdownReason.GuestPanic, QemuEventFile.ReadEnd(_scratch.Folder).Reason);
         Write(Shutdown("guest-panic") + flood);
         long before = GC.GetAllocatedBytesForCurrentThread();
-        Assert.Equal(ShutdownReason.Unexplained, QemuEventFile.ReadEnd(_scratch.Path).Reason);
+        Assert.Equal(ShutdownReason.Unexplained, QemuEventFile.ReadEnd(_scratch.Folder).Reason);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4 * QemuEventFile.Kept);
     }
 
@@ -103,40 +103,40 @@ public sealed class EventFileTests : IDisposable
     public void A_trimmed_file_keeps_its_tail_and_QEMUs_offset()
     {
         Write(string.Concat(Enumerable.Repeat(Noise, 10_000)) + Shutdown("guest-shutdown"));
-        string path = QemuEventFile.OutputPath(_scratch.Path);
+        string path = QemuEventFile.OutputPath(_scratch.Folder);
         long length = new FileInfo(path).Length;
-        QemuEventFile.Trim(_scratch.Path);
+        QemuEventFile.Trim(_scratch.Folder);
         Assert.Equal(length, new FileInfo(path).Length);
         byte[] now = File.ReadAllBytes(path);
         Assert.True(now[..(int)(length - QemuEventFile.Kept)].All(value => value == 0));
-        Assert.Equal(ShutdownReason.GuestShutdown, QemuEventFile.ReadEnd(_scratch.Path).Reason);
+        Assert.Equal(ShutdownReason.GuestShutdown, QemuEventFile.ReadEnd(_scratch.Folder).Reason);
         File.AppendAllText(path, Shutdown("host-signal"));
-        Assert.Equal(ShutdownReason.GuestShutdown, QemuEventFile.ReadEnd(_scratch.Path).Reason);
+        Assert.Equal(ShutdownReason.GuestShutdown, QemuEventFile.ReadEnd(_scratch.Folder).Reason);
     }
 
     [Fact]
     public async Task A_pipe_a_link_or_nothing_in_its_place_tells_nothing_and_hangs_nobody()
     {
-        string path = QemuEventFile.OutputPath(_scratch.Path);
-        Assert.Equal(VmEnd.Unexplained, QemuEventFile.ReadEnd(_scratch.Path));
+        string path = QemuEventFile.OutputPath(_scratch.Folder);
+        Assert.Equal(VmEnd.Unexplained, QemuEventFile.ReadEnd(_scratch.Folder));
         using (Process made = Process.Start("mkfifo", [path]))
         {
             await made.WaitForExitAsync();
         }
 
-        Assert.Equal(VmEnd.Unexplained, await Task.Run(() => QemuEventFile.ReadEnd(_scratch.Path)).WaitAsync(TestVm.BootLimit));
+        Assert.Equal(VmEnd.Unexplained, await Task.Run(() => QemuEventFile.ReadEnd(_scratch.Folder)).WaitAsync(TestVm.BootLimit));
         File.Delete(path);
-        File.WriteAllText(_scratch.File("elsewhere"), Shutdown("guest-shutdown"));
-        File.CreateSymbolicLink(path, _scratch.File("elsewhere"));
-        Assert.Equal(VmEnd.Unexplained, QemuEventFile.ReadEnd(_scratch.Path));
-        QemuEventFile.Create(_scratch.Path);
+        File.WriteAllText(_scratch.At("elsewhere"), Shutdown("guest-shutdown"));
+        File.CreateSymbolicLink(path, _scratch.At("elsewhere"));
+        Assert.Equal(VmEnd.Unexplained, QemuEventFile.ReadEnd(_scratch.Folder));
+        QemuEventFile.Create(_scratch.Folder);
         Assert.Null(new FileInfo(path).LinkTarget);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(path));
-        Assert.Contains("guest-shutdown", File.ReadAllText(_scratch.File("elsewhere")), StringComparison.Ordinal);
+        Assert.Contains("guest-shutdown", File.ReadAllText(_scratch.At("elsewhere")), StringComparison.Ordinal);
     }
 
     private static string Shutdown(string reason) =>
         $$$"""{"timestamp": {"seconds": 1795954774, "microseconds": 817911}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "{{{reason}}}"}}""" + "\r\n";
 
-    private void Write(string text) => File.WriteAllText(QemuEventFile.OutputPath(_scratch.Path), text);
+    private void Write(string text) => File.WriteAllText(QemuEventFile.OutputPath(_scratch.Folder), text);
 }

@@ -3,14 +3,13 @@ using System.Text.RegularExpressions;
 using KaslrMt.Guests;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.TestSupport;
 
 namespace KaslrMt.Hypervisors.Tests.Migration;
 
 /// <summary>A counting busybox guest with a layout of ours, booted once, saved, and restored by each test that needs one running.</summary>
 public sealed class SavedGuest : IAsyncLifetime, IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly HostFolder _scratch = new();
     private ObservationSymbols? _symbols;
 
     /// <summary>What its memory held before it was saved.</summary>
@@ -19,11 +18,11 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
     /// <summary>What it had counted to, at least, before it was saved.</summary>
     internal int Count { get; private set; }
 
-    internal string StatePath => _scratch.File("state");
+    internal string StatePath => _scratch.At("state");
 
     public async Task InitializeAsync()
     {
-        string image = _scratch.File("image"), initrd = Initramfs.BuildTo(_scratch.File("initrd"), "i=0; while true; do i=$((i+1)); echo TICK $i; sleep 0.1; done");
+        string image = _scratch.At("image"), initrd = Initramfs.BuildTo(_scratch.At("initrd"), "i=0; while true; do i=$((i+1)); echo TICK $i; sleep 0.1; done");
         MachineDefinition settings = Settings("boot") with { Kernel = image, Initrd = initrd, CommandLine = "console=ttyS0 quiet" };
         GuestRam ram = settings.Machine.PlaceMemory(settings.Memory, (ulong)new FileInfo(initrd).Length);
         using TenantKey key = TenantKey.Generate();
@@ -55,10 +54,10 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
 
     internal VmFolder Claim(string name) => _scratch.Runtime.Claim(name);
 
-    internal string Scratch(string name) => _scratch.File(name);
+    internal string Scratch(string name) => _scratch.At(name);
 
     internal MachineDefinition Settings(string name) =>
-        TestVm.Settings(QemuMachine.Q35) with { Kernel = null, Console = SerialConsole.ToFile(_scratch.File($"{name}.log")) };
+        TestVm.Settings(QemuMachine.Q35) with { Kernel = null, Console = SerialConsole.ToFile(_scratch.At($"{name}.log")) };
 
     internal Task<IVirtualMachine> RestoreAsync(string name, VmFolder folder) => Hypervisor.Default.RestoreAsync(Settings(name), folder, StatePath);
 
@@ -90,7 +89,7 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
     /// <summary>All counts a console shows.</summary>
     internal IReadOnlyList<int> Counts(string name)
     {
-        string log = _scratch.File($"{name}.log");
+        string log = _scratch.At($"{name}.log");
         return File.Exists(log)
             ? [.. Regex.Matches(File.ReadAllText(log), @"^TICK (\d+)\s*$", RegexOptions.Multiline).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))]
             : [];

@@ -4,6 +4,7 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KaslrMt.Tenants.Etcd;
+using KaslrMt.TestSupport.Etcd;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
@@ -12,7 +13,7 @@ public sealed class EtcdAccessTests : IDisposable
 {
     private static readonly EtcdAccess Quick = new() { RequestTimeout = TimeSpan.FromSeconds(20), Patience = TimeSpan.FromSeconds(40) };
 
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -34,12 +35,12 @@ public sealed class EtcdAccessTests : IDisposable
         EtcdAccess impatient = good with { Patience = TimeSpan.FromSeconds(1) };
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { AuthorityFile = theirs.Authority }));
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { AuthorityFile = null }));
-        await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = _scratch.File("missing") }));
+        await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = _scratch.At("missing") }));
         await Table.RefusedAsync(TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = null, CertificateKeyFile = null }));
         await Table.RefusedAsync(
             TenantErrors.EtcdTls, () => OpenAsync(cluster, impatient with { CertificateFile = theirs.Certificate, CertificateKeyFile = theirs.Key }));
         string plain = cluster.Location("plain").Replace("etcds://", "etcd://", StringComparison.Ordinal);
-        KeyRingFile keys = new(_scratch.File("kek-plain"), MayCreate: true);
+        KeyRingFile keys = new(_scratch.At("kek-plain"), MayCreate: true);
         await Table.RefusedAsync(TenantErrors.EtcdTls, async () => await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(plain), impatient, keys));
 
         File.SetUnixFileMode(ours.Key, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead);
@@ -68,24 +69,24 @@ public sealed class EtcdAccessTests : IDisposable
         });
         await cluster.CallAsync("/v3/auth/user/grant", new JsonObject { ["user"] = "host", ["role"] = "table" });
         await cluster.CallAsync("/v3/auth/enable", []);
-        File.WriteAllText(_scratch.File("password"), password + "\n");
-        File.WriteAllText(_scratch.File("wrong"), "wrong\n");
-        File.WriteAllText(_scratch.File("open"), password + "\n");
+        File.WriteAllText(_scratch.At("password"), password + "\n");
+        File.WriteAllText(_scratch.At("wrong"), "wrong\n");
+        File.WriteAllText(_scratch.At("open"), password + "\n");
         foreach (string secret in (string[])["password", "wrong"])
         {
-            File.SetUnixFileMode(_scratch.File(secret), UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            File.SetUnixFileMode(_scratch.At(secret), UnixFileMode.UserRead | UnixFileMode.UserWrite);
         }
 
-        File.SetUnixFileMode(_scratch.File("open"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead);
+        File.SetUnixFileMode(_scratch.At("open"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead);
 
-        EtcdAccess good = Quick with { User = "root", PasswordFile = _scratch.File("password") };
+        EtcdAccess good = Quick with { User = "root", PasswordFile = _scratch.At("password") };
         await using ITenantStore store = await OpenAsync(cluster, good);
         await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
         await store.StartAsync("acme", "v1");
         await Table.SoundAsync(store);
-        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("wrong") }));
-        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("open") }));
-        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.File("missing") }));
+        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.At("wrong") }));
+        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.At("open") }));
+        await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { PasswordFile = _scratch.At("missing") }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { User = "stranger" }));
         await Table.RefusedAsync(TenantErrors.EtcdDenied, () => OpenAsync(cluster, good with { User = null }));
 
@@ -151,7 +152,7 @@ public sealed class EtcdAccessTests : IDisposable
     }
 
     private async Task<ITenantStore> OpenAsync(EtcdCluster cluster, EtcdAccess access) =>
-        await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(cluster.Location("kaslrmt")), access, _scratch.Keys);
+        await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(cluster.Location("kaslrmt")), access, _scratch.Keys());
 
     private sealed class SmallQuota() : EtcdCluster(1, "http", "--quota-backend-bytes", $"{4 << 20}");
 
@@ -165,7 +166,7 @@ public sealed class EtcdAccessTests : IDisposable
 
         internal Certificates(Scratch scratch, string name)
         {
-            Authority = scratch.File($"{name}-ca.pem");
+            Authority = scratch.At($"{name}-ca.pem");
             DateTimeOffset from = DateTimeOffset.UtcNow.AddHours(-1);
             using var authorityKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             var request = new CertificateRequest($"CN={name} authority", authorityKey, HashAlgorithmName.SHA256);
@@ -195,7 +196,7 @@ public sealed class EtcdAccessTests : IDisposable
             leaf.CertificateExtensions.Add(names.Build());
             leaf.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(use)], false));
             using X509Certificate2 certificate = leaf.Create(authority, authority.NotBefore, authority.NotBefore.AddDays(1), RandomNumberGenerator.GetBytes(8));
-            (string certificateFile, string keyFile) = (scratch.File($"{name}.pem"), scratch.File($"{name}.key"));
+            (string certificateFile, string keyFile) = (scratch.At($"{name}.pem"), scratch.At($"{name}.key"));
             File.WriteAllText(certificateFile, certificate.ExportCertificatePem());
             File.WriteAllText(keyFile, key.ExportPkcs8PrivateKeyPem());
             File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);

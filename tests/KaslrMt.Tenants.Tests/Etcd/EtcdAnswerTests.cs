@@ -38,7 +38,7 @@ public sealed class EtcdAnswerTests : IDisposable
         ["a page that wants a password"] = NotEtcd.Page(401),
     };
 
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
     public void Dispose() => _scratch.Dispose();
 
@@ -102,12 +102,12 @@ public sealed class EtcdAnswerTests : IDisposable
         using var cancellation = new CancellationTokenSource(TimeSpan.FromMilliseconds(200));
         var access = new EtcdAccess { RequestTimeout = TimeSpan.FromMinutes(1), Patience = TimeSpan.FromMinutes(1) };
         OperationCanceledException error = await Assert.ThrowsAnyAsync<OperationCanceledException>(
-            () => EtcdTenantStore.OpenAsync(EtcdLocation.Parse(server.Location), access, _scratch.Keys, cancellation.Token));
+            () => EtcdTenantStore.OpenAsync(EtcdLocation.Parse(server.Location), access, _scratch.Keys(), cancellation.Token));
         Assert.Equal(cancellation.Token, error.CancellationToken);
     }
 
     private Task<KaslrMtException> OpenAsync(string location) => Assert.ThrowsAsync<KaslrMtException>(() => EtcdTenantStore.OpenAsync(
-        EtcdLocation.Parse(location), new EtcdAccess { RequestTimeout = TimeSpan.FromSeconds(1), Patience = TimeSpan.FromSeconds(1) }, _scratch.Keys));
+        EtcdLocation.Parse(location), new EtcdAccess { RequestTimeout = TimeSpan.FromSeconds(1), Patience = TimeSpan.FromSeconds(1) }, _scratch.Keys()));
 
     private static async Task ServeAsync(TcpListener listener, string answer)
     {

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KaslrMt.Tenants.Etcd;
+using KaslrMt.TestSupport.Etcd;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
@@ -10,7 +11,7 @@ public sealed class EtcdClusterTests : IDisposable
     private static readonly EtcdAccess Access = new() { RequestTimeout = TimeSpan.FromSeconds(2), Patience = TimeSpan.FromSeconds(40), WatchSilence = TimeSpan.FromSeconds(2) };
 
     private readonly ThreeNodes _cluster = new();
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
     public void Dispose()
     {
@@ -230,7 +231,7 @@ public sealed class EtcdClusterTests : IDisposable
 
     private async Task<ITenantStore> OpenAsync(string? location = null, EtcdAccess? access = null)
     {
-        EtcdTenantStore store = await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location ?? _cluster.Location("kaslrmt")), access ?? Access, _scratch.Keys);
+        EtcdTenantStore store = await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location ?? _cluster.Location("kaslrmt")), access ?? Access, _scratch.Keys());
         await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
         return store;
     }

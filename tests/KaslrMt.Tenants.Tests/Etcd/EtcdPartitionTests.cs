@@ -1,4 +1,5 @@
 using KaslrMt.Tenants.Etcd;
+using KaslrMt.TestSupport.Etcd;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
@@ -13,7 +14,7 @@ public sealed class EtcdPartitionTests : IDisposable
     };
 
     private readonly PartitionedNodes _cluster = new();
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
     public void Dispose()
     {
@@ -93,7 +94,7 @@ public sealed class EtcdPartitionTests : IDisposable
 
     private async Task<ITenantStore> OpenAsync(string location, EtcdAccess? access = null)
     {
-        EtcdTenantStore store = await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), access ?? Access, _scratch.Keys);
+        EtcdTenantStore store = await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), access ?? Access, _scratch.Keys());
         await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
         return store;
     }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using KaslrMt.Tenants.Etcd;
 using KaslrMt.Tenants.Tests.Stores;
+using KaslrMt.TestSupport.Etcd;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
@@ -10,10 +11,10 @@ public sealed class EtcdStoreTests(EtcdCluster cluster) : TenantStoreTests, ICla
     // A request that a loaded machine answers late must not be sent twice: round trips are counted.
     private static readonly EtcdAccess Patient = new() { RequestTimeout = TimeSpan.FromSeconds(60), Patience = TimeSpan.FromSeconds(90) };
 
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
     private readonly string _prefix = $"test/{Guid.NewGuid():N}";
 
-    private protected override KeyRingFile Keys => _scratch.Keys;
+    private protected override KeyRingFile Keys => _scratch.Keys();
 
     public void Dispose() => _scratch.Dispose();
 

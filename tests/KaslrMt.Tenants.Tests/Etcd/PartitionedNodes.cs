@@ -1,3 +1,5 @@
+using KaslrMt.TestSupport.Etcd;
+
 namespace KaslrMt.Tenants.Tests.Etcd;
 
 /// <summary>Three nodes that can be cut off: by their links where this process is root, else by freezing them.</summary>

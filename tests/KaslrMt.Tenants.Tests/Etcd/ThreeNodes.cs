@@ -1,3 +1,5 @@
+using KaslrMt.TestSupport.Etcd;
+
 namespace KaslrMt.Tenants.Tests.Etcd;
 
 /// <summary>A cluster that survives the loss of a node.</summary>

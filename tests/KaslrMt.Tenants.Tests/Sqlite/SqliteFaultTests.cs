@@ -7,19 +7,19 @@ namespace KaslrMt.Tenants.Tests.Sqlite;
 
 public sealed partial class SqliteFaultTests : FaultTests, IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
-    private protected override string Location => $"sqlite:{_scratch.File("tenants.db")}";
+    private protected override string Location => $"sqlite:{_scratch.At("tenants.db")}";
 
-    private protected override KeyRingFile Keys => _scratch.Keys;
+    private protected override KeyRingFile Keys => _scratch.Keys();
 
     public void Dispose() => _scratch.Dispose();
 
     [Fact]
     public async Task A_disk_that_is_really_full_is_one_line_of_error_and_with_space_again_all_goes_on_with_nothing_lost()
     {
-        string mountPoint = Directory.CreateDirectory(_scratch.File("disk")).FullName;
-        using Process worker = FullDisk.Start(mountPoint, _scratch.Keys.Path);
+        string mountPoint = Directory.CreateDirectory(_scratch.At("disk")).FullName;
+        using Process worker = FullDisk.Start(mountPoint, _scratch.Keys().Path);
         Task<string> error = worker.StandardError.ReadToEndAsync();
         string[] lines = (await worker.StandardOutput.ReadToEndAsync()).TrimEnd().Split('\n');
         await worker.WaitForExitAsync();

@@ -7,9 +7,9 @@ namespace KaslrMt.Tenants.Tests.Sqlite;
 /// <summary>What lies on the disk: modes, versions, damage, and what purged keys leave there.</summary>
 public sealed class SqliteFileTests : IDisposable
 {
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
-    private string Database => _scratch.File("state/tenants.db");
+    private string Database => _scratch.At("state/tenants.db");
 
     public void Dispose() => _scratch.Dispose();
 
@@ -24,10 +24,10 @@ public sealed class SqliteFileTests : IDisposable
     {
         await using ITenantStore store = await OpenAsync();
         await store.StartAsync("acme", "v1");
-        Assert.Equal("rwx------", Mode(_scratch.File("state")));
-        Assert.All(Directory.EnumerateFiles(_scratch.File("state")), file => Assert.Equal("rw-------", Mode(file)));
-        Assert.Equal("rw-------", Mode(_scratch.Keys.Path));
-        Assert.Contains(Directory.EnumerateFiles(_scratch.File("state")), file => file.EndsWith("-wal", StringComparison.Ordinal));
+        Assert.Equal("rwx------", Mode(_scratch.At("state")));
+        Assert.All(Directory.EnumerateFiles(_scratch.At("state")), file => Assert.Equal("rw-------", Mode(file)));
+        Assert.Equal("rw-------", Mode(_scratch.Keys().Path));
+        Assert.Contains(Directory.EnumerateFiles(_scratch.At("state")), file => file.EndsWith("-wal", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -37,7 +37,7 @@ public sealed class SqliteFileTests : IDisposable
         File.SetUnixFileMode(Database, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead);
         await Table.RefusedAsync(TenantErrors.StoreExposed, OpenAsync);
         File.SetUnixFileMode(Database, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        File.SetUnixFileMode(_scratch.File("state"), (UnixFileMode)0b111_111_111);
+        File.SetUnixFileMode(_scratch.At("state"), (UnixFileMode)0b111_111_111);
         await Table.RefusedAsync(TenantErrors.StoreExposed, OpenAsync);
     }
 
@@ -166,7 +166,7 @@ public sealed class SqliteFileTests : IDisposable
     [Fact]
     public async Task A_full_disk_is_a_numbered_error_and_nothing_is_lost()
     {
-        var store = SqliteTenantStore.Open(Database, _scratch.Keys);
+        var store = SqliteTenantStore.Open(Database, _scratch.Keys());
         await using (store)
         {
             await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
@@ -193,19 +193,19 @@ public sealed class SqliteFileTests : IDisposable
     {
         await using ITenantStore store = await OpenAsync();
         string key = await store.StartAsync("acme", "v1");
-        await store.BackupAsync(_scratch.File("state/copy.db"));
-        Assert.Equal("rw-------", Mode(_scratch.File("state/copy.db")));
-        await using ITenantStore copy = SqliteTenantStore.Open(_scratch.File("state/copy.db"), _scratch.Keys);
+        await store.BackupAsync(_scratch.At("state/copy.db"));
+        Assert.Equal("rw-------", Mode(_scratch.At("state/copy.db")));
+        await using ITenantStore copy = SqliteTenantStore.Open(_scratch.At("state/copy.db"), _scratch.Keys());
         Assert.Equal(key, await copy.StartAsync("acme", "v2"));
         await Table.SoundAsync(copy);
-        await Table.RefusedAsync(TenantErrors.StoreFailed, () => store.BackupAsync(_scratch.File("state/copy.db")));
+        await Table.RefusedAsync(TenantErrors.StoreFailed, () => store.BackupAsync(_scratch.At("state/copy.db")));
     }
 
     [Fact]
     public async Task Commits_are_durable()
     {
         await (await OpenAsync()).DisposeAsync();
-        await using var store = SqliteTenantStore.Open(Database, _scratch.Keys);
+        await using var store = SqliteTenantStore.Open(Database, _scratch.Keys());
         Assert.Equal(("wal", 2L, 1L), store.Durability);
     }
 
@@ -218,13 +218,13 @@ public sealed class SqliteFileTests : IDisposable
 
     private async Task<ITenantStore> OpenAsync()
     {
-        SqliteTenantStore store = await Task.Run(() => SqliteTenantStore.Open(Database, _scratch.Keys));
+        SqliteTenantStore store = await Task.Run(() => SqliteTenantStore.Open(Database, _scratch.Keys()));
         await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
         return store;
     }
 
     private bool OnDisk(byte[] bytes) =>
-        Directory.EnumerateFiles(_scratch.File("state")).Any(file => Read(file).AsSpan().IndexOf(bytes) >= 0);
+        Directory.EnumerateFiles(_scratch.At("state")).Any(file => Read(file).AsSpan().IndexOf(bytes) >= 0);
 
     private static byte[] Read(string file)
     {

@@ -53,9 +53,9 @@ public sealed class SqliteMigrationTests : IDisposable
 
     private static readonly string[] Tables = ["seal", "tenant", "tenant_key", "vm", "host", "audit"];
 
-    private readonly Scratch _scratch = new();
+    private readonly Scratch _scratch = Scratch.InMemory();
 
-    private string Old => _scratch.File("state/old.db");
+    private string Old => _scratch.At("state/old.db");
 
     public void Dispose() => _scratch.Dispose();
 
@@ -66,11 +66,11 @@ public sealed class SqliteMigrationTests : IDisposable
     public async Task A_database_of_each_earlier_version_keeps_everything_and_finds_a_hosts_vms(int version)
     {
         string key = await MakeOldAsync(version);
-        await using (var store = SqliteTenantStore.Open(Old, _scratch.Keys))
+        await using (var store = SqliteTenantStore.Open(Old, _scratch.Keys()))
         {
             Assert.Equal(["v1", "v2"], (await store.VmsOfHostAsync("h-a").AllAsync()).Select(vm => vm.Name));
             Assert.Equal(["v2"], (await store.VmsOfHostAsync("h-b").AllAsync()).Select(vm => vm.Name));
-            await using var written = SqliteTenantStore.Open(_scratch.File("state/new.db"), _scratch.Keys);
+            await using var written = SqliteTenantStore.Open(_scratch.At("state/new.db"), _scratch.Keys());
             Assert.Equal((await written.VmsAsync().AllAsync()).Select(Text), (await store.VmsAsync().AllAsync()).Select(Text));
             Assert.Equal(await written.TenantsAsync().AllAsync(), await store.TenantsAsync().AllAsync());
             Assert.Equal(key, await store.StartAsync("acme", "v3"));
@@ -79,7 +79,7 @@ public sealed class SqliteMigrationTests : IDisposable
 
         using SqliteConnection raw = Raw(Old);
         Assert.Equal(4, SqliteSchema.Number(raw.Handle!, "PRAGMA user_version"));
-        Assert.Equal(Schema(Raw(_scratch.File("state/new.db"))), Schema(Raw(Old)));
+        Assert.Equal(Schema(Raw(_scratch.At("state/new.db"))), Schema(Raw(Old)));
     }
 
     [Fact]
@@ -87,7 +87,7 @@ public sealed class SqliteMigrationTests : IDisposable
     {
         string key = await MakeOldAsync();
         ITenantStore[] stores = await Task.WhenAll(
-            Enumerable.Range(0, 4).Select(_ => Task.Run<ITenantStore>(() => SqliteTenantStore.Open(Old, _scratch.Keys))));
+            Enumerable.Range(0, 4).Select(_ => Task.Run<ITenantStore>(() => SqliteTenantStore.Open(Old, _scratch.Keys()))));
         for (int i = 0; i < stores.Length; i++)
         {
             Assert.Equal(key, await stores[i].StartAsync("acme", $"w{i}"));
@@ -101,7 +101,7 @@ public sealed class SqliteMigrationTests : IDisposable
     public async Task A_hosts_vms_are_searched_among_its_tenants_and_not_sorted()
     {
         await MakeOldAsync();
-        await SqliteTenantStore.Open(Old, _scratch.Keys).DisposeAsync();
+        await SqliteTenantStore.Open(Old, _scratch.Keys()).DisposeAsync();
         using SqliteConnection raw = Raw(Old);
         using SqliteCommand explain = raw.CreateCommand();
         explain.CommandText = $"EXPLAIN QUERY PLAN {SqlitePlacement.PageOfHost}";
@@ -117,7 +117,7 @@ public sealed class SqliteMigrationTests : IDisposable
     [Fact]
     public async Task No_statement_is_prepared_again_for_another_value()
     {
-        await SqliteTenantStore.Open(Old, _scratch.Keys).DisposeAsync();
+        await SqliteTenantStore.Open(Old, _scratch.Keys()).DisposeAsync();
         using SqliteConnection connection = Raw(Old);
         SQLitePCL.raw.sqlite3_prepare_v2(connection.Handle, "DELETE FROM record WHERE tenant = ?1 AND name = ?2", out SQLitePCL.sqlite3_stmt statement);
         using (statement)
@@ -144,7 +144,7 @@ public sealed class SqliteMigrationTests : IDisposable
     public async Task A_name_or_placement_that_does_not_fit_its_vm_is_told(string change, string told)
     {
         await MakeOldAsync(3);
-        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys);
+        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys());
         using (SqliteConnection raw = Raw(Old))
         {
             SqliteSchema.Execute(raw.Handle!, change);
@@ -157,7 +157,7 @@ public sealed class SqliteMigrationTests : IDisposable
     public async Task A_tenant_is_placed_on_a_host_from_its_first_vm_there_to_its_last()
     {
         await MakeOldAsync(3);
-        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys);
+        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys());
         await store.StartAsync("acme", "v3");
         await store.StartAsync("acme", "v4", "h-b");
         Assert.Equal(["h-a acme", "h-a beta", "h-b acme", "h-b beta"], Placements());
@@ -174,7 +174,7 @@ public sealed class SqliteMigrationTests : IDisposable
     public async Task The_logs_numbers_go_on_where_an_earlier_version_left_them_and_never_go_back()
     {
         await MakeOldAsync(2);
-        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys);
+        await using var store = SqliteTenantStore.Open(Old, _scratch.Keys());
         List<AuditEntry> before = await store.AuditAsync().AllAsync();
         await store.StartAsync("acme", "v3");
         Assert.Equal(before[^1].Sequence + 1, (await store.AuditAsync().AllAsync())[^1].Sequence);
@@ -186,9 +186,9 @@ public sealed class SqliteMigrationTests : IDisposable
     /// <summary>A database as an earlier version wrote it, with a VM that migrates, and the key of tenant acme.</summary>
     private async Task<string> MakeOldAsync(int version = 1)
     {
-        string path = _scratch.File("state/new.db");
+        string path = _scratch.At("state/new.db");
         string key;
-        await using (var store = SqliteTenantStore.Open(path, _scratch.Keys))
+        await using (var store = SqliteTenantStore.Open(path, _scratch.Keys()))
         {
             await store.RenewHostAsync(Table.HostA, Table.Lease, Table.Tester);
             await store.RenewHostAsync(Table.HostB, Table.Lease, Table.Tester);

@@ -1,0 +1,28 @@
+using KaslrMt.Hypervisors;
+
+namespace KaslrMt.TestSupport;
+
+/// <summary>A host of a test's own: a folder with a runtime, a state and a configuration directory, gone after the test.</summary>
+internal sealed class HostFolder : Scratch
+{
+    internal HostFolder() => Runtime = RuntimeDirectory.Open(At("run"));
+
+    internal RuntimeDirectory Runtime { get; }
+
+    /// <summary>Where this host's tenant table and identity are.</summary>
+    internal string StateDirectory => At("state");
+
+    /// <summary>What <c>XDG_CONFIG_HOME</c> is there.</summary>
+    internal string ConfigurationHome => At("config");
+
+    /// <summary>What VMs have left in the runtime directory, prepared kernels and initramfs aside.</summary>
+    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => Path.GetFileName(path) is not (".prepared" or ".initramfs"));
+
+    /// <summary>Writes this host's configuration file.</summary>
+    internal void Configure(params string[] lines)
+    {
+        string folder = Path.Combine(ConfigurationHome, "kaslrmt");
+        Directory.CreateDirectory(folder);
+        File.WriteAllLines(Path.Combine(folder, "config"), lines);
+    }
+}
