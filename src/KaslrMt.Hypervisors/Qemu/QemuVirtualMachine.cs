@@ -87,7 +87,7 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
     /// <param name="timeout">How long its monitor may take to answer.</param>
     /// <param name="cancellationToken">Gives up; the VM goes on.</param>
     /// <returns>The VM, or null when its QEMU is gone.</returns>
-    /// <exception cref="KaslrMtException">The monitor does not answer: errors of <see cref="QmpClient.ConnectAsync"/>. The VM goes on.</exception>
+    /// <exception cref="KaslrMtException">The monitor does not answer: errors of the monitor. The VM goes on.</exception>
     public static async Task<QemuVirtualMachine?> AttachAsync(
         VmFolder folder, int processId, ulong startTime, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
