@@ -1,3 +1,4 @@
+using KaslrMt.Guests;
 
 
 namespace KaslrMt.Hypervisors.Tests;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
+using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 using Microsoft.Win32.SafeHandles;
