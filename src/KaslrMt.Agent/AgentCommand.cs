@@ -1,5 +1,6 @@
 using System.Reflection;
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Agent;
@@ -7,6 +8,9 @@ namespace KaslrMt.Agent;
 /// <summary>The command line of <c>kaslrmtd</c>.</summary>
 internal static class AgentCommand
 {
+    /// <summary>The word by which the agent starts itself as the worker that understands kernel files; not for people.</summary>
+    public const string WorkerWord = "worker";
+
     private const string Help =
         """
         The agent of a host: supervises all VMs of its user that outlive their command.
@@ -36,6 +40,11 @@ internal static class AgentCommand
     /// <returns>The exit code.</returns>
     public static async Task<int> RunAsync(string[] args)
     {
+        if (args is [WorkerWord])
+        {
+            return KernelWorker.Run();
+        }
+
         bool untilIdle = false;
         foreach (string word in args)
         {

@@ -28,6 +28,7 @@ internal static class AgentServer
         // VMs first: an agent that answers has them back.
         await vms.AdoptAsync().ConfigureAwait(false);
         File.Delete(socket);
+        OpenTo(application.Services.GetRequiredService<HostConfiguration>(), runtime);
         await application.StartAsync().ConfigureAwait(false);
         OpenTo(application.Services.GetRequiredService<HostConfiguration>(), socket);
         using var ended = new CancellationTokenSource();
@@ -89,6 +90,15 @@ internal static class AgentServer
         configuration.Grants.IsEmpty
             ? UnixFileMode.UserRead | UnixFileMode.UserWrite
             : UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead | UnixFileMode.OtherWrite);
+
+    // Others pass through to the socket and to their own VM's folder, and see no names.
+    private static void OpenTo(HostConfiguration configuration, RuntimeDirectory runtime)
+    {
+        if (!configuration.Grants.IsEmpty || configuration.VmUser is not null)
+        {
+            File.SetUnixFileMode(runtime.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        }
+    }
 
     private static async Task EndWhenIdleAsync(WebApplication application, AgentVms vms)
     {

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
+using KaslrMt.Vms.Workers;
 
 namespace KaslrMt.Agent;
 
@@ -26,7 +28,12 @@ internal sealed class AgentVms
     {
         _events = events;
         _log = log;
-        Host = new VmHost(runtime, log);
+        Host = new VmHost(runtime, log)
+        {
+            // A build that compiles while it runs, as developers have it, cannot give up the right to make code.
+            Worker = RuntimeFeature.IsDynamicCodeCompiled ? null : new WorkerSettings(Environment.ProcessPath!, [AgentCommand.WorkerWord]),
+            UsesScopes = Environment.GetEnvironmentVariable("INVOCATION_ID") is not null && Directory.Exists("/run/systemd/system"),
+        };
     }
 
     /// <summary>Gets what the VMs share.</summary>
@@ -104,7 +111,8 @@ internal sealed class AgentVms
     }
 
     /// <summary>Starts a VM.</summary>
-    public SupervisedVm Start(VmSpec spec, VmSecrets secrets, Action<string> lines) => Keep(SupervisedVm.Start(Host, spec, secrets, lines), "starting");
+    public SupervisedVm Start(VmSpec spec, VmSecrets secrets, ProcessUser? user, Action<string> lines) =>
+        Keep(SupervisedVm.Start(Host, spec, secrets, user, lines), "starting");
 
     /// <summary>Starts a VM from the file that it was saved to.</summary>
     public SupervisedVm Restore(string name, string file, TableSettings? table, Action<string> lines) =>

@@ -1,3 +1,4 @@
+using KaslrMt.Hypervisors;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Agent;
@@ -31,6 +32,18 @@ internal static class CallerRules
 
         // The table of another user's choice would be opened, and created, with this agent's rights.
         return caller.User == Users.Effective ? spec : spec with { Table = spec.Table is null ? null : configuration.Table, KeyFile = null };
+    }
+
+    /// <summary>Gets the rights that a caller's VM has: the caller's own; for root an unprivileged user's, where the operator named one.</summary>
+    /// <returns>Null for this agent's own rights.</returns>
+    public static ProcessUser? RightsOf(Peer caller, HostConfiguration configuration)
+    {
+        if (caller.User != Users.Effective)
+        {
+            return new ProcessUser(caller.User, caller.Group, caller.Groups);
+        }
+
+        return caller.User == 0 && configuration.VmUser is { } name ? VmUser.Find(name) : null;
     }
 
     /// <summary>Checks the path of a new file that a caller names.</summary>

@@ -51,7 +51,7 @@ internal static class VmEndpoints
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
         {
             var secrets = new VmSecrets(start.Key is null ? null : TenantKey.Parse(start.Key), start.Seed is null ? null : VmSeed.FromHex(start.Seed));
-            SupervisedVm vm = Vms(context).Start(spec, secrets, lines);
+            SupervisedVm vm = Vms(context).Start(spec, secrets, CallerRules.RightsOf(caller, context.RequestServices.GetRequiredService<HostConfiguration>()), lines);
 
             // Whoever starts a VM and hangs up before it runs does not want it.
             using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);

@@ -1,6 +1,8 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using KaslrMt.Vms.Workers;
+using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Vms;
 
@@ -10,7 +12,9 @@ namespace KaslrMt.Vms;
 /// <param name="spec">The VM.</param>
 /// <param name="request">What its layouts are chosen from.</param>
 /// <param name="log">Takes a fallback to the kernel's own KASLR.</param>
-internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWriter log)
+/// <param name="host">What all VMs of this process share; null where nothing of it is used.</param>
+/// <param name="user">The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</param>
+internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWriter log, VmHost? host = null, ProcessUser? user = null)
 {
     /// <summary>Starts the VM's hypervisor with a kernel that has this boot's layout.</summary>
     /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
@@ -59,6 +63,8 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             OutlivesOwner = outlivesOwner,
             Program = spec.Program,
             WorkingDirectory = spec.WorkingDirectory,
+            RunAs = user,
+            Scope = host is { UsesScopes: true } && outlivesOwner ? $"kaslrmt-vm-{spec.Name}.scope" : null,
         };
     }
 
@@ -66,7 +72,12 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
     {
         try
         {
-            BootImage written = BootImages.Write(spec.Kernel, cache, facts => Plan(facts, boot), folder.ImagePath, request.Ram.Overwritten, request.Modules);
+            GuestRam ram = CallerRights.Run(user, () => request.Ram);
+            using SafeFileHandle? kernel = user is null ? null : CallerRights.Run(user, () => KernelHandle.Open(spec.Kernel));
+
+            // By its descriptor: the path may lead elsewhere by now.
+            BootImage written = BootImages.Write(
+                kernel is null ? spec.Kernel : KernelHandle.PathOf(kernel), cache, facts => Plan(facts, boot), folder.ImagePath, ram.Overwritten, request.Modules, Understand);
             using (written.Layout)
             {
                 IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
@@ -80,6 +91,24 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             log.WriteLine(
                 $"kaslrmt: WARNING: {spec.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
             return null;
+        }
+    }
+
+    private PreparedKernel Understand(string path)
+    {
+        if (host?.Worker is not { } worker)
+        {
+            return PreparedKernel.Open(path);
+        }
+
+        using SafeFileHandle kernel = KernelHandle.Open(path);
+        try
+        {
+            return KernelWorkerProcess.PrepareAsync(kernel, worker, CancellationToken.None).GetAwaiter().GetResult();
+        }
+        catch (KaslrMtException problem) when (problem.Code.Number / 1000 == 2)
+        {
+            throw new KaslrMtException(problem.Code, $"{Printable.Of(spec.Kernel)}: {problem.Message}", inner: problem);
         }
     }
 

@@ -57,6 +57,9 @@ public static class VmErrors
     /// <summary>The caller may not act for the tenant that it names.</summary>
     public static readonly ErrorCode NotAllowed = new(9026, ErrorCategory.Permission);
 
+    /// <summary>The agent cannot take its caller's rights.</summary>
+    public static readonly ErrorCode RightsRefused = new(9027, ErrorCategory.Host);
+
     /// <summary>The process that understands kernel files crashed, or cannot be started.</summary>
     public static readonly ErrorCode WorkerCrashed = new(9031, ErrorCategory.Host);
 

@@ -1,5 +1,6 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Vms.Workers;
 
 namespace KaslrMt.Vms;
 
@@ -17,6 +18,12 @@ internal sealed class VmHost : IAsyncDisposable
 
     /// <summary>Where running VMs are kept.</summary>
     public RuntimeDirectory Runtime { get; }
+
+    /// <summary>How kernel files are understood: by a process without rights; null for this process, which has no more rights than its caller.</summary>
+    public WorkerSettings? Worker { get; init; }
+
+    /// <summary>Whether each VM's hypervisor is put into a systemd scope of its own, so that this process's unit does not take it along.</summary>
+    public bool UsesScopes { get; init; }
 
     /// <summary>The tenant tables that VMs of this process are in.</summary>
     public HostTables Tables { get; }

@@ -12,12 +12,14 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
-    private readonly BootPipeline _pipeline = new(spec, request, log);
-    private readonly Lock _gate = new();
+        private readonly Lock _gate = new();
     private OwnedVm? _current;
 
     /// <summary>Whether the VM goes on when this process dies, for a later owner to take over.</summary>
     public bool Detached { get; init; }
+
+    /// <summary>The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</summary>
+    public ProcessUser? User { get; init; }
 
     /// <summary>Told once, when the VM runs: whether its memory holds the layout, or null where it was not compared.</summary>
     public Action<bool?>? Verified { get; init; }
@@ -102,7 +104,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
 
     private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken cancellationToken)
     {
-        (IVirtualMachine vm, IntendedLayout? intended) = await _pipeline.StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
+        (IVirtualMachine vm, IntendedLayout? intended) = await new BootPipeline(spec, request, log, host, User).StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
         await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
         state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);

@@ -1,6 +1,5 @@
 using KaslrMt.Guests;
 
-
 namespace KaslrMt.Hypervisors.Tests;
 
 /// <summary>The memory map we compute is the one QEMU makes: asked of a real QEMU, and seen by a real guest.</summary>

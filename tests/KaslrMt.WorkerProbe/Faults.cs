@@ -57,8 +57,6 @@ internal static unsafe partial class Faults
                 throw Report((int)Map(0, 4096, 7, 0x22, -1, 0), "mmap");
             case "memory":
                 return Fill();
-            case "rights":
-                throw new KaslrMtException(KernelErrors.NotAKernel, string.Create(CultureInfo.InvariantCulture, $"uid {UserId()} gid {GroupId()} groups {GetGroups(0, null)}"));
             default:
                 throw new ArgumentException($"there is no fault {fault}");
         }
@@ -106,13 +104,4 @@ internal static unsafe partial class Faults
 
     [LibraryImport(C, EntryPoint = "mmap", SetLastError = true)]
     private static partial nint Map(nint address, nuint length, int protection, int flags, int descriptor, nint offset);
-
-    [LibraryImport(C, EntryPoint = "getuid")]
-    private static partial uint UserId();
-
-    [LibraryImport(C, EntryPoint = "getgid")]
-    private static partial uint GroupId();
-
-    [LibraryImport(C, EntryPoint = "getgroups", SetLastError = true)]
-    private static partial int GetGroups(int size, uint* groups);
 }

@@ -50,6 +50,12 @@ public sealed record MachineDefinition
     /// <summary>The QEMU program: a name to look up in PATH, or a path.</summary>
     public string Program { get; init; } = "qemu-system-x86_64";
 
+    /// <summary>The rights that the hypervisor's process has; null for this process's own. With it the hypervisor confines itself, too (<c>-sandbox on</c>).</summary>
+    public ProcessUser? RunAs { get; init; }
+
+    /// <summary>The systemd scope that the hypervisor's process is put into, such as <c>kaslrmt-vm-web1.scope</c>; null for this process's own unit.</summary>
+    public string? Scope { get; init; }
+
     /// <summary>The folder that relative paths in <see cref="UserArguments"/> start from; null for this process's own.</summary>
     public string? WorkingDirectory { get; init; }
 

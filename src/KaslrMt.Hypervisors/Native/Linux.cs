@@ -26,6 +26,9 @@ internal static unsafe partial class Linux
 
     private const string C = "libc";
 
+    [LibraryImport(C, EntryPoint = "lchown", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int ChangeOwner(string path, uint user, uint group);
+
     [LibraryImport(C, EntryPoint = "process_vm_readv", SetLastError = true)]
     internal static partial nint ProcessVmReadv(int pid, IoVec* local, nuint locals, IoVec* remote, nuint remotes, nuint flags);
 

@@ -61,6 +61,12 @@ internal static class QemuArguments
             arguments.Add("-S");
         }
 
+        if (settings.RunAs is not null)
+        {
+            // As libvirt does: what a guest that took over its QEMU could do next.
+            arguments.AddRange(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
+        }
+
         arguments.AddRange(settings.UserArguments.All);
         return arguments;
 

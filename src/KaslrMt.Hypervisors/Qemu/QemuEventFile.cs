@@ -24,19 +24,24 @@ internal static class QemuEventFile
     internal static string Device => "kaslrmt-events";
 
     /// <summary>Returns what QEMU's <c>pipe</c> device takes as its path: QEMU adds <c>.in</c> and <c>.out</c>.</summary>
-    internal static string PipePath(string folder) => Path.Combine(folder, "events");
+    internal static string PipePath(string folder) => Path.Combine(VmFolder.HypervisorPathIn(folder), "events");
 
     /// <summary>Returns the file that QEMU writes.</summary>
     internal static string OutputPath(string folder) => PipePath(folder) + ".out";
 
     /// <summary>Makes both files anew, mode 0600, for a QEMU that is about to start.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.RuntimeDirectoryFailed"/>.</exception>
-    internal static void Create(string folder)
+    internal static void Create(string folder, ProcessUser? user = null)
     {
         try
         {
             Write(PipePath(folder) + ".in", "{\"execute\":\"qmp_capabilities\"}\n"u8);
             Write(OutputPath(folder), []);
+            if (user is not null)
+            {
+                VmFolder.Give(PipePath(folder) + ".in", user);
+                VmFolder.Give(OutputPath(folder), user);
+            }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -37,20 +37,12 @@ internal sealed class QemuProcess : IDisposable
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.ProgramMissing"/>, naming Debian's package; <see cref="HypervisorErrors.SystemCall"/>.
     /// </exception>
-    internal static async Task<QemuProcess> StartAsync(string program, IReadOnlyList<string> arguments, bool sharesStandardStreams, bool outlivesOwner = false)
+    internal static async Task<QemuProcess> StartAsync(MachineDefinition definition, IReadOnlyList<string> arguments)
     {
-        string qemu = Find(program, "qemu-system-x86");
+        string qemu = Find(definition.Program, "qemu-system-x86");
+        string[] words = [.. QemuLaunch.Prefix(definition, Find), qemu, .. arguments];
         QemuProcess process = new();
-        if (outlivesOwner)
-        {
-            StartThread(() => process.Run(qemu, [.. arguments], sharesStandardStreams));
-        }
-        else
-        {
-            string guard = Find("setpriv", "util-linux");
-            StartThread(() => process.Run(guard, ["--pdeathsig", "KILL", "--", qemu, .. arguments], sharesStandardStreams));
-        }
-
+        StartThread(() => process.Run(words[0], words[1..], definition.Console.UsesStandardStreams));
         await process._started.Task.ConfigureAwait(false);
         return process;
     }

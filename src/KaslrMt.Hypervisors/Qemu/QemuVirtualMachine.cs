@@ -47,6 +47,11 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
         MachineDefinition definition, VmFolder folder, CancellationToken cancellationToken = default)
     {
         MachineCheck.Run(definition);
+        if (definition.RunAs is { } user)
+        {
+            folder.OpenTo(user);
+        }
+
         UnixSocketPath owner = UnixSocketPath.For(folder.OwnerSocket);
         UnixSocketPath others = UnixSocketPath.For(folder.MonitorSocket);
         UnixSocketPath? console = definition.Console.SocketPath is { } path ? UnixSocketPath.For(path) : null;
@@ -55,10 +60,15 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
         try
         {
             File.Delete(folder.OwnerSocket);
-            QemuEventFile.Create(folder.Path);
+            QemuEventFile.Create(folder.Path, definition.RunAs);
+            if (definition.RunAs is { } reader && definition.Kernel == folder.ImagePath)
+            {
+                VmFolder.Give(folder.ImagePath, reader);
+            }
+
             List<string> arguments = QemuArguments.Build(
                 definition, folder.Name, folder.Path, [owner.Short, others.Short], console?.Short);
-            process = await QemuProcess.StartAsync(definition.Program, arguments, definition.Console.UsesStandardStreams, definition.OutlivesOwner).ConfigureAwait(false);
+            process = await QemuProcess.StartAsync(definition, arguments).ConfigureAwait(false);
             QmpClient monitor = await ConnectAsync(process, folder.OwnerSocket, definition.StartTimeout, cancellationToken).ConfigureAwait(false);
             return new QemuVirtualMachine(process, monitor, folder.Path, sockets);
         }
@@ -77,7 +87,7 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
     /// <param name="timeout">How long its monitor may take to answer.</param>
     /// <param name="cancellationToken">Gives up; the VM goes on.</param>
     /// <returns>The VM, or null when its QEMU is gone.</returns>
-    /// <exception cref="KaslrMtException">The monitor does not answer: errors of <see cref="QmpClient.ConnectAsync"/>. The VM goes on.</exception>
+    /// <exception cref="KaslrMtException">The monitor does not answer: errors of the monitor. The VM goes on.</exception>
     public static async Task<QemuVirtualMachine?> AttachAsync(
         VmFolder folder, int processId, ulong startTime, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
@@ -88,7 +98,7 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
 
         try
         {
-            QmpClient monitor = await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, cancellationToken).ConfigureAwait(false);
+            QmpClient monitor = await QmpClient.ConnectAsync(folder.OwnerSocket, timeout, processId, cancellationToken).ConfigureAwait(false);
             return new QemuVirtualMachine(process, monitor, folder.Path, []);
         }
         catch

@@ -52,5 +52,5 @@ internal static class LeftoverQemu
         ProcessIdentity.CommandLine(pid).Split('\0').SkipWhile(argument => argument != "-pidfile").Skip(1).FirstOrDefault() == PidFile(folder);
 
     /// <summary>The pid file QEMU writes, in the VM's folder.</summary>
-    internal static string PidFile(string folder) => Path.Combine(folder, "qemu.pid");
+    internal static string PidFile(string folder) => Path.Combine(VmFolder.HypervisorPathIn(folder), "qemu.pid");
 }

@@ -267,7 +267,7 @@ public sealed class RuntimeDirectory
             throw new KaslrMtException(HypervisorErrors.RuntimeDirectoryFailed, $"{path} cannot be examined");
         }
 
-        const int TypeMask = 0xf000, DirectoryType = 0x4000, OpenToOthers = 0x3f;
+        const int TypeMask = 0xf000, DirectoryType = 0x4000, OpenToOthers = 0x36;
         string? fault = (status.Mode & TypeMask) != DirectoryType ? "is not a directory (or is a symbolic link)"
             : status.UserId != Linux.GetEffectiveUserId() ? $"belongs to user {status.UserId}"
             : (status.Mode & OpenToOthers) != 0 ? $"is open to others (mode {Convert.ToString(status.Mode & 0x1ff, 8)})"

@@ -27,13 +27,10 @@ public sealed class VmFolder : IDisposable
     internal string MonitorSocket => MonitorSocketIn(Path);
 
     /// <summary>The owner's own monitor socket: QEMU serves one client for each.</summary>
-    internal string OwnerSocket => System.IO.Path.Combine(Path, "owner.sock");
+    internal string OwnerSocket => System.IO.Path.Combine(HypervisorPathIn(Path), "owner.sock");
 
     /// <summary>The serial console's socket, where the VM has one.</summary>
-    public string ConsoleSocket => System.IO.Path.Combine(Path, "console.sock");
-
-    /// <summary>Where a detached VM's supervisor takes orders.</summary>
-    public string ControlSocket => System.IO.Path.Combine(Path, "control.sock");
+    public string ConsoleSocket => System.IO.Path.Combine(HypervisorPathIn(Path), "console.sock");
 
     /// <summary>Where the bootable image belongs. It holds the layout: create it with <see cref="CreateImage"/>.</summary>
     public string ImagePath => System.IO.Path.Combine(Path, "image");
@@ -64,6 +61,32 @@ public sealed class VmFolder : IDisposable
         _lock.Dispose();
     }
 
+    /// <summary>
+    /// Makes a folder of its own for a hypervisor that runs as another user: that user's alone. All else of the VM stays this user's; the hypervisor may pass through, and read nothing.
+    /// </summary>
+    /// <param name="user">The hypervisor's user.</param>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.RuntimeDirectoryFailed"/>: this process may not give files away.</exception>
+    internal void OpenTo(ProcessUser user)
+    {
+        string own = System.IO.Path.Combine(Path, HypervisorFolder);
+        Directory.CreateDirectory(own, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        File.SetUnixFileMode(Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        Give(own, user);
+    }
+
+    /// <summary>Gives a file of this folder to the hypervisor's user.</summary>
+    /// <inheritdoc cref="OpenTo"/>
+    internal static void Give(string path, ProcessUser user)
+    {
+        if (Native.Linux.ChangeOwner(path, user.User, user.Group) != 0)
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.RuntimeDirectoryFailed,
+                $"{path} cannot be given to user {user.User} ({System.Runtime.InteropServices.Marshal.GetPInvokeErrorMessage(System.Runtime.InteropServices.Marshal.GetLastPInvokeError())})",
+                "only root's agent runs VMs as other users");
+        }
+    }
+
     /// <summary>Removes the folder with all it holds and gives the name back.</summary>
     public void Dispose()
     {
@@ -77,7 +100,16 @@ public sealed class VmFolder : IDisposable
         _lock.Dispose();
     }
 
-    internal static string MonitorSocketIn(string folder) => System.IO.Path.Combine(folder, "qmp.sock");
+    private const string HypervisorFolder = "hypervisor";
+
+    /// <summary>Gets where the hypervisor's own files are: a folder of its user's, or the VM's folder where it runs as this process's user.</summary>
+    internal static string HypervisorPathIn(string folder)
+    {
+        string own = System.IO.Path.Combine(folder, HypervisorFolder);
+        return Directory.Exists(own) ? own : folder;
+    }
+
+    internal static string MonitorSocketIn(string folder) => System.IO.Path.Combine(HypervisorPathIn(folder), "qmp.sock");
 
     internal static string StateIn(string folder) => System.IO.Path.Combine(folder, "state.json");
 

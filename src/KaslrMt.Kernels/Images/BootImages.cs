@@ -12,6 +12,7 @@ public static class BootImages
     /// <param name="path">The file to write.</param>
     /// <param name="overwritten">Memory that firmware writes to after the image is loaded, at most 2 MiB; null for none.</param>
     /// <param name="modules">How the kernel places modules.</param>
+    /// <param name="open">Opens and understands the kernel; null to do so in this process.</param>
     /// <returns>What was written; the caller disposes of its layout.</returns>
     /// <exception cref="KaslrMtException">KMT20xx to KMT26xx, and what <paramref name="plan"/> throws.</exception>
     public static BootImage Write(
@@ -20,14 +21,16 @@ public static class BootImages
         Func<KernelFacts, KernelLayout> plan,
         string path,
         PhysicalRange? overwritten = null,
-        ModuleAddresses modules = ModuleAddresses.ByOrder)
+        ModuleAddresses modules = ModuleAddresses.ByOrder,
+        Func<string, PreparedKernel>? open = null)
     {
         ArgumentNullException.ThrowIfNull(plan);
+        open ??= PreparedKernel.Open;
         string? name = cache is null ? null : ImageCache.NameOf(kernelPath);
         KernelFacts? known = name is null ? null : cache!.FindFacts(name);
         if (known is null)
         {
-            using PreparedKernel kernel = PreparedKernel.Open(kernelPath);
+            using PreparedKernel kernel = open(kernelPath);
             KernelLayout layout = plan(kernel.Facts);
             return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, layout, path, overwritten, modules), FromCache: false);
         }
@@ -38,7 +41,7 @@ public static class BootImages
         {
             // Planned anew, for the kernel that is opened now: the file may have been replaced since by one of another size.
             planned.Dispose();
-            using PreparedKernel kernel = PreparedKernel.Open(kernelPath);
+            using PreparedKernel kernel = open(kernelPath);
             return new BootImage(kernel.Facts, Prepare(kernel, kernelPath, cache, name, plan(kernel.Facts), path, overwritten, modules), FromCache: false);
         }
 

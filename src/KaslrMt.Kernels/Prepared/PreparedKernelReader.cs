@@ -60,7 +60,38 @@ internal static class PreparedKernelReader
             RelocationList.Create(elf, entries, firstInverse, (int)subtract32, sizeof(uint), "inverse 32-bit"),
             RelocationList.Create(elf, entries, 0, (int)add64, sizeof(ulong), "64-bit"),
             hasInverse);
+        RequireApart(table);
         return new PreparedKernel(buffer, elf, table, kernel);
+    }
+
+    // Where two overlap, moving back does not undo moving: one VM's base would be left in the next one's kernel.
+    private static void RequireApart(RelocationTable table)
+    {
+        ReadOnlySpan<uint> words = table.Add64;
+        ReadOnlySpan<uint> inverse = table.Subtract32;
+        ReadOnlySpan<uint> halves = table.Add32;
+        ulong end = 0;
+        while (!words.IsEmpty || !inverse.IsEmpty || !halves.IsEmpty)
+        {
+            ulong word = Head(words), back = Head(inverse), half = Head(halves);
+            ulong next = Math.Min(word, Math.Min(back, half));
+            Require(next >= end, "two of its relocations change the same bytes");
+            end = next + (next == word ? sizeof(ulong) : (ulong)sizeof(uint));
+            if (next == word)
+            {
+                words = words[1..];
+            }
+            else if (next == back)
+            {
+                inverse = inverse[1..];
+            }
+            else
+            {
+                halves = halves[1..];
+            }
+        }
+
+        static ulong Head(ReadOnlySpan<uint> list) => list.IsEmpty ? ulong.MaxValue : list[0];
     }
 
     private static KernelFacts ReadFacts(ReadOnlySpan<byte> json)

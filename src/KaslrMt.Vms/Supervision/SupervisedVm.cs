@@ -44,11 +44,13 @@ internal sealed class SupervisedVm
     /// <param name="host">What all VMs of this process share.</param>
     /// <param name="spec">The VM.</param>
     /// <param name="secrets">Its secrets; owned by the VM from here on.</param>
+    /// <param name="user">The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</param>
     /// <param name="starter">Takes lines of its log until it runs.</param>
     /// <exception cref="KaslrMtException">The name is in use. All later failures are <see cref="Running"/>'s.</exception>
-    public static SupervisedVm Start(VmHost host, VmSpec spec, VmSecrets secrets, Action<string>? starter)
+    public static SupervisedVm Start(VmHost host, VmSpec spec, VmSecrets secrets, ProcessUser? user, Action<string>? starter)
     {
         VmFolder folder = host.Runtime.Claim(spec.Name);
+        VmUserFile.Write(folder, user);
         var vm = new SupervisedVm(host, folder, spec, starter);
         vm.Begin(() => vm.StartAsync(secrets));
         return vm;
@@ -274,6 +276,7 @@ internal sealed class SupervisedVm
         _owner = new VmOwner(_host, Spec, request, _log)
         {
             Detached = true,
+            User = VmUserFile.Read(_folder),
             Registration = registration,
             Arrived = arrived,
             Verified = verified =>

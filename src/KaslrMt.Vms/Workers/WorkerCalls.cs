@@ -26,6 +26,9 @@ internal static unsafe partial class WorkerCalls
     [LibraryImport(C, EntryPoint = "poll", SetLastError = true)]
     internal static partial int Poll(PollEntry* entries, nuint count, int milliseconds);
 
+    [LibraryImport(C, EntryPoint = "read", SetLastError = true)]
+    internal static partial nint Read(SafeFileHandle descriptor, byte* bytes, nuint length);
+
     [LibraryImport(C, EntryPoint = "kill", SetLastError = true)]
     internal static partial int Signal(int process, int signal);
 

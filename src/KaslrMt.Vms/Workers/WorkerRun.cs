@@ -95,14 +95,19 @@ internal static unsafe class WorkerRun
 
             if (entries[1].Returned != 0)
             {
-                int read = RandomAccess.Read(errors, text.AsSpan(length), 0);
-                length += read;
+                int read;
+                fixed (byte* rest = &text[length])
+                {
+                    read = (int)WorkerCalls.Read(errors, rest, (nuint)(text.Length - length));
+                }
+
+                length += Math.Max(read, 0);
                 if (length == text.Length)
                 {
                     return false;
                 }
 
-                if (read == 0)
+                if (read <= 0)
                 {
                     // poll(2) passes over negative descriptors.
                     entries[1].Descriptor = -1;

@@ -92,6 +92,19 @@ public sealed class PreparedKernelTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(KernelErrors.RelocationOutside, Assert.Throws<KaslrMtException>(() => SmallKernel.Read(file)).Code);
     }
 
+    [Theory]
+    [InlineData(1, 0x4u)]
+    [InlineData(7, 0x22u)]
+    [InlineData(7, 0xeu)]
+    [InlineData(6, 0x10u)]
+    public void Relocations_that_overlap_are_refused(int index, uint distance)
+    {
+        byte[] file = SmallKernel.Write(_folder);
+        int lists = PreparedKernelFormat.ListsOffset(BinaryPrimitives.ReadInt32LittleEndian(file.AsSpan(24)));
+        BinaryPrimitives.WriteUInt32LittleEndian(file.AsSpan(lists + (4 * index)), unchecked((uint)SmallKernel.Facts.LinkBase + distance));
+        Assert.Contains("same bytes", Assert.Throws<KaslrMtException>(() => SmallKernel.Read(file)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Mutants_are_refused_or_stay_inside()
     {

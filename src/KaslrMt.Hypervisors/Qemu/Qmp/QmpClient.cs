@@ -41,6 +41,15 @@ internal sealed class QmpClient : IAsyncDisposable
         _lines = new QmpLines(socket, LongestLine);
     }
 
+    // unix(7): SO_PEERCRED of a connected socket is the process that listens.
+    private static int PeerOf(Socket socket)
+    {
+        const int SocketLevel = 1, PeerCredentials = 17;
+        Span<byte> credentials = stackalloc byte[12];
+        socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
+        return BitConverter.ToInt32(credentials);
+    }
+
     /// <summary>Events in the order QEMU sent them; completes when the connection ends.</summary>
     public ChannelReader<QmpEvent> Events => _events.Reader;
 
@@ -52,7 +61,15 @@ internal sealed class QmpClient : IAsyncDisposable
     /// <see cref="HypervisorErrors.MonitorClosed"/> when nobody listens, <see cref="HypervisorErrors.MonitorTimeout"/> when nobody greets (or
     /// another client has the monitor), <see cref="HypervisorErrors.MonitorGarbage"/> when it is no monitor.
     /// </exception>
-    public static async Task<QmpClient> ConnectAsync(string socketPath, TimeSpan timeout, CancellationToken cancellationToken = default)
+    public static Task<QmpClient> ConnectAsync(string socketPath, TimeSpan timeout, CancellationToken cancellationToken = default) =>
+        ConnectAsync(socketPath, timeout, expectedProcess: null, cancellationToken);
+
+    /// <inheritdoc cref="ConnectAsync(string, TimeSpan, CancellationToken)"/>
+    /// <param name="socketPath">The monitor's socket; may be longer than a socket address holds.</param>
+    /// <param name="timeout">For the greeting and the negotiation together.</param>
+    /// <param name="expectedProcess">The QEMU that must listen there: its user may own the folder, and put any socket there. Null where nobody else could.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static async Task<QmpClient> ConnectAsync(string socketPath, TimeSpan timeout, int? expectedProcess, CancellationToken cancellationToken)
     {
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         QmpClient client = new(socket);
@@ -63,6 +80,11 @@ internal sealed class QmpClient : IAsyncDisposable
             using (UnixSocketPath path = UnixSocketPath.For(socketPath))
             {
                 await socket.ConnectAsync(new UnixDomainSocketEndPoint(path.Short), limit.Token).ConfigureAwait(false);
+            }
+
+            if (expectedProcess is int process && PeerOf(socket) != process)
+            {
+                throw new KaslrMtException(HypervisorErrors.MonitorGarbage, $"another process than the VM's QEMU ({process}) listens at {socketPath}");
             }
 
             await client.ReadGreetingAsync(limit.Token).ConfigureAwait(false);
