@@ -24,10 +24,9 @@ internal static class AgentServer
         string socket = AgentSocket.In(runtime);
         await using WebApplication application = Build(runtime, HostConfiguration.Load(HostConfiguration.Find()), socket);
         AgentVms vms = application.Services.GetRequiredService<AgentVms>();
-        TextWriter log = application.Services.GetRequiredService<TextWriter>();
 
         // VMs first: an agent that answers has them back.
-        await vms.AdoptAsync(log).ConfigureAwait(false);
+        await vms.AdoptAsync().ConfigureAwait(false);
         File.Delete(socket);
         OpenTo(application.Services.GetRequiredService<HostConfiguration>(), runtime);
         await application.StartAsync().ConfigureAwait(false);
@@ -108,7 +107,7 @@ internal static class AgentServer
         while (true)
         {
             bool news = await changed.WaitAsync(IdlePatience).ConfigureAwait(false);
-            if (!news && vms.Count == 0 && Requests.Active == 0)
+            if (!news && vms.IsIdle && Requests.Active == 0)
             {
                 application.Lifetime.StopApplication();
                 return;

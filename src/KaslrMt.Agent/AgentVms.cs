@@ -10,7 +10,14 @@ namespace KaslrMt.Agent;
 internal sealed class AgentVms
 {
     private readonly ConcurrentDictionary<string, SupervisedVm> _vms = new(StringComparer.Ordinal);
+    // What a client waits for an agent that has just started: most of it is the runtime's.
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
+
+    private readonly ConcurrentDictionary<string, int> _orphans = new(StringComparer.Ordinal);
     private readonly EventStream _events;
+    private readonly TextWriter _log;
 
     /// <summary>Begins with none.</summary>
     /// <param name="runtime">Where running VMs are kept.</param>
@@ -19,6 +26,7 @@ internal sealed class AgentVms
     public AgentVms(RuntimeDirectory runtime, EventStream events, TextWriter log)
     {
         _events = events;
+        _log = log;
         Host = new VmHost(runtime, log)
         {
             // A build that compiles while it runs, as developers have it, cannot give up the right to make code.
@@ -33,6 +41,9 @@ internal sealed class AgentVms
     /// <summary>Gets how many VMs are supervised.</summary>
     public int Count => _vms.Count;
 
+    /// <summary>Gets whether nothing is left to do: no VM is supervised, and none waits to be.</summary>
+    public bool IsIdle => _vms.IsEmpty && _orphans.IsEmpty;
+
     /// <summary>Raised when a VM has ended and nothing of it is left.</summary>
     public event Action? Changed;
 
@@ -42,12 +53,34 @@ internal sealed class AgentVms
     /// <summary>Gets all VMs of the runtime directory, those in the foreground too.</summary>
     public IReadOnlyList<VmInfo> List() => [.. Host.Runtime.List().Select(vm => new VmInfo(vm.Name, _vms.ContainsKey(vm.Name), vm.State))];
 
-    /// <summary>Takes back every VM whose supervisor died. A VM that hangs delays no other.</summary>
-    public async Task AdoptAsync(TextWriter log)
+    /// <summary>
+    /// Takes back every VM whose supervisor died, and says of those that ended meanwhile why they did. A VM that hangs delays no other, and this call for
+    /// <see cref="AnswerPatience"/> only: it is tried again until it answers or is gone.
+    /// </summary>
+    public async Task AdoptAsync()
     {
         List<string> orphans = [];
-        Host.Runtime.Sweep(orphans);
-        await Task.WhenAll(orphans.Select(name => Task.Run(async () =>
+        List<EndedVm> ended = [];
+        Host.Runtime.Sweep(orphans, ended);
+        foreach (EndedVm vm in ended)
+        {
+            await _log.WriteLineAsync($"kaslrmt: {vm.Name} ended while no agent lived ({vm.End.Reason})").ConfigureAwait(false);
+            _events.Tell("ended", vm.Name, vm.State.Tenant, vm.End.Reason.ToString());
+        }
+
+        var all = Task.WhenAll(orphans.Select(name => Task.Run(() => AdoptAsync(name))));
+        await Task.WhenAny(all, Task.Delay(AnswerPatience)).ConfigureAwait(false);
+    }
+
+    private async Task AdoptAsync(string name)
+    {
+        if (!_orphans.TryAdd(name, 0))
+        {
+            return;
+        }
+
+        ErrorCode? failure = null;
+        for (TimeSpan pause = FirstPause; ; pause = pause < LongestPause ? pause * 2 : LongestPause)
         {
             try
             {
@@ -56,12 +89,24 @@ internal sealed class AgentVms
                     Keep(vm, "adopted");
                     await vm.Running.ConfigureAwait(false);
                 }
+
+                break;
             }
             catch (KaslrMtException error)
             {
-                await log.WriteLineAsync($"kaslrmt: {error.Code}: {name} has no supervisor: {error.Message}").ConfigureAwait(false);
+                // Once for each reason: a hypervisor can hang for days.
+                if (failure != error.Code)
+                {
+                    await _log.WriteLineAsync($"kaslrmt: {error.Code}: {name} has no supervisor, and is tried again: {error.Message}").ConfigureAwait(false);
+                }
+
+                failure = error.Code;
+                await Task.Delay(pause).ConfigureAwait(false);
             }
-        }))).ConfigureAwait(false);
+        }
+
+        _orphans.TryRemove(name, out _);
+        Changed?.Invoke();
     }
 
     /// <summary>Starts a VM.</summary>

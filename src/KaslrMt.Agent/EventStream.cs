@@ -13,9 +13,12 @@ internal sealed class EventStream(TimeProvider clock)
     private readonly List<Channel<HostEvent>> _listeners = [];
 
     /// <summary>Tells an event.</summary>
-    public void Tell(string kind, VmSpec vm, string? detail = null)
+    public void Tell(string kind, VmSpec vm, string? detail = null) => Tell(kind, vm.Name, vm.Tenant, detail);
+
+    /// <summary>Tells an event of a VM whose specification is gone.</summary>
+    public void Tell(string kind, string name, string? tenant, string? detail)
     {
-        var one = new HostEvent(clock.GetUtcNow(), kind, vm.Name, vm.Tenant, detail is null ? null : Printable.Of(detail));
+        var one = new HostEvent(clock.GetUtcNow(), kind, name, tenant, detail is null ? null : Printable.Of(detail));
         lock (_gate)
         {
             foreach (Channel<HostEvent> listener in _listeners)

@@ -29,8 +29,12 @@ internal static class VmEndpoints
         new AgentInfo("kaslrmtd", AgentCommand.Version, AgentSocket.ApiVersion, Environment.ProcessId, Users.Effective, Vms(context).Count),
         ApiJson.Default.AgentInfo);
 
-    private static Task ListAsync(HttpContext context) => Requests.WriteAsync(
-        context, new VmList([.. Vms(context).List().Where(vm => MaySee(context, vm))]), ApiJson.Default.VmList);
+    private static async Task ListAsync(HttpContext context)
+    {
+        // Whoever looks finds no VM without a supervisor, whatever its last one was.
+        await Vms(context).AdoptAsync().ConfigureAwait(false);
+        await Requests.WriteAsync(context, new VmList([.. Vms(context).List().Where(vm => MaySee(context, vm))]), ApiJson.Default.VmList).ConfigureAwait(false);
+    }
 
     private static Task ShowAsync(HttpContext context)
     {

@@ -109,7 +109,7 @@ public sealed class ExperimentTests : IDisposable
         string Guest(int number) => _scratch.Leftovers.FirstOrDefault(folder => folder.EndsWith($"-stock-{number}", StringComparison.Ordinal)) ?? "";
         await EventuallyAsync(() => Guest(1).Length > 0, process);
         string killed = Path.GetFileName(Guest(0));
-        int id = _scratch.Runtime.List().Single(vm => vm.Name == killed).State!.QemuProcess!.Value;
+        int id = _scratch.Runtime.List().Single(vm => vm.Name == killed).State!.ProcessId!.Value;
         using (Process kill = Process.Start("kill", ["-KILL", $"{id}"]))
         {
             await kill.WaitForExitAsync();

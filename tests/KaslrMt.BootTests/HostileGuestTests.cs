@@ -101,7 +101,7 @@ public sealed class HostileGuestTests : IDisposable
     {
         await using StockGuest guest = await StockGuest.StartAsync(
             _scratch, "6.12-cloud", monitor: true, append: "no5lvl", arguments: ["-machine", "pc", "-cpu", "max", "-m", "192M"]);
-        await using QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, 130);
+        await using QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, null);
         return new CopiedMemory(paused.Memory);
     }
 
@@ -110,7 +110,7 @@ public sealed class HostileGuestTests : IDisposable
     {
         private readonly byte[] _bytes;
 
-        internal CopiedMemory(QemuMemory memory)
+        internal CopiedMemory(IGuestMemory memory)
         {
             Ranges = memory.Ranges;
             _bytes = new byte[Ranges[^1].End.Value];

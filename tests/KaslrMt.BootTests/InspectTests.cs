@@ -20,7 +20,7 @@ public sealed class InspectTests : IDisposable
     {
         await using StockGuest guest = await StockGuest.StartAsync(
             _scratch, name, monitor: true, append, arguments: ["-machine", "q35", "-cpu", "max", "-m", "384M"]);
-        await using QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, 130);
+        await using QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, null);
         GuestKernel kernel = GuestKernel.Find(paused.Memory, paused.Hints);
         IReadOnlyList<MapRegion> regions = AddressSpaceMap.Read(kernel);
 

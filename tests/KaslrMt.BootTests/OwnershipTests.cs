@@ -148,7 +148,7 @@ public sealed class OwnershipTests : IDisposable
             Assert.Fail((await run.EndAsync()).Error);
         }
 
-        return _scratch.Runtime.List().Single().State!.QemuProcess!.Value;
+        return _scratch.Runtime.List().Single().State!.ProcessId!.Value;
     }
 
     // A verification by another command; the owner's own word goes to its log.

@@ -79,7 +79,7 @@ public sealed class StockGuestTests : IDisposable
         string second = _scratch.At("second.qmp");
         await using StockGuest guest = await StockGuest.StartAsync(
             _scratch, "6.1-cloud", monitor: true, arguments: ["-machine", "pc", "-m", "256M", "-qmp", $"unix:{second},server=on,wait=off"]);
-        await using (QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, 130))
+        await using (QemuGuest paused = await QemuGuest.OpenAsync(guest.ProcessId, null, null))
         {
             Check(guest.View, GuestKernel.Find(paused.Memory, paused.Hints), 4);
         }

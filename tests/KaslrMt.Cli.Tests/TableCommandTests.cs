@@ -135,7 +135,7 @@ public sealed class TableCommandTests : IDisposable
             etcd-password-file = /etc/p
             etcd-compact = no
             lease = 60s
-            """));
+            """)).Table;
         Assert.Equal(("etcds://a:2379,b:2379/x", "/etc/kaslrmt/kek", TimeSpan.FromMinutes(1)), (settings.Store, settings.KeyFile, settings.Lease));
         Assert.Equal(("/etc/a.pem", "/etc/c.pem", "/etc/k.pem"), (settings.Etcd.AuthorityFile, settings.Etcd.CertificateFile, settings.Etcd.CertificateKeyFile));
         Assert.Equal(("kaslrmt", "/etc/p", false), (settings.Etcd.User, settings.Etcd.PasswordFile, settings.Etcd.CompactAfterPurge));

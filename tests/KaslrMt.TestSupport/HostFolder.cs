@@ -15,8 +15,8 @@ internal sealed class HostFolder : Scratch
     /// <summary>What <c>XDG_CONFIG_HOME</c> is there.</summary>
     internal string ConfigurationHome => At("config");
 
-    /// <summary>What VMs have left in the runtime directory, prepared kernels and initramfs aside.</summary>
-    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => Path.GetFileName(path) is not (".prepared" or ".initramfs"));
+    /// <summary>What VMs have left in the runtime directory. Prepared kernels, initramfs and the agent's own files are no VM's.</summary>
+    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => Path.GetFileName(path) is not (".prepared" or ".initramfs" or ".agent.lock" or "agent.sock"));
 
     /// <summary>Writes this host's configuration file.</summary>
     internal void Configure(params string[] lines)

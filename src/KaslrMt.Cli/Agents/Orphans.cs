@@ -12,7 +12,13 @@ internal static class Orphans
     public static async Task AdoptAsync(RuntimeDirectory runtime, TextWriter error)
     {
         List<string> orphans = [];
-        runtime.Sweep(orphans);
+        List<EndedVm> ended = [];
+        runtime.Sweep(orphans, ended);
+        foreach (EndedVm vm in ended)
+        {
+            await error.WriteLineAsync($"kaslrmt: {vm.Name} ended while no agent supervised it ({vm.End.Reason})").ConfigureAwait(false);
+        }
+
         if (orphans.Count == 0)
         {
             return;
@@ -21,6 +27,9 @@ internal static class Orphans
         try
         {
             using AgentClient agent = await Agents.EnsureAsync(error, CancellationToken.None).ConfigureAwait(false);
+
+            // An agent that started just now has them; one that runs already looks for them when it is asked.
+            await agent.ListAsync(CancellationToken.None).ConfigureAwait(false);
         }
         catch (KaslrMtException failure)
         {

@@ -31,7 +31,7 @@ public sealed class AuditTests : IDisposable
         using SecretTraces secrets = SecretTraces.Of(key, seed);
         AuditSubject subject = new(GuestKernel.Find(memory)) { Image = image, Secrets = secrets };
         CheckClean(subject);
-        using GuestWriter writer = await GuestWriter.OpenAsync(guest.State.QemuProcess!.Value, Path.Combine(guest.Folder, "qmp.sock"), memory);
+        using GuestWriter writer = await GuestWriter.OpenAsync(guest.State.ProcessId!.Value, Path.Combine(guest.Folder, "qmp.sock"), memory);
         Planted planted = new(subject, writer);
 
         planted.Code("__x64_sys_setpgid", 0, "consensus", "__x64_sys_setpgid+0x", [0xe9, 0x11, 0x22, 0x33, 0x04]);
@@ -94,7 +94,7 @@ public sealed class AuditTests : IDisposable
         await using TestGuest second = await TestGuest.StartAsync(_scratch, plan with { Policy = "000010", Seed = TestSecrets.Seed("consensus 2") });
         using QemuMemory memory = await first.OpenMemoryAsync();
         using QemuMemory other = await second.OpenMemoryAsync();
-        using GuestWriter writer = await GuestWriter.OpenAsync(first.State.QemuProcess!.Value, Path.Combine(first.Folder, "qmp.sock"), memory);
+        using GuestWriter writer = await GuestWriter.OpenAsync(first.State.ProcessId!.Value, Path.Combine(first.Folder, "qmp.sock"), memory);
         GuestKernel kernel = GuestKernel.Find(memory);
         CodeSnapshot clean = CodeSnapshot.Take("second", new AuditSubject(GuestKernel.Find(other)));
         Assert.Equal(["dummy", "the kernel"], clean.Texts.Keys.Select(text => text.Name).Order(StringComparer.Ordinal));

@@ -1,3 +1,4 @@
+using KaslrMt.Layout;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Running;

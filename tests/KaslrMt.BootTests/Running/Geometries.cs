@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using KaslrMt.Cli.Options;
+using KaslrMt.Vms;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
 

@@ -1,4 +1,4 @@
-using KaslrMt.Cli.Options;
+using KaslrMt.Vms;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
@@ -51,6 +51,34 @@ internal sealed record GuestPlan
 
     public override string ToString() =>
         $"{Kernel} {Machine} {Memory} smp {Cpus} policy {Policy} {Producer} tenant {Tenant} seed {Seed} '{Append}' (KASLRMT_BOOT_SEED={TestSecrets.Master})";
+
+    /// <summary>The VM as the product describes it: in TCG, without a console.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="request">What its layout is chosen from.</param>
+    internal VmSpec Spec(string name, LayoutRequest request) => new()
+    {
+        Version = VmSpec.CurrentVersion,
+        Name = name,
+        Tenant = Tenant,
+        Kernel = Image ?? TestKernels.Image(Kernel),
+        CommandLine = request.Line.Text,
+        Memory = request.Memory.Bytes,
+        Machine = request.Machine.Argument,
+        Policy = request.Policy.ToString(),
+        Producer = request.Producer.Name,
+        ModuleAddresses = ModuleAddressesSetting.Text(Modules),
+        FreePages = FreePages,
+        Cpus = Cpus,
+        Accelerator = Accelerator.Tcg,
+        AcceleratorReason = "asked for",
+        Console = VmSpec.NoConsole,
+        HypervisorArguments = [],
+        Program = "qemu-system-x86_64",
+        FallBackToStock = FallBackToStock,
+        Verify = true,
+        UseCache = UseCache,
+        WorkingDirectory = Environment.CurrentDirectory,
+    };
 
     /// <summary>What the product chooses the layout from.</summary>
     /// <param name="initrdSize">The initrd's size in bytes.</param>

@@ -19,11 +19,7 @@ internal sealed class KaslrmtProcess : IDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.Environment["KASLRMT_RUNTIME_DIR"] = scratch.Runtime.Path;
-        start.Environment["KASLRMT_STATE_DIR"] = scratch.StateDirectory;
-        start.Environment["XDG_CONFIG_HOME"] = scratch.ConfigurationHome;
-        start.Environment.Remove("KASLRMT_STORE");
-        start.Environment.Remove("KASLRMT_KEK_FILE");
+        Enter(start, scratch);
         _process = Process.Start(start)!;
         _output = _process.StandardOutput.ReadToEndAsync();
         _error = _process.StandardError.ReadToEndAsync();
@@ -32,6 +28,16 @@ internal sealed class KaslrmtProcess : IDisposable
     internal int Id => _process.Id;
 
     internal bool HasExited => _process.HasExited;
+
+    /// <summary>Puts a process to be started on a test's host.</summary>
+    internal static void Enter(ProcessStartInfo start, HostFolder host)
+    {
+        start.Environment["KASLRMT_RUNTIME_DIR"] = host.Runtime.Path;
+        start.Environment["KASLRMT_STATE_DIR"] = host.StateDirectory;
+        start.Environment["XDG_CONFIG_HOME"] = host.ConfigurationHome;
+        start.Environment.Remove("KASLRMT_STORE");
+        start.Environment.Remove("KASLRMT_KEK_FILE");
+    }
 
     /// <summary>Runs it to its end.</summary>
     internal static async Task<(int ExitCode, string Output, string Error)> RunAsync(HostFolder scratch, params string[] arguments)

@@ -1,5 +1,5 @@
 using System.Globalization;
-using KaslrMt.Cli.Options;
+using KaslrMt.Hypervisors;
 using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Running;
@@ -25,22 +25,8 @@ internal sealed class TestGuest : IAsyncDisposable
         ConsolePath = scratch.At($"{Name}.console");
         string initrd = GuestInit.WriteTo(scratch.At($"{Name}.initrd"), plan.Kernel, plan.Then, plan.ModuleFiles);
         _request = plan.Request(new FileInfo(initrd).Length);
-        RunOptions options = new()
-        {
-            Name = Name,
-            Tenant = plan.Tenant,
-            Kernel = plan.Image ?? TestKernels.Image(plan.Kernel),
-            Initrd = initrd,
-            Cpus = plan.Cpus,
-            Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),
-            Console = SerialConsole.ToFile(ConsolePath),
-            FreePages = plan.FreePages,
-            FallBackToStock = plan.FallBackToStock,
-            UseCache = plan.UseCache,
-            StopGrace = TimeSpan.Zero,
-            Runtime = scratch.Runtime,
-        };
-        _run = Task.Run(() => new VmOwner(_request, options, TextWriter.Synchronized(_log)).RunAsync(_stop.Token));
+        VmSpec spec = plan.Spec(Name, _request) with { Initrd = initrd, Console = ConsolePath };
+        _run = Task.Run(() => RunAsync(spec, TextWriter.Synchronized(_log)));
     }
 
     internal string Name { get; }
@@ -61,7 +47,7 @@ internal sealed class TestGuest : IAsyncDisposable
     internal bool HasLayout => IntendedLayout.ReadFrom(Folder) is not null;
 
     /// <summary>QEMU's arguments, as every user of the host may read them.</summary>
-    internal string QemuCommandLine => File.ReadAllText($"/proc/{State.QemuProcess}/cmdline").Replace('\0', ' ');
+    internal string QemuCommandLine => File.ReadAllText($"/proc/{State.ProcessId}/cmdline").Replace('\0', ' ');
 
     internal VmState State => _scratch.Runtime.List().Single(vm => vm.Name == Name).State!;
 
@@ -118,14 +104,14 @@ internal sealed class TestGuest : IAsyncDisposable
     /// <summary>What its memory holds, read from outside, beside what it was given.</summary>
     internal async Task<LayoutVerification> ObserveAsync()
     {
-        await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(Folder, "qmp.sock"), BootLimit).ConfigureAwait(false);
-        return await LayoutVerification.RunAsync(Intended, monitor, State.QemuProcess!.Value, BootLimit, CancellationToken.None).ConfigureAwait(false);
+        await using IVmConnection vm = await Hypervisor.Default.OpenAsync(_scratch.Runtime.List().Single(one => one.Name == Name)).ConfigureAwait(false);
+        return await LayoutVerification.RunAsync(Intended, vm, BootLimit, CancellationToken.None).ConfigureAwait(false);
     }
 
     internal async Task<QemuMemory> OpenMemoryAsync()
     {
         await using QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(Folder, "qmp.sock"), BootLimit).ConfigureAwait(false);
-        return await QemuMemory.OpenAsync(monitor, State.QemuProcess!.Value).ConfigureAwait(false);
+        return await QemuMemory.OpenAsync(monitor, State.ProcessId!.Value).ConfigureAwait(false);
     }
 
     internal Task WaitForConsoleAsync(string text) => WaitAsync(() => Console.Contains(text, StringComparison.Ordinal), $"'{text.Trim()}' on the console");
@@ -151,6 +137,13 @@ internal sealed class TestGuest : IAsyncDisposable
         _request.Dispose();
         _stop.Dispose();
         Assert.False(Directory.Exists(Folder), $"{Folder} is left behind");
+    }
+
+    private async Task<VmExit> RunAsync(VmSpec spec, TextWriter log)
+    {
+        await using VmHost host = new(_scratch.Runtime, log);
+        using VmFolder folder = _scratch.Runtime.Claim(Name);
+        return await new VmOwner(host, spec, _request, log) { StopGrace = TimeSpan.Zero }.RunAsync(folder, null, null, _stop.Token).ConfigureAwait(false);
     }
 
     // One that may stand still is tried again, so its limit is shorter.

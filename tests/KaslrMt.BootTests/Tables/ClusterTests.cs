@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
-using KaslrMt.Cli.Options;
+using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
@@ -59,7 +59,7 @@ public sealed class ClusterTests : IDisposable
         BootImage image = BootImages.Write(TestKernels.Image(TableHost.Kernel), null, facts => request.Plan(facts.Geometry), source.ImagePath, request.Ram.Overwritten);
         using KernelLayout planned = image.Layout;
         IntendedLayout intended = IntendedLayout.Of(planned, image.Kernel);
-        VirtualMachineSettings settings = new()
+        MachineDefinition settings = new()
         {
             Kernel = source.ImagePath,
             Machine = request.Machine,
@@ -69,14 +69,14 @@ public sealed class ClusterTests : IDisposable
             CommandLine = request.Line.Text,
             Console = SerialConsole.ToFile(_here.Folder.At("console")),
         };
-        await using VirtualMachine before = await VirtualMachine.StartAsync(settings, source);
+        await using IVirtualMachine before = await Hypervisor.Default.StartAsync(settings, source);
         using (await here.ReportRunningAsync("mover", incarnation, [ProcessMark.Current, ProcessMark.Of(before.ProcessId)]))
         {
             await SaysAsync(_here, "tick");
         }
 
         // It moves; at no moment is the tenant without a VM.
-        await using VirtualMachine after = await VirtualMachine.StartAsync(
+        await using IVirtualMachine after = await Hypervisor.Default.StartAsync(
             settings with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, Console = SerialConsole.ToFile(_there.Folder.At("console")) },
             destination);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(destination.Path, "m.sock"));
@@ -90,7 +90,7 @@ public sealed class ClusterTests : IDisposable
         await SaysAsync(_there, "tick");
 
         // Its memory over there holds what it was given here.
-        Dictionary<Region, ulong> moved = await ReadAsync(intended, after.Monitor, after.ProcessId);
+        Dictionary<Region, ulong> moved = await ReadAsync(intended, after);
         Assert.All(planned.Regions, region => Assert.Equal(region.Base, moved[region.Region]));
 
         // Another VM of the tenant, started there by the command.
@@ -99,10 +99,10 @@ public sealed class ClusterTests : IDisposable
             "--append", "console=ttyS0 quiet no_timer_check", "--console", _there.Folder.At("mate"));
         await SaysAsync(_there, "tick", "mate");
         Dictionary<Region, ulong> second;
-        await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_there.Folder.Runtime.Path, "mate", "qmp.sock"), TableHost.Patience))
+        await using (IVmConnection mate = await Hypervisor.Default.OpenAsync(_there.Folder.Runtime.List().Single(vm => vm.Name == "mate")))
         {
             IntendedLayout given = IntendedLayout.ReadFrom(Path.Combine(_there.Folder.Runtime.Path, "mate"))!;
-            second = await ReadAsync(given, monitor, _there.State("mate").QemuProcess!.Value);
+            second = await ReadAsync(given, mate);
         }
 
         Assert.All(TableHost.Shared, region => Assert.Equal(moved[region], second[region]));
@@ -136,7 +136,7 @@ public sealed class ClusterTests : IDisposable
         await TableHost.EventuallyAsync(() => Task.FromResult(File.ReadAllText(log).Contains("KMT4040", StringComparison.Ordinal)), "the failure's line in the log");
         node.Thaw();
         await TableHost.EventuallyAsync(() => Task.FromResult(File.ReadAllText(log).Contains("is back", StringComparison.Ordinal)), "the store's return");
-        Assert.Equal(state.QemuProcess, _here.State("vm").QemuProcess);
+        Assert.Equal(state.ProcessId, _here.State("vm").ProcessId);
 
         // Its owner stands still, its host is evicted: it counts no more, until the owner goes on.
         string host = (string)(await _here.TenantAsync())["running"]![0]!["host"]!;
@@ -168,9 +168,9 @@ public sealed class ClusterTests : IDisposable
         () => Task.FromResult(File.Exists(host.Folder.At(console)) && File.ReadAllText(host.Folder.At(console)).Contains(words, StringComparison.Ordinal)),
         $"'{words}' on the {console}");
 
-    private static async Task<Dictionary<Region, ulong>> ReadAsync(IntendedLayout intended, QmpClient monitor, int qemu)
+    private static async Task<Dictionary<Region, ulong>> ReadAsync(IntendedLayout intended, IVmConnection vm)
     {
-        LayoutVerification seen = await LayoutVerification.RunAsync(intended, monitor, qemu, TableHost.Patience, CancellationToken.None);
+        LayoutVerification seen = await LayoutVerification.RunAsync(intended, vm, TableHost.Patience, CancellationToken.None);
         Assert.True(seen.Matches);
         return seen.Regions.ToDictionary(row => row.Region, row => row.Observed!.Value);
     }

@@ -99,7 +99,7 @@ public sealed class MovingTests : IDisposable
             await receiver.EndAsync();
         }
 
-        Assert.Equal((before.QemuProcess, false), (_here.State("mover").QemuProcess, _here.State("mover").Moving));
+        Assert.Equal((before.ProcessId, false), (_here.State("mover").ProcessId, _here.State("mover").Moving));
         await TableHost.EventuallyAsync(async () => (string)(await _here.TenantAsync())["running"]![0]!["state"]! == "running", "the table's knowing it");
         await _here.DoAsync("verify", "mover");
         Assert.Contains("no VM runs", await _there.DoAsync("ps"), StringComparison.Ordinal);

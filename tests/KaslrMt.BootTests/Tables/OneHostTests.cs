@@ -66,7 +66,7 @@ public sealed class OneHostTests : IDisposable
         // Of the new one and QEMU.
         VmState both = _host.State("kept");
         TableHost.Kill(both.OwnerProcess);
-        TableHost.Kill(both.QemuProcess);
+        TableHost.Kill(both.ProcessId);
         await TableHost.EventuallyAsync(() => Task.FromResult(!both.OwnerLives), "the supervisor's end");
         Assert.Contains("it counts no more", await _host.DoAsync("tenant", "list"), StringComparison.Ordinal);
         await _host.NoKeyIsLeftAsync();
@@ -101,7 +101,7 @@ public sealed class OneHostTests : IDisposable
             await monitor.ExecuteAsync("system_reset");
         }
 
-        await TableHost.EventuallyAsync(() => Task.FromResult(_host.State("old") is { Reboots: 1, QemuProcess: not null }), "the reboot");
+        await TableHost.EventuallyAsync(() => Task.FromResult(_host.State("old") is { Reboots: 1, ProcessId: not null }), "the reboot");
         await _host.DoAsync("verify", "old");
         words[Array.IndexOf(words, "--name") + 1] = "new";
         await _host.DoAsync(words);

@@ -65,7 +65,7 @@ public sealed class SavingTests : IDisposable
             await monitor.ExecuteAsync("system_reset");
         }
 
-        await TableHost.EventuallyAsync(() => Task.FromResult(_host.State("kept") is { Reboots: 1, QemuProcess: not null }), "the reboot");
+        await TableHost.EventuallyAsync(() => Task.FromResult(_host.State("kept") is { Reboots: 1, ProcessId: not null }), "the reboot");
         Assert.Equal(bases, _host.SharedBases("kept"));
         await _host.DoAsync("stop", "kept", "--grace", "0");
         await _host.NoKeyIsLeftAsync();
@@ -106,13 +106,13 @@ public sealed class SavingTests : IDisposable
         Assert.True(code == 3 && error.Contains("KMT2601", StringComparison.Ordinal), error);
         (code, _, error) = await KaslrmtProcess.RunAsync(_host.Folder, "save", "vm", "--output", "/dev/full");
         Assert.True(code == 2, error);
-        Assert.Equal((before.QemuProcess, false), (_host.State("vm").QemuProcess, _host.State("vm").Moving));
+        Assert.Equal((before.ProcessId, false), (_host.State("vm").ProcessId, _host.State("vm").Moving));
         Assert.Contains("running", await _host.DoAsync("ps"), StringComparison.Ordinal);
 
         // And on one that is not detached.
         using (KaslrmtProcess foreground = new(_host.Folder, TableHost.Run("front", "--console", "none")))
         {
-            await TableHost.EventuallyAsync(() => Task.FromResult(_host.Folder.Runtime.List().Any(vm => vm is { Name: "front", State.QemuProcess: not null })), "the VM in the foreground");
+            await TableHost.EventuallyAsync(() => Task.FromResult(_host.Folder.Runtime.List().Any(vm => vm is { Name: "front", State.ProcessId: not null })), "the VM in the foreground");
             (code, _, error) = await KaslrmtProcess.RunAsync(_host.Folder, "save", "front");
             Assert.True(code == 2 && error.Contains("KMT9016", StringComparison.Ordinal), error);
             await foreground.SignalAsync("INT");

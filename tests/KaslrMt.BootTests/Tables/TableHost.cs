@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using KaslrMt.BootTests.Running;
+using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.Vms;
 
@@ -90,7 +91,7 @@ internal sealed class TableHost : IDisposable
         foreach (RunningVm vm in Folder.Runtime.List())
         {
             Kill(vm.State?.OwnerProcess);
-            Kill(vm.State?.QemuProcess);
+            Kill(vm.State?.ProcessId);
         }
 
         Folder.Dispose();

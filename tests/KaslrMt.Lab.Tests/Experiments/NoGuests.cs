@@ -1,3 +1,4 @@
+using KaslrMt.Hypervisors;
 using KaslrMt.Cli.Output;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Vms;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
+using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 using Microsoft.Win32.SafeHandles;
@@ -30,7 +31,7 @@ public sealed class MovingTests : IDisposable
     {
         byte[] good = Sample().ToPreface();
         string file = _scratch.At("saved");
-        Assert.Equal("web1", Write(file, good).Vm.Plan.Name);
+        Assert.Equal("web1", Write(file, good).Vm.Spec.Name);
         Assert.Equal(good.Length, Write(file, [.. good, 1, 2, 3]).State);
         foreach (byte[] bad in (byte[][])[[], good[..10], good[..^1], [.. "kaslrmt saved 2\n"u8, .. good.AsSpan(16)], [.. good.AsSpan(0, 16), 0xff, 0xff, 0xff, 0x7f, .. good.AsSpan(20)], [.. good.AsSpan(0, 16), 2, 0, 0, 0, (byte)'{', (byte)'}']])
         {
@@ -170,7 +171,7 @@ public sealed class MovingTests : IDisposable
 
     private static MigrationHeader Sample() => new()
     {
-        Plan = new DetachedPlan
+        Spec = new VmSpec
         {
             Name = "web1",
             Kernel = "/vmlinuz",
@@ -182,9 +183,9 @@ public sealed class MovingTests : IDisposable
             Cpus = 2,
             Accelerator = Accelerator.Tcg,
             AcceleratorReason = "asked for",
-            Console = DetachedPlan.NoConsole,
-            QemuArguments = [],
-            QemuProgram = "qemu-system-x86_64",
+            Console = VmSpec.NoConsole,
+            HypervisorArguments = [],
+            Program = "qemu-system-x86_64",
             FallBackToStock = false,
             Verify = true,
             UseCache = true,
