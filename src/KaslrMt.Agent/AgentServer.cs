@@ -19,7 +19,7 @@ internal static class AgentServer
     private static readonly TimeSpan BodyPatience = TimeSpan.FromSeconds(30);
 
     // What is answered still gets this long once the agent is told to end: long answers end by themselves then, see Answer.
-    private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ShutdownPatience = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Runs until SIGTERM or SIGINT, or until nothing is left.</summary>
     /// <param name="runtime">Where running VMs are kept.</param>

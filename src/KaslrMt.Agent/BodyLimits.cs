@@ -6,7 +6,7 @@ internal sealed class BodyLimits(TimeSpan patience) : IDisposable
 {
     // What nearly every specification needs; 1,200 of them have 75 MiB.
     private const long Small = 64 << 10;
-    private const int MostLarge = 8;
+    private const int MostLarge = 2;
 
     private readonly SemaphoreSlim _large = new(MostLarge, MostLarge);
 

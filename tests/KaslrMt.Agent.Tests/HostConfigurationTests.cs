@@ -15,9 +15,9 @@ public sealed class HostConfigurationTests : IDisposable
         HostConfiguration read = Load("allow = acme: 12345, root, @23457", "allow=web:@root", "allow = acme: 7");
         Assert.Equal(3, read.Grants.Length);
         Assert.Equal("acme", read.Grants[0].Tenant);
-        Assert.Equal([12345u, 0u], read.Grants[0].Users);
-        Assert.Equal([23457u], read.Grants[0].Groups);
-        Assert.Equal([0u], read.Grants[1].Groups);
+        Assert.Equal([12345u, 0u], read.Grants[0].Users.ToArray());
+        Assert.Equal([23457u], read.Grants[0].Groups.ToArray());
+        Assert.Equal([0u], read.Grants[1].Groups.ToArray());
         Assert.True(read.Grants[0].Covers(5, [1, 23457]));
         Assert.True(read.Grants[0].Covers(12345, []));
         Assert.False(read.Grants[0].Covers(23457, [12345]));
@@ -26,9 +26,9 @@ public sealed class HostConfigurationTests : IDisposable
     [Fact]
     public void Each_key_is_read()
     {
-        HostConfiguration read = Load("# a comment", "", "receive = 192.0.2.1:7777", "vm-user = kaslrmt", "  lease =  9s ", "store = sqlite:/x/t.db", "key-encryption-key-file = /x/kek");
+        HostConfiguration read = Load("# a comment", "", "receive = 192.0.2.1:7777", "vm-user = 990:991", "  lease =  9s ", "store = sqlite:/x/t.db", "key-encryption-key-file = /x/kek");
         Assert.Equal("192.0.2.1:7777", read.Receive);
-        Assert.Equal("kaslrmt", read.VmUser);
+        Assert.Equal("990:991", read.VmUser);
         Assert.Equal(TimeSpan.FromSeconds(9), read.Table.Lease);
         Assert.Equal("sqlite:/x/t.db", read.Table.Store);
         Assert.Equal("/x/kek", read.Table.KeyFile);
@@ -62,6 +62,9 @@ public sealed class HostConfigurationTests : IDisposable
     [InlineData("receive = 192.0.2.1:70000")]
     [InlineData("vm-user =")]
     [InlineData("vm-user = no-such-user-here")]
+    [InlineData("vm-user = 1000")]
+    [InlineData("vm-user = 1:2:3")]
+    [InlineData("vm-user = 1:4294967295")]
     [InlineData("lease = soon")]
     [InlineData("lease = 1")]
     [InlineData("unknown = 1")]
@@ -77,7 +80,7 @@ public sealed class HostConfigurationTests : IDisposable
 
     [Theory]
     [InlineData("receive = 192.0.2.1:7")]
-    [InlineData("vm-user = root")]
+    [InlineData("vm-user = 99:99")]
     public void A_key_is_given_once(string line)
     {
         KaslrMtException error = Assert.Throws<KaslrMtException>(() => Load(line, line));

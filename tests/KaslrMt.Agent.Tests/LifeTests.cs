@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using KaslrMt.Hypervisors;
 using KaslrMt.Vms;
@@ -29,7 +30,7 @@ public sealed class LifeTests
             var clock = Stopwatch.StartNew();
             agent.Signal(signal);
             (int code, string error) = await agent.EndAsync();
-            Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(2));
+            Assert.InRange(clock.Elapsed, TimeSpan.Zero, EndLimit());
             Assert.Equal(0, code);
             Assert.Equal("", error);
             Assert.False(File.Exists(agent.Socket));
@@ -45,6 +46,13 @@ public sealed class LifeTests
         {
             await agent.DisposeAsync();
         }
+    }
+
+    // Two seconds on a host that has a processor to spare; on one whose processors many share, as much more as it is short of them.
+    private static TimeSpan EndLimit()
+    {
+        double load = double.Parse(File.ReadAllText("/proc/loadavg").Split(' ')[0], CultureInfo.InvariantCulture);
+        return TimeSpan.FromSeconds(2 * Math.Max(1, load / Environment.ProcessorCount));
     }
 
     [Fact]

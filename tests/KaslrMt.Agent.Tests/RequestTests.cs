@@ -83,7 +83,6 @@ public sealed class RequestTests(RunningAgent agent) : IClassFixture<RunningAgen
         { "qemuArguments", "[\"-daemonize\"]" },
         { "qemuArguments", "[\"-nosuch\"]" },
         { "console", "\"/nosuch/console\"" },
-        { "workingDirectory", "\"/nosuch\"" },
         { "moduleAddresses", "\"x\"" },
         { "commandLine", "\"kaslr_mt=x\"" },
     };
