@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using KaslrMt.Cli.Output;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 

@@ -1,4 +1,3 @@
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;

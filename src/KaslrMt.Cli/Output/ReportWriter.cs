@@ -1,5 +1,4 @@
 using System.Text;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 

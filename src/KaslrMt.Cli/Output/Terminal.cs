@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 

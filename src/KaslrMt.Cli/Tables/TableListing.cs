@@ -1,6 +1,5 @@
 using System.Globalization;
 using KaslrMt.Cli.Output;
-using KaslrMt.Layout;
 using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 

@@ -1,4 +1,3 @@
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Tables;

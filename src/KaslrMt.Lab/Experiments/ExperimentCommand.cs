@@ -1,5 +1,4 @@
 using System.CommandLine;
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;

@@ -1,12 +1,10 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
@@ -17,7 +15,6 @@ using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;

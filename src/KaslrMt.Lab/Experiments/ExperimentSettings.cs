@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;

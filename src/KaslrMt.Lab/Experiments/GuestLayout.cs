@@ -1,4 +1,3 @@
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
@@ -13,7 +12,6 @@ using KaslrMt.Lab.Experiments;
 using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 

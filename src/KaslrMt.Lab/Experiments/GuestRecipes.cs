@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
@@ -9,14 +8,11 @@ using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Lab.Demo;
-using KaslrMt.Lab.Experiments;
 using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;

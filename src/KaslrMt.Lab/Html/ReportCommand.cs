@@ -1,10 +1,8 @@
 using System.CommandLine;
 using KaslrMt.Cli;
-using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
@@ -13,7 +11,6 @@ using KaslrMt.Kernels;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
-using KaslrMt.Layout;
 using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;

@@ -1,4 +1,3 @@
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
@@ -7,14 +6,12 @@ using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
-using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments.Modules;

@@ -1,10 +1,8 @@
 using System.Globalization;
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
 using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
@@ -15,7 +13,6 @@ using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments.Modules;

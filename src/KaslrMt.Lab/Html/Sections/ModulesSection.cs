@@ -1,5 +1,4 @@
 using System.Globalization;
-using KaslrMt.Cli;
 using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
@@ -12,9 +11,7 @@ using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Lab.Experiments.Modules;
-using KaslrMt.Lab.Html;
 using KaslrMt.Lab.Results;
-using KaslrMt.Layout;
 using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
