@@ -38,7 +38,7 @@ public sealed class DetachedTests : IDisposable
         Assert.Equal([second.OwnerProcess], HostProcesses.Agents(_host.Folder));
 
         // The key is nowhere any more; the guest reboots.
-        File.Delete(_host.Folder.At("key"));
+        File.Delete(_host.KeyFile);
         await _host.ResetAsync();
         await HostProcesses.EventuallyAsync(() => _host.State() is { Reboots: 1, ProcessId: not null }, "the reboot");
         await _host.DoAsync("verify", "vm");
