@@ -12,4 +12,4 @@ cd "$(dirname "$0")"
   bash eng/publish.sh
   printf '==> booting sixteen VMs, two to five seconds each\n'
 } >&2
-exec out/kaslrmt demo "$@"
+exec out/kaslrmt-lab demo "$@"

@@ -5,7 +5,8 @@ set -euo pipefail
 
 purpose=${1:-run}
 packages=(qemu-system-x86 busybox-static util-linux xz-utils ca-certificates
-          liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2)
+          liblz4-1 libzstd1 liblzma5 libbz2-1.0 liblzo2-2
+          gcc libc6-dev binutils)   # the last three link the native binaries
 if [ "$purpose" = test ]; then
   packages+=(lz4 zstd lzop bzip2 gzip procps etcd-server chromium fonts-dejavu-core)
 fi

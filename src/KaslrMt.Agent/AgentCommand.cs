@@ -1,7 +1,6 @@
 using System.Reflection;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Agent;
 

@@ -26,6 +26,11 @@ internal sealed class AgentLock : IDisposable
         {
             return null;
         }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new KaslrMtException(
+                HypervisorErrors.RuntimeDirectoryFailed, $"the agent's lock in {runtime.Path} cannot be taken: {FileProblem.Reason(error)}", "see what its disk lacks, or set KASLRMT_RUNTIME_DIR", error);
+        }
     }
 
     /// <inheritdoc/>

@@ -3,6 +3,7 @@ using KaslrMt.Hypervisors;
 using KaslrMt.Vms;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KaslrMt.Agent;
 
@@ -15,6 +16,10 @@ internal static class AgentServer
 
     private static readonly TimeSpan IdlePatience = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan HeaderPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan BodyPatience = TimeSpan.FromSeconds(30);
+
+    // What is answered still gets this long once the agent is told to end: long answers end by themselves then, see Answer.
+    private static readonly TimeSpan ShutdownPatience = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Runs until SIGTERM or SIGINT, or until nothing is left.</summary>
     /// <param name="runtime">Where running VMs are kept.</param>
@@ -30,18 +35,26 @@ internal static class AgentServer
         File.Delete(socket);
         OpenTo(application.Services.GetRequiredService<HostConfiguration>(), runtime);
         await application.StartAsync().ConfigureAwait(false);
+        var watch = new SocketWatch(socket);
         OpenTo(application.Services.GetRequiredService<HostConfiguration>(), socket);
         using var ended = new CancellationTokenSource();
         Task receiving = MigrationIntake.RunAsync(application.Services, ended.Token);
+        Task watching = watch.RunAsync(application.Lifetime, ended.Token);
         if (untilIdle)
         {
             _ = EndWhenIdleAsync(application, vms);
         }
 
         await application.WaitForShutdownAsync().ConfigureAwait(false);
-        File.Delete(socket);
+        bool gone = watching.IsCompleted;
+        watch.Remove();
         await ended.CancelAsync().ConfigureAwait(false);
         await receiving.ConfigureAwait(false);
+        await watching.ConfigureAwait(false);
+        if (gone)
+        {
+            throw watch.Gone(vms.Count);
+        }
     }
 
     /// <summary>Makes the application.</summary>
@@ -60,16 +73,25 @@ internal static class AgentServer
             kestrel.Limits.MaxConcurrentConnections = MostConnections;
             kestrel.Limits.MaxRequestBodySize = LargestRequest;
             kestrel.Limits.RequestHeadersTimeout = HeaderPatience;
+            kestrel.Limits.KeepAliveTimeout = BodyPatience;
             kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(240, HeaderPatience);
             if (socket is not null)
             {
-                kestrel.ListenUnixSocket(socket);
+                kestrel.ListenUnixSocket(socket, listen =>
+                {
+                    ConnectionLimits limits = listen.ApplicationServices.GetRequiredService<ConnectionLimits>();
+                    listen.Use(next => connection => limits.ServeAsync(connection, next));
+                });
             }
         });
         var log = new AgentLog(Console.Error);
         builder.Services.AddSingleton<TextWriter>(log);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(configuration);
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
+        builder.Services.Configure<SocketTransportOptions>(options => options.Backlog = MostConnections);
+        builder.Services.AddSingleton(_ => new BodyLimits(BodyPatience));
+        builder.Services.AddSingleton<ConnectionLimits>();
         builder.Services.AddSingleton<EventStream>();
         builder.Services.AddSingleton(_ => new Access(configuration, Users.Effective));
         builder.Services.AddSingleton(services => new AgentVms(runtime, services.GetRequiredService<EventStream>(), log));

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Runtime.CompilerServices;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -31,7 +30,7 @@ internal sealed class AgentVms
         Host = new VmHost(runtime, log)
         {
             // A build that compiles while it runs, as developers have it, cannot give up the right to make code.
-            Worker = RuntimeFeature.IsDynamicCodeCompiled ? null : new WorkerSettings(Environment.ProcessPath!, [AgentCommand.WorkerWord]),
+            Worker = File.Exists($"{Environment.ProcessPath}.dll") ? null : new WorkerSettings(Environment.ProcessPath!, [AgentCommand.WorkerWord]),
             UsesScopes = Environment.GetEnvironmentVariable("INVOCATION_ID") is not null && Directory.Exists("/run/systemd/system"),
         };
     }

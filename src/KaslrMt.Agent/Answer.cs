@@ -7,10 +7,15 @@ namespace KaslrMt.Agent;
 /// <summary>A long answer, line by line as it comes about: log lines, then one outcome.</summary>
 internal sealed class Answer
 {
+    private const int MostWaiting = 4096;
+
     private static readonly byte[] LineEnd = "\n"u8.ToArray();
 
     private readonly HttpContext _context;
-    private readonly Channel<AnswerLine> _lines = Channel.CreateUnbounded<AnswerLine>(new UnboundedChannelOptions { SingleReader = true });
+
+    // A caller that does not read loses old lines; the outcome is the newest.
+    private readonly Channel<AnswerLine> _lines = Channel.CreateBounded<AnswerLine>(
+        new BoundedChannelOptions(MostWaiting) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true });
 
     private Answer(HttpContext context) => _context = context;
 
@@ -21,27 +26,28 @@ internal sealed class Answer
     {
         var answer = new Answer(context);
         context.Response.ContentType = "application/x-ndjson";
+        CancellationToken ending = context.RequestServices.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
         Task sending = answer.SendAsync();
         try
         {
-            AnswerDone done = await work(answer.Line, context.RequestAborted).ConfigureAwait(false);
+            AnswerDone done = await work(answer.Line, context.RequestAborted).WaitAsync(ending).ConfigureAwait(false);
             answer._lines.Writer.TryWrite(new AnswerLine { Done = done });
         }
-        catch (KaslrMtException error)
+        catch (OperationCanceledException) when (ending.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested)
         {
-            answer._lines.Writer.TryWrite(new AnswerLine { Problem = Problem.Of(error) });
+            answer._lines.Writer.TryWrite(new AnswerLine
+            {
+                Problem = Problem.Of(new KaslrMtException(VmErrors.AgentFailed, "the agent ends before the outcome is known", "its VMs run on: ask the next agent")),
+            });
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
             // The caller hung up.
         }
         catch (Exception error)
         {
-            // Whatever it was, the agent must not end over it. The message may hold anything, so the type must do.
-            answer._lines.Writer.TryWrite(new AnswerLine
-            {
-                Problem = new(CoreErrors.Internal.ToString(), CoreErrors.Internal.Category, $"internal error ({error.GetType().Name}) in the agent; please report it"),
-            });
+            // Whatever it was, the agent must not end over it.
+            answer._lines.Writer.TryWrite(new AnswerLine { Problem = Failures.Of(error) });
         }
 
         answer._lines.Writer.Complete();

@@ -1,4 +1,5 @@
 using KaslrMt.Hypervisors;
+using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Agent;
@@ -28,6 +29,13 @@ internal static class CallerRules
             throw new KaslrMtException(VmErrors.RequestInvalid, "a VM of the agent has no standard streams", "give its console a socket, a file or none");
         }
 
+        if (spec.HypervisorArguments.Contains(null!))
+        {
+            throw new KaslrMtException(VmErrors.RequestInvalid, "a hypervisor argument is null", "give strings");
+        }
+
+        CheckTable(spec.Table);
+        _ = VmName.Check(spec.Name);
         _ = spec.UserArguments;
 
         // The table of another user's choice would be opened, and created, with this agent's rights.
@@ -58,6 +66,28 @@ internal static class CallerRules
         return caller.User == Users.Effective
             ? path
             : throw new KaslrMtException(VmErrors.NotAllowed, $"user {caller.User} may not have this agent write files", "an operator saves VMs");
+    }
+
+    /// <summary>Checks where a caller sends a VM.</summary>
+    /// <exception cref="KaslrMtException">KMT9001, KMT9026.</exception>
+    public static LinkAddress Target(string text, Peer caller)
+    {
+        var address = LinkAddress.Parse(text, "to");
+
+        // Whoever may not connect to a socket must not have the agent do it.
+        return caller.User == Users.Effective || address.Path is null
+            ? address
+            : throw new KaslrMtException(VmErrors.NotAllowed, $"user {caller.User} may not have this agent connect to a Unix socket", "give HOST:PORT");
+    }
+
+    /// <summary>Checks a table that a caller describes: JSON can leave members out that have a default in the program.</summary>
+    /// <exception cref="KaslrMtException">KMT9025.</exception>
+    public static void CheckTable(TableSettings? table)
+    {
+        if (table is not null && (table.StateDirectory is not ['/', ..] || table.Etcd is null || table.Lease < TimeSpan.FromSeconds(5)))
+        {
+            throw new KaslrMtException(VmErrors.RequestInvalid, "a tenant table lacks its state directory (an absolute path), its access to etcd, or a lease of 5 seconds", "give all three, or no table for the agent's own");
+        }
     }
 
     /// <summary>Refuses a caller that is not the agent's own user.</summary>

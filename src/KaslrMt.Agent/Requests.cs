@@ -26,14 +26,23 @@ internal static class Requests
 
             context.Items[typeof(Peer)] = peer;
             await next(context).ConfigureAwait(false);
+            if (context.Response.StatusCode >= StatusCodes.Status400BadRequest)
+            {
+                await FailAsync(context, context.Response.StatusCode, Failures.OfStatus(context, context.Response.StatusCode)).ConfigureAwait(false);
+            }
         }
-        catch (KaslrMtException error)
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
-            await FailAsync(context, StatusOf(error), Problem.Of(error)).ConfigureAwait(false);
+            // The caller hung up.
         }
         catch (BadHttpRequestException error)
         {
-            await FailAsync(context, error.StatusCode, new(VmErrors.RequestInvalid.ToString(), VmErrors.RequestInvalid.Category, "the request is malformed or too large")).ConfigureAwait(false);
+            await FailAsync(context, error.StatusCode, Failures.OfStatus(context, error.StatusCode)).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            // Whatever it was, the caller gets one line, and the log no stack that a caller can fill it with.
+            await FailAsync(context, Failures.StatusOf(error), Failures.Of(error)).ConfigureAwait(false);
         }
         finally
         {
@@ -46,15 +55,19 @@ internal static class Requests
 
     /// <summary>Reads a request's body.</summary>
     /// <exception cref="KaslrMtException">KMT9025: it is malformed.</exception>
+    /// <exception cref="BadHttpRequestException">It is too large, or comes too slowly.</exception>
     public static async Task<T> ReadAsync<T>(HttpContext context, JsonTypeInfo<T> type)
+        where T : class
     {
         try
         {
-            return await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted).ConfigureAwait(false) ?? throw new JsonException();
+            return await context.RequestServices.GetRequiredService<BodyLimits>().ReadAsync(
+                context, token => JsonSerializer.DeserializeAsync(context.Request.Body, type, token)).ConfigureAwait(false) ?? throw new JsonException();
         }
         catch (JsonException error)
         {
-            throw new KaslrMtException(VmErrors.RequestInvalid, $"the body is not the JSON of a {typeof(T).Name}: {Printable.Of(error.Path, 100)}", "see docs/api/openapi.json", error);
+            string where = error.Path is null or "$" ? "" : $" (at {Printable.Of(error.Path, 100)})";
+            throw new KaslrMtException(VmErrors.RequestInvalid, $"the body is not the JSON of a {typeof(T).Name}{where}", "see docs/api/openapi.json", error);
         }
     }
 
@@ -65,17 +78,21 @@ internal static class Requests
         await JsonSerializer.SerializeAsync(context.Response.Body, value, type, context.RequestAborted).ConfigureAwait(false);
     }
 
-    private static int StatusOf(KaslrMtException error) => error.Code == VmErrors.NoSuchVm ? StatusCodes.Status404NotFound
-        : error.Code == VmErrors.NotAllowed ? StatusCodes.Status403Forbidden
-        : error.Category is ErrorCategory.Host or ErrorCategory.Store ? StatusCodes.Status503ServiceUnavailable
-        : StatusCodes.Status422UnprocessableEntity;
-
     private static async Task FailAsync(HttpContext context, int status, Problem problem)
     {
-        if (!context.Response.HasStarted)
+        if (context.Response.HasStarted)
+        {
+            return;
+        }
+
+        try
         {
             context.Response.StatusCode = status;
             await WriteAsync(context, problem, ApiJson.Default.Problem).ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is IOException or OperationCanceledException)
+        {
+            // The caller hung up.
         }
     }
 }

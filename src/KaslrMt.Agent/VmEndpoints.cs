@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text.Json;
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
@@ -12,16 +13,16 @@ internal static class VmEndpoints
     public static void Map(WebApplication application)
     {
         RouteGroupBuilder v1 = application.MapGroup("/v1");
-        v1.MapGet("", InfoAsync);
-        v1.MapGet("/vms", ListAsync);
-        v1.MapPost("/vms", StartAsync);
-        v1.MapGet("/vms/{name}", ShowAsync);
-        v1.MapPost("/vms/{name}/stop", StopAsync);
-        v1.MapPost("/vms/{name}/save", SaveAsync);
-        v1.MapPost("/vms/{name}/restore", RestoreAsync);
-        v1.MapPost("/vms/{name}/migrate", MigrateAsync);
-        v1.MapPost("/vms/{name}/receive", ReceiveAsync);
-        v1.MapGet("/events", EventsAsync);
+        v1.MapGet("", InfoAsync).Describe("Gets what the agent is.").Answers<AgentInfo>(ApiMedia.Json);
+        v1.MapGet("/vms", ListAsync).Describe("Gets the VMs that the caller may see.").Answers<VmList>(ApiMedia.Json);
+        v1.MapPost("/vms", StartAsync).Describe("Starts a VM; the answer ends once it runs.").Takes<StartRequest>().Answers<AnswerLine>(ApiMedia.Lines);
+        v1.MapGet("/vms/{name}", ShowAsync).Describe("Gets a VM.").Answers<VmInfo>(ApiMedia.Json);
+        v1.MapPost("/vms/{name}/stop", StopAsync).Describe("Stops a VM; the answer ends once nothing of it is left.").Takes<StopRequest>().Answers<AnswerLine>(ApiMedia.Lines);
+        v1.MapPost("/vms/{name}/save", SaveAsync).Describe("Saves a VM to a file.").Takes<SaveRequest>().Answers<AnswerLine>(ApiMedia.Lines);
+        v1.MapPost("/vms/{name}/restore", RestoreAsync).Describe("Starts a saved VM.").Takes<RestoreRequest>().Answers<AnswerLine>(ApiMedia.Lines);
+        v1.MapPost("/vms/{name}/migrate", MigrateAsync).Describe("Moves a VM to another host.").Takes<MigrateRequest>().Answers<AnswerLine>(ApiMedia.Lines);
+        v1.MapPost("/vms/{name}/receive", ReceiveAsync).Describe("Awaits a VM from another host.").Takes<ReceiveRequest>().Answers<AnswerLine>(ApiMedia.Lines);
+        v1.MapGet("/events", EventsAsync).Describe("Follows what happens to the VMs that the caller may see.").Answers<HostEvent>(ApiMedia.Lines);
     }
 
     private static Task InfoAsync(HttpContext context) => Requests.WriteAsync(
@@ -50,7 +51,7 @@ internal static class VmEndpoints
         VmSpec spec = CallerRules.Check(start.Spec, caller, context.RequestServices.GetRequiredService<HostConfiguration>());
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
         {
-            var secrets = new VmSecrets(start.Key is null ? null : TenantKey.Parse(start.Key), start.Seed is null ? null : VmSeed.FromHex(start.Seed));
+            VmSecrets secrets = SecretsOf(start);
             SupervisedVm vm = Vms(context).Start(spec, secrets, CallerRules.RightsOf(caller, context.RequestServices.GetRequiredService<HostConfiguration>()), lines);
 
             // Whoever starts a VM and hangs up before it runs does not want it.
@@ -88,6 +89,7 @@ internal static class VmEndpoints
         RestoreRequest restore = await Requests.ReadAsync(context, ApiJson.Default.RestoreRequest).ConfigureAwait(false);
         string name = NameOf(context);
         CallerRules.RequireOwner(context.RequestServices.GetRequiredService<Access>(), Requests.Caller(context), "restore VMs");
+        CallerRules.CheckTable(restore.Table);
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
         {
             SupervisedVm vm = Vms(context).Restore(name, restore.File, restore.Table ?? Configured(context), lines);
@@ -102,7 +104,7 @@ internal static class VmEndpoints
         SupervisedVm vm = Find(context);
         await Answer.RunAsync(context, async (_, cancellationToken) =>
         {
-            MoveReport done = await vm.MigrateAsync(LinkAddress.Parse(migrate.To, "to"), cancellationToken).ConfigureAwait(false);
+            MoveReport done = await vm.MigrateAsync(CallerRules.Target(migrate.To, Requests.Caller(context)), cancellationToken).ConfigureAwait(false);
             await vm.Ended.ConfigureAwait(false);
             return new AnswerDone(null, done);
         }).ConfigureAwait(false);
@@ -113,6 +115,7 @@ internal static class VmEndpoints
         ReceiveRequest receive = await Requests.ReadAsync(context, ApiJson.Default.ReceiveRequest).ConfigureAwait(false);
         string name = NameOf(context);
         CallerRules.RequireOwner(context.RequestServices.GetRequiredService<Access>(), Requests.Caller(context), "receive VMs");
+        CallerRules.CheckTable(receive.Table);
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
         {
             AgentVms vms = Vms(context);
@@ -135,23 +138,37 @@ internal static class VmEndpoints
     {
         context.Response.ContentType = "application/x-ndjson";
         using EventStream.Listener listener = context.RequestServices.GetRequiredService<EventStream>().Listen();
-        await context.Response.Body.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(
+            context.RequestAborted, context.RequestServices.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping);
+        await context.Response.Body.FlushAsync(ended.Token).ConfigureAwait(false);
         Access access = context.RequestServices.GetRequiredService<Access>();
         try
         {
-            await foreach (HostEvent one in listener.Events.ReadAllAsync(context.RequestAborted).ConfigureAwait(false))
+            await foreach (HostEvent one in listener.Events.ReadAllAsync(ended.Token).ConfigureAwait(false))
             {
                 if (access.MayActFor(Requests.Caller(context), one.Tenant))
                 {
-                    await JsonSerializer.SerializeAsync(context.Response.Body, one, ApiJson.Default.HostEvent, context.RequestAborted).ConfigureAwait(false);
-                    await context.Response.Body.WriteAsync("\n"u8.ToArray(), context.RequestAborted).ConfigureAwait(false);
-                    await context.Response.Body.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+                    await JsonSerializer.SerializeAsync(context.Response.Body, one, ApiJson.Default.HostEvent, ended.Token).ConfigureAwait(false);
+                    await context.Response.Body.WriteAsync("\n"u8.ToArray(), ended.Token).ConfigureAwait(false);
+                    await context.Response.Body.FlushAsync(ended.Token).ConfigureAwait(false);
                 }
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception error) when (error is IOException or OperationCanceledException)
         {
             // The listener hung up, or the agent ends.
+        }
+    }
+
+    private static VmSecrets SecretsOf(StartRequest start)
+    {
+        try
+        {
+            return new VmSecrets(start.Key is null ? null : TenantKey.Parse(start.Key), start.Seed is null ? null : VmSeed.FromHex(start.Seed));
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(start.Key);
         }
     }
 

@@ -34,16 +34,19 @@ internal sealed record AccessGrant(string Tenant, ImmutableArray<uint> Users, Im
             [.. names.Where(name => name[0] == '@').Select(name => NumberOf(name[1..], "/etc/group", "group"))]);
     }
 
+    // The last number stands for "none" in system calls (setresuid(2)).
+    internal static bool IsNumber(string text) => uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint number) && number != uint.MaxValue;
+
     // The third field in both files (passwd(5), group(5)). Names from elsewhere are to be given as numbers.
     internal static uint NumberOf(string name, string file, string kind)
     {
-        if (uint.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out uint number))
+        if (name.Length > 0 && name.All(char.IsAsciiDigit))
         {
-            return number;
+            return IsNumber(name) ? uint.Parse(name, CultureInfo.InvariantCulture) : throw new FormatException($"'{Printable.Of(name, 40)}' is not a {kind}'s number");
         }
 
         string? line = File.Exists(file) ? File.ReadLines(file).FirstOrDefault(line => line.StartsWith(name + ":", StringComparison.Ordinal)) : null;
-        return line?.Split(':') is [_, _, string field, ..] && uint.TryParse(field, NumberStyles.None, CultureInfo.InvariantCulture, out number)
+        return line?.Split(':') is [_, _, string field, ..] && uint.TryParse(field, NumberStyles.None, CultureInfo.InvariantCulture, out uint number)
             ? number
             : throw new FormatException($"this host has no {kind} '{Printable.Of(name, 40)}'; give its number");
     }

@@ -78,7 +78,7 @@ internal sealed record HostConfiguration
     {
         "allow" => settings with { Grants = settings.Grants.Add(AccessGrant.Parse(value)) },
         "receive" => settings with { Receive = LinkAddress.Parse(value, "receive").ToString() },
-        "vm-user" => settings with { VmUser = value },
+        "vm-user" => settings with { VmUser = User(value) },
         _ => settings with { Table = With(settings.Table, key, value) },
     };
 
@@ -95,6 +95,20 @@ internal sealed record HostConfiguration
         "etcd-compact" => settings with { Etcd = settings.Etcd with { CompactAfterPurge = YesOrNo(value) } },
         _ => throw new FormatException($"'{Printable.Of(key, 40)}' is no key"),
     };
+
+    // A name of passwd(5), root among them, or USER:GROUP in numbers.
+    private static string User(string value)
+    {
+        if (!value.Contains(':', StringComparison.Ordinal) && !char.IsAsciiDigit(value[0]))
+        {
+            _ = AccessGrant.NumberOf(value, "/etc/passwd", "user");
+            return value;
+        }
+
+        return value.Split(':') is [var user, var group] && AccessGrant.IsNumber(user) && AccessGrant.IsNumber(group)
+            ? value
+            : throw new FormatException("a user is a name of this host, or USER:GROUP in numbers");
+    }
 
     private static string Absolute(string path) => path.StartsWith('/') ? path : throw new FormatException("the path is not absolute");
 

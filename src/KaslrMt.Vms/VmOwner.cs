@@ -12,7 +12,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
-        private readonly Lock _gate = new();
+    private readonly Lock _gate = new();
     private OwnedVm? _current;
 
     /// <summary>Whether the VM goes on when this process dies, for a later owner to take over.</summary>

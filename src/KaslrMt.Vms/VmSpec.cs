@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KaslrMt.Hypervisors;
-using KaslrMt.Layout;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Vms;

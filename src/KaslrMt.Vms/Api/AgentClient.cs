@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 
@@ -11,6 +12,7 @@ public sealed class AgentClient : IDisposable
 {
     // An agent that is alive answers within milliseconds.
     private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
 
     private readonly HttpClient _http;
 
@@ -55,9 +57,11 @@ public sealed class AgentClient : IDisposable
             return null;
         }
 
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(AnswerPatience);
         try
         {
-            AgentInfo info = await GetAsync("v1", ApiJson.Default.AgentInfo, cancellationToken).ConfigureAwait(false);
+            AgentInfo info = await GetAsync("v1", ApiJson.Default.AgentInfo, patience.Token).ConfigureAwait(false);
             return info.Api >= AgentSocket.ApiVersion
                 ? info
                 : throw new KaslrMtException(
@@ -66,6 +70,16 @@ public sealed class AgentClient : IDisposable
         catch (HttpRequestException)
         {
             return null;
+        }
+        catch (KaslrMtException unknown) when (unknown.Code.Number == VmErrors.RequestInvalid.Number)
+        {
+            // A later agent that serves this version no more.
+            throw Garbled(unknown);
+        }
+        catch (OperationCanceledException slow) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new KaslrMtException(
+                VmErrors.AgentFailed, $"the agent at {Socket} does not answer within {AnswerPatience.TotalSeconds:0} s", "see its log, and restart it: its VMs run on", slow);
         }
     }
 
@@ -117,9 +131,19 @@ public sealed class AgentClient : IDisposable
     {
         using HttpResponseMessage answer = await _http.GetAsync(new Uri(path, UriKind.Relative), HttpCompletionOption.ResponseContentRead, cancellationToken).ConfigureAwait(false);
         byte[] body = await answer.Content.ReadAsByteArrayAsync(cancellationToken).ConfigureAwait(false);
-        return answer.IsSuccessStatusCode
-            ? JsonSerializer.Deserialize(body, type) ?? throw Garbled()
-            : throw ProblemOf(answer.StatusCode, body);
+        return answer.IsSuccessStatusCode ? Parse(body, type) : throw ProblemOf(answer.StatusCode, body);
+    }
+
+    private static T Parse<T>(ReadOnlySpan<byte> body, JsonTypeInfo<T> type)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(body, type) ?? throw Garbled();
+        }
+        catch (JsonException error)
+        {
+            throw Garbled(error);
+        }
     }
 
     private async Task<AnswerDone> OrderAsync<T>(string path, T order, JsonTypeInfo<T> type, Action<string> lines, CancellationToken cancellationToken)
@@ -140,7 +164,7 @@ public sealed class AgentClient : IDisposable
             using var reader = new StreamReader(body);
             while (await reader.ReadLineAsync(cancellationToken).ConfigureAwait(false) is { } text)
             {
-                AnswerLine line = JsonSerializer.Deserialize(text, ApiJson.Default.AnswerLine) ?? throw Garbled();
+                AnswerLine line = Parse(Encoding.UTF8.GetBytes(text), ApiJson.Default.AnswerLine);
                 if (line.Problem is { } problem)
                 {
                     throw problem.ToException();
@@ -168,6 +192,10 @@ public sealed class AgentClient : IDisposable
         {
             return (JsonSerializer.Deserialize(body, ApiJson.Default.Problem) ?? throw new JsonException()).ToException();
         }
+        catch (JsonException) when (status == HttpStatusCode.NotFound)
+        {
+            return Garbled();
+        }
         catch (JsonException)
         {
             return new(VmErrors.AgentFailed, $"the agent answered with status {(int)status}", "see the agent's log");
@@ -177,5 +205,6 @@ public sealed class AgentClient : IDisposable
     private KaslrMtException Gone(Exception? cause) =>
         new(VmErrors.AgentFailed, $"the agent at {Socket} ended in the middle", "its VMs run on: see 'kaslrmt ps --all' for where this one is", cause);
 
-    private static KaslrMtException Garbled() => new(VmErrors.AgentFailed, "the agent's answer is not understood", "are command and agent of the same version?");
+    private static KaslrMtException Garbled(Exception? cause = null) => new(
+        VmErrors.AgentVersion, $"the agent's answer is not understood: it speaks another version of the interface than this command ({AgentSocket.ApiVersion})", "take command and agent of one version; a restarted agent's VMs run on", cause);
 }

@@ -17,7 +17,7 @@ public sealed record AgentInfo(string Product, string Version, int Api, int Proc
 /// <param name="Name">The VM.</param>
 /// <param name="Supervised">Whether this agent supervises it; a VM in the foreground belongs to its command.</param>
 /// <param name="State">What its folder says; null while it is being made.</param>
-public sealed record VmInfo(string Name, bool Supervised, VmState? State);
+public sealed record VmInfo(string Name, bool Supervised, VmState? State = null);
 
 /// <summary>The VMs of a host.</summary>
 /// <param name="Vms">Sorted by name.</param>
@@ -27,7 +27,7 @@ public sealed record VmList(IReadOnlyList<VmInfo> Vms);
 /// <param name="Spec">The VM.</param>
 /// <param name="Key">The tenant key as bytes; null where the tenant table gives it.</param>
 /// <param name="Seed">The VM seed as 64 hexadecimal digits; null for new random ones.</param>
-public sealed record StartRequest(VmSpec Spec, byte[]? Key, string? Seed)
+public sealed record StartRequest(VmSpec Spec, byte[]? Key = null, string? Seed = null)
 {
     /// <summary>Shows no secret.</summary>
     public override string ToString() => $"{nameof(StartRequest)} {Spec.Name}";
@@ -44,7 +44,7 @@ public sealed record SaveRequest(string File);
 /// <summary>Starts a saved VM: <c>POST /v1/vms/NAME/restore</c>.</summary>
 /// <param name="File">The absolute path of its file.</param>
 /// <param name="Table">Its tenant table; null for the agent's own.</param>
-public sealed record RestoreRequest(string File, TableSettings? Table);
+public sealed record RestoreRequest(string File, TableSettings? Table = null);
 
 /// <summary>Moves a VM: <c>POST /v1/vms/NAME/migrate</c>.</summary>
 /// <param name="To">Where the other host awaits it.</param>
@@ -53,7 +53,7 @@ public sealed record MigrateRequest(string To);
 /// <summary>Awaits a VM from another host: <c>POST /v1/vms/NAME/receive</c>.</summary>
 /// <param name="Listen">Where to await it.</param>
 /// <param name="Table">The tenant table of both hosts; null for the agent's own.</param>
-public sealed record ReceiveRequest(string Listen, TableSettings? Table);
+public sealed record ReceiveRequest(string Listen, TableSettings? Table = null);
 
 /// <summary>
 /// One line of a long answer (<c>application/x-ndjson</c>): any number of log lines, then one with an outcome. A line has one of the members.
@@ -73,7 +73,7 @@ public sealed record AnswerLine
 /// <summary>That an order went well.</summary>
 /// <param name="Verified">Whether the VM's memory holds its layout; null where it was not compared.</param>
 /// <param name="Move">What a save or migration did.</param>
-public sealed record AnswerDone(bool? Verified, MoveReport? Move);
+public sealed record AnswerDone(bool? Verified = null, MoveReport? Move = null);
 
 /// <summary>Why the agent refused or failed: the body of every answer that is not a success.</summary>
 /// <param name="Code">The error, such as <c>KMT9006</c>.</param>
@@ -99,12 +99,14 @@ public sealed record Problem(string Code, ErrorCategory Category, string Message
 /// <param name="Vm">The VM.</param>
 /// <param name="Tenant">Its tenant, or null.</param>
 /// <param name="Detail">One clause, or null.</param>
-public sealed record HostEvent(DateTimeOffset Time, string Kind, string Vm, string? Tenant, string? Detail);
+public sealed record HostEvent(DateTimeOffset Time, string Kind, string Vm, string? Tenant = null, string? Detail = null);
 
 /// <summary>Writes and reads the interface's shapes without reflection.</summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     UseStringEnumConverter = true,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip)]
 [JsonSerializable(typeof(AgentInfo))]

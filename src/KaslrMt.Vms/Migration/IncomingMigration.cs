@@ -43,7 +43,11 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
         if (Interlocked.Exchange(ref _vm, null) is { } untaken)
         {
             await untaken.DisposeAsync().ConfigureAwait(false);
-            await (Registration?.DisposeAsync() ?? ValueTask.CompletedTask).ConfigureAwait(false);
+            if (Registration is not null)
+            {
+                await Registration.DisposeAsync().ConfigureAwait(false);
+            }
+
             Request.Dispose();
         }
     }

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Vms;

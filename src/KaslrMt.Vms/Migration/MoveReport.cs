@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace KaslrMt.Vms;
 
 /// <summary>What <c>save</c> and <c>migrate</c> did.</summary>
@@ -6,4 +8,9 @@ namespace KaslrMt.Vms;
 /// <param name="Host">The host it runs on now.</param>
 /// <param name="Bytes">What its guest's state took.</param>
 /// <param name="DowntimeMilliseconds">How long its guest stood still, as QEMU counts it.</param>
-public sealed record MoveReport(string Name, string? File, string? Host, long Bytes, long? DowntimeMilliseconds);
+public sealed record MoveReport(
+    string Name,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? File,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? Host,
+    long Bytes,
+    long? DowntimeMilliseconds = null);

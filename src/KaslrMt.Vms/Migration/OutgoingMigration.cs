@@ -15,7 +15,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
     // A host that lost power says nothing more. The table is asked then.
     private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(30);
 
-    private readonly SemaphoreSlim _one = new(1);
+    private int _moving;
 
     /// <summary>Saves the VM to a new file. When this fails, the VM goes on here.</summary>
     /// <param name="file">The absolute path of the file; it must not exist.</param>
@@ -31,7 +31,11 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
 
     private async Task<MoveReport> MoveAsync(Func<IVirtualMachine, VmState, Task<MoveReport>> move, CancellationToken cancellationToken)
     {
-        await _one.WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (Interlocked.Exchange(ref _moving, 1) != 0)
+        {
+            throw new KaslrMtException(VmErrors.CannotMove, $"'{spec.Name}' is being saved or moved already", "wait for its end");
+        }
+
         try
         {
             OwnedVm running = owner.Current ?? throw new KaslrMtException(VmErrors.CannotMove, $"'{spec.Name}' is just starting", "try again in a moment");
@@ -57,7 +61,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         }
         finally
         {
-            _one.Release();
+            Volatile.Write(ref _moving, 0);
         }
     }
 

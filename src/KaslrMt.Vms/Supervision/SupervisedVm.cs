@@ -1,5 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
 using KaslrMt.Hypervisors;
-using KaslrMt.Layout;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Vms;
@@ -10,8 +10,11 @@ namespace KaslrMt.Vms;
 /// layout, and no key: a guest that reboots gets what the key gave before, which is what the key would give again while the number of slots is the same; where it is not, the
 /// tenant table is asked.
 /// </remarks>
+[SuppressMessage("Reliability", "CA1001", Justification = "Its run disposes of what it owns when the VM has ended; nobody else knows when that is.")]
 internal sealed class SupervisedVm
 {
+    private static readonly TimeSpan AdoptionPatience = TimeSpan.FromSeconds(5);
+
     private readonly TaskCompletionSource<bool?> _running = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
     private readonly VmHost _host;
@@ -288,8 +291,6 @@ internal sealed class SupervisedVm
         Volatile.Write(ref _outgoing, new OutgoingMigration(Spec, _folder, registration, _owner));
         return await _owner.RunAsync(_folder, adopted, running, _stop.Token).ConfigureAwait(false);
     }
-
-    private static readonly TimeSpan AdoptionPatience = TimeSpan.FromSeconds(5);
 
     private KaslrMtException Failure(VmExit? exit) => exit is null
         ? new(VmErrors.Ended, $"'{Spec.Name}' ended before it ran")
