@@ -9,7 +9,7 @@ namespace KaslrMt.BootTests;
 /// <summary>An agent that comes after one that died takes all VMs back, knows what happened meanwhile, and waits for none that hangs.</summary>
 public sealed class AdoptionTests(ITestOutputHelper output) : IDisposable
 {
-    private const int Vms = 30;
+    private const int Vms = 8;
 
     private readonly DetachedHost _host = new();
 
@@ -18,7 +18,7 @@ public sealed class AdoptionTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public async Task All_vms_are_back_when_the_next_agent_answers_and_one_that_hangs_delays_none()
     {
-        // Their guests wait: what is measured is the agent, and not thirty boots.
+        // Their guests wait: what is measured is the agent, and not the boots.
         string[] names = [.. Enumerable.Range(0, Vms).Select(number => $"vm{number}")];
         await Parallel.ForEachAsync(names, new ParallelOptions { MaxDegreeOfParallelism = 2 }, async (name, _) => await _host.DoAsync(_host.Run(name, "--", "-S")));
         int agent = Assert.Single(HostProcesses.Agents(_host.Folder));

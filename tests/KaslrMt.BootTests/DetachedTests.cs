@@ -35,6 +35,7 @@ public sealed class DetachedTests : IDisposable
         VmState second = _host.State();
         Assert.True(second.OwnerLives);
         Assert.Equal(first.ProcessId, second.ProcessId);
+        await HostProcesses.EventuallyAsync(() => HostProcesses.Agents(_host.Folder).Count == 1, "the end of agents that came too late");
         Assert.Equal([second.OwnerProcess], HostProcesses.Agents(_host.Folder));
 
         // The key is nowhere any more; the guest reboots.
