@@ -18,7 +18,8 @@ internal static class AgentCommand
 
         Options:
           --until-idle   End once nothing is left to supervise, as 'kaslrmt run --detach'
-                         starts it where there is no systemd
+                         starts it where there is no systemd; its log
+                         is agent.log in the runtime directory then
           --version      Show the version
           -h, --help     Show this help
 
@@ -71,9 +72,32 @@ internal static class AgentCommand
             return 0;
         }
 
+        if (untilIdle)
+        {
+            Console.SetError(OpenLog(Path.Combine(runtime.Path, "agent.log")));
+        }
+
         await AgentServer.RunAsync(runtime, untilIdle).ConfigureAwait(false);
 
         // The VMs go on: nothing of theirs is disposed of.
         return 0;
+    }
+
+    // Where a command started the agent, nothing else keeps what it says. Only the one agent that serves the directory opens the file.
+    private static StreamWriter OpenLog(string path)
+    {
+        if (new FileInfo(path) is { Exists: true, Length: > VmLog.LargestFile })
+        {
+            File.Move(path, path + ".1", overwrite: true);
+        }
+
+        return new StreamWriter(new FileStream(path, new FileStreamOptions
+        {
+            Mode = FileMode.Append,
+            Access = FileAccess.Write,
+            Share = FileShare.ReadWrite | FileShare.Delete,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }))
+        { AutoFlush = true };
     }
 }

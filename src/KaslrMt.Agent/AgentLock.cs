@@ -9,8 +9,22 @@ internal sealed class AgentLock : IDisposable
 
     private AgentLock(FileStream file) => _file = file;
 
-    /// <summary>Takes the lock; null when another agent has it.</summary>
+    // A killed agent is gone from the process list some time before the kernel frees its lock.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    /// <summary>Takes the lock; null when another agent has it, and goes on having it.</summary>
     public static AgentLock? TryTake(RuntimeDirectory runtime)
+    {
+        AgentLock? taken = TryOnce(runtime);
+        for (long start = Environment.TickCount64; taken is null && Environment.TickCount64 - start < Patience.TotalMilliseconds; taken = TryOnce(runtime))
+        {
+            Thread.Sleep(20);
+        }
+
+        return taken;
+    }
+
+    private static AgentLock? TryOnce(RuntimeDirectory runtime)
     {
         try
         {

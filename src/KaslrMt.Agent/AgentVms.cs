@@ -92,15 +92,16 @@ internal sealed class AgentVms
 
                 break;
             }
-            catch (KaslrMtException error)
+            catch (Exception error)
             {
-                // Once for each reason: a hypervisor can hang for days.
-                if (failure != error.Code)
+                // Whatever it was: no other VM, and not the agent, must suffer. Once for each reason: a hypervisor can hang for days.
+                (ErrorCode code, string message) = error is KaslrMtException known ? (known.Code, known.Message) : (CoreErrors.Internal, error.GetType().Name);
+                if (failure != code)
                 {
-                    await _log.WriteLineAsync($"kaslrmt: {error.Code}: {name} has no supervisor, and is tried again: {error.Message}").ConfigureAwait(false);
+                    await _log.WriteLineAsync($"kaslrmt: {code}: {name} has no supervisor, and is tried again: {message}").ConfigureAwait(false);
                 }
 
-                failure = error.Code;
+                failure = code;
                 await Task.Delay(pause).ConfigureAwait(false);
             }
         }

@@ -35,10 +35,11 @@ public sealed class DetachedTests : IDisposable
         VmState second = _host.State();
         Assert.True(second.OwnerLives);
         Assert.Equal(first.ProcessId, second.ProcessId);
+        await HostProcesses.EventuallyAsync(() => HostProcesses.Agents(_host.Folder).Count == 1, "the end of agents that came too late");
         Assert.Equal([second.OwnerProcess], HostProcesses.Agents(_host.Folder));
 
         // The key is nowhere any more; the guest reboots.
-        File.Delete(_host.Folder.At("key"));
+        File.Delete(_host.KeyFile);
         await _host.ResetAsync();
         await HostProcesses.EventuallyAsync(() => _host.State() is { Reboots: 1, ProcessId: not null }, "the reboot");
         await _host.DoAsync("verify", "vm");

@@ -16,7 +16,7 @@ internal sealed class HostFolder : Scratch
     internal string ConfigurationHome => At("config");
 
     /// <summary>What VMs have left in the runtime directory. Prepared kernels, initramfs and the agent's own files are no VM's.</summary>
-    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => Path.GetFileName(path) is not (".prepared" or ".initramfs" or ".agent.lock" or "agent.sock"));
+    internal IEnumerable<string> Leftovers => Directory.EnumerateFileSystemEntries(Runtime.Path).Where(path => Path.GetFileName(path) is not (".prepared" or ".initramfs" or ".agent.lock" or "agent.sock" or "agent.log" or "agent.log.1"));
 
     /// <summary>Writes this host's configuration file.</summary>
     internal void Configure(params string[] lines)

@@ -40,7 +40,7 @@ internal static class Agents
 
         client.Dispose();
         throw new KaslrMtException(
-            VmErrors.AgentFailed, $"the agent does not answer at {client.Socket} within {StartPatience.TotalSeconds:0} s of its start", $"run {Program} by hand to see why");
+            VmErrors.AgentFailed, $"the agent does not answer at {client.Socket} within {StartPatience.TotalSeconds:0} s of its start", $"see {Path.Combine(runtime.Path, "agent.log")}, or run {Program} by hand");
     }
 
     /// <summary>Gets the agent that runs; null where none does.</summary>

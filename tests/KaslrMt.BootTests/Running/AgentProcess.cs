@@ -14,7 +14,7 @@ internal sealed class AgentProcess : IDisposable
     internal AgentProcess(HostFolder host)
     {
         _host = host;
-        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, "kaslrmtd")) { RedirectStandardError = true };
+        ProcessStartInfo start = new(Path.Combine(KaslrmtProcess.AgentFolder, "kaslrmtd")) { RedirectStandardError = true };
         KaslrmtProcess.Enter(start, host);
         _process = Process.Start(start)!;
         _process.ErrorDataReceived += (_, line) => _log.Enqueue(line.Data ?? "");

@@ -10,23 +10,26 @@ internal sealed class DetachedHost : IDisposable
 {
     internal const string Kernel = "6.12-cloud";
 
+    internal DetachedHost()
+    {
+        File.WriteAllText(KeyFile, Key + "\n", Encoding.ASCII);
+        File.SetUnixFileMode(KeyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+    }
+
     internal HostFolder Folder { get; } = new();
+
+    /// <summary>Gets the file with the tenant key.</summary>
+    internal string KeyFile => Folder.At("key");
 
     /// <summary>Gets the tenant key of its VMs.</summary>
     internal static string Key => TestSecrets.Key("detached");
 
     /// <summary>Returns the words that start a VM; its key is in a file.</summary>
-    internal string[] Run(string name, params string[] further)
-    {
-        string keyFile = Folder.At("key");
-        File.WriteAllText(keyFile, Key + "\n", Encoding.ASCII);
-        File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        return
-        [
-            "run", "--detach", "--name", name, "--tenant", "t", "--kernel", TestKernels.Image(Kernel), "--accel", "tcg", "-m", "256M",
-            "--append", "console=ttyS0 quiet no_timer_check panic=0", "--tenant-key-file", keyFile, "-M", "microvm", .. further,
-        ];
-    }
+    internal string[] Run(string name, params string[] further) =>
+    [
+        "run", "--detach", "--name", name, "--tenant", "t", "--kernel", TestKernels.Image(Kernel), "--accel", "tcg", "-m", "256M",
+        "--append", "console=ttyS0 quiet no_timer_check panic=0", "--tenant-key-file", KeyFile, "-M", "microvm", .. further,
+    ];
 
     /// <summary>Runs a command.</summary>
     internal Task<(int ExitCode, string Output, string Error)> TryAsync(params string[] words) => KaslrmtProcess.RunAsync(Folder, words);

@@ -8,7 +8,7 @@ internal static class HostProcesses
 {
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    /// <summary>Gets the host's agents: one, or none.</summary>
+    /// <summary>Gets the host's agents: one, or none. An agent's worker is none.</summary>
     internal static IReadOnlyList<int> Agents(HostFolder host) => Of(host, "kaslrmtd");
 
     /// <summary>Gets the host's QEMUs.</summary>
@@ -77,7 +77,8 @@ internal static class HostProcesses
             try
             {
                 if (int.TryParse(Path.GetFileName(process), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-                    && Path.GetFileName(File.ReadAllText(Path.Combine(process, "cmdline")).Split('\0')[0]).StartsWith(word, StringComparison.Ordinal)
+                    && File.ReadAllText(Path.Combine(process, "cmdline")).Split('\0') is [var program, var first, ..]
+                    && Path.GetFileName(program).StartsWith(word, StringComparison.Ordinal) && first != "worker"
                     && File.ReadAllText(Path.Combine(process, "environ")).Contains($"KASLRMT_RUNTIME_DIR={host.Runtime.Path}\0", StringComparison.Ordinal))
                 {
                     found.Add(id);

@@ -1,10 +1,15 @@
 using System.Diagnostics;
+using System.Reflection;
 
 namespace KaslrMt.BootTests.Running;
 
 /// <summary>The real command in a process of its own, with a test's runtime, state and configuration directories: a host of its own.</summary>
 internal sealed class KaslrmtProcess : IDisposable
 {
+    /// <summary>Where <c>kaslrmtd</c> is: the command looks for it beside itself, then in PATH.</summary>
+    internal static readonly string AgentFolder = Path.GetFullPath(
+        typeof(KaslrmtProcess).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(one => one.Key == "Agent").Value!);
+
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
 
     private readonly Process _process;
@@ -34,6 +39,7 @@ internal sealed class KaslrmtProcess : IDisposable
     {
         start.Environment["KASLRMT_RUNTIME_DIR"] = host.Runtime.Path;
         start.Environment["KASLRMT_STATE_DIR"] = host.StateDirectory;
+        start.Environment["PATH"] = $"{AgentFolder}:{start.Environment["PATH"]}";
         start.Environment["XDG_CONFIG_HOME"] = host.ConfigurationHome;
         start.Environment.Remove("KASLRMT_STORE");
         start.Environment.Remove("KASLRMT_KEK_FILE");

@@ -93,7 +93,7 @@ public sealed class MovingTests : IDisposable
             // The destination is killed in the middle: before it has the guest, the source goes on.
             Task<(int Code, string Output, string Error)> moving = KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
             await TableHost.EventuallyAsync(() => Task.FromResult(_here.State("mover").Moving || moving.IsCompleted), "the move's beginning");
-            TableHost.Kill(_there.Folder.Runtime.List().Single().State!.OwnerProcess);
+            await HostProcesses.KillAgentAsync(_there.Folder);
             (code, _, error) = await moving;
             Assert.True(code == 4, error);
             await receiver.EndAsync();
@@ -172,7 +172,7 @@ public sealed class MovingTests : IDisposable
         string meeting = $"unix:{_there.Folder.At("meet")}";
         using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
         {
-            int[] supervisors = [_here.State("mover").OwnerProcess, _there.State("mover").OwnerProcess];
+            int[] agents = [_here.State("mover").OwnerProcess, Assert.Single(HostProcesses.Agents(_there.Folder))];
             Task moving = KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
             await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Folder.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
             await Task.Delay(milliseconds);
@@ -184,7 +184,7 @@ public sealed class MovingTests : IDisposable
             }
             else
             {
-                TableHost.Kill(supervisors[victim == "source" ? 0 : 1]);
+                TableHost.Kill(agents[victim == "source" ? 0 : 1]);
             }
 
             await moving;

@@ -56,7 +56,7 @@ public sealed class OneHostTests : IDisposable
         ulong[] bases = _host.SharedBases("kept");
         int supervisor = _host.State("kept").OwnerProcess;
         TableHost.Kill(supervisor);
-        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("kept").OwnerLives), "the supervisor's end");
+        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("kept").OwnerLives), "the agent's end");
         Assert.Equal(1, (long)(await _host.TenantAsync())["vms"]!);
         Assert.NotEqual(supervisor, _host.State("kept").OwnerProcess);
         await _host.DoAsync(TableHost.Run("mate", "--detach"));
@@ -67,7 +67,7 @@ public sealed class OneHostTests : IDisposable
         VmState both = _host.State("kept");
         TableHost.Kill(both.OwnerProcess);
         TableHost.Kill(both.ProcessId);
-        await TableHost.EventuallyAsync(() => Task.FromResult(!both.OwnerLives), "the supervisor's end");
+        await TableHost.EventuallyAsync(() => Task.FromResult(!both.OwnerLives), "the agent's end");
         Assert.Contains("it counts no more", await _host.DoAsync("tenant", "list"), StringComparison.Ordinal);
         await _host.NoKeyIsLeftAsync();
 
@@ -84,7 +84,7 @@ public sealed class OneHostTests : IDisposable
     }
 
     [Fact]
-    public async Task A_guest_that_reboots_with_another_kernel_under_a_supervisor_without_the_key_has_the_tenants_bases()
+    public async Task A_guest_that_reboots_with_another_kernel_under_an_agent_without_the_key_has_the_tenants_bases()
     {
         string kernel = _host.Folder.At("vmlinuz");
         string[] words = TableHost.Run("old", "--detach");
@@ -92,7 +92,7 @@ public sealed class OneHostTests : IDisposable
         File.Copy(TestKernels.Image(TableHost.Kernel), kernel);
         await _host.DoAsync(words);
         TableHost.Kill(_host.State("old").OwnerProcess);
-        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("old").OwnerLives), "the supervisor's end");
+        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("old").OwnerLives), "the agent's end");
         File.Delete(kernel);
         File.Copy(TestKernels.Image("6.1-cloud"), kernel);
         await _host.DoAsync("ps");

@@ -58,7 +58,7 @@ public sealed class SavingTests : IDisposable
         // Restored, its supervisor killed, adopted, rebooted: it still has its tenant's bases.
         await _host.DoAsync("restore", "kept", "--input", file);
         TableHost.Kill(_host.State("kept").OwnerProcess);
-        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("kept").OwnerLives), "the supervisor's end");
+        await TableHost.EventuallyAsync(() => Task.FromResult(!_host.State("kept").OwnerLives), "the agent's end");
         await _host.DoAsync("ps");
         await using (QmpClient monitor = await QmpClient.ConnectAsync(Path.Combine(_host.Folder.Runtime.Path, "kept", "qmp.sock"), TableHost.Patience))
         {
@@ -72,7 +72,7 @@ public sealed class SavingTests : IDisposable
     }
 
     [Fact]
-    public async Task A_file_left_behind_by_a_save_whose_supervisor_died_is_worthless_once_the_VM_has_gone_on()
+    public async Task A_file_left_behind_by_a_save_whose_agent_died_is_worthless_once_the_VM_has_gone_on()
     {
         await _host.DoAsync(TableHost.Run("kept", "--detach"));
         string left = _host.Folder.At("left"), file = _host.Folder.At("file");

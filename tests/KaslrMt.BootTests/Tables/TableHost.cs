@@ -59,21 +59,7 @@ internal sealed class TableHost : IDisposable
 
     internal VmState State(string name) => Folder.Runtime.List().Single(vm => vm.Name == name).State!;
 
-    internal static void Kill(int? process)
-    {
-        try
-        {
-            if (process is int id)
-            {
-                using Process target = Process.GetProcessById(id);
-                target.Kill();
-            }
-        }
-        catch (ArgumentException)
-        {
-            // It has ended.
-        }
-    }
+    internal static void Kill(int? process) => HostProcesses.Kill(process);
 
     internal static async Task EventuallyAsync(Func<Task<bool>> condition, string what)
     {
@@ -88,12 +74,7 @@ internal sealed class TableHost : IDisposable
     public void Dispose()
     {
         // A test that failed midway must leave no VM behind.
-        foreach (RunningVm vm in Folder.Runtime.List())
-        {
-            Kill(vm.State?.OwnerProcess);
-            Kill(vm.State?.ProcessId);
-        }
-
+        HostProcesses.KillAll(Folder);
         Folder.Dispose();
     }
 }
