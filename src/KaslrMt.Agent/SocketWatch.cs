@@ -1,5 +1,4 @@
 using KaslrMt.Hypervisors;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Agent;
 
