@@ -46,12 +46,11 @@ internal static class AgentServer
         }
 
         await application.WaitForShutdownAsync().ConfigureAwait(false);
-        bool gone = watching.IsCompleted;
         watch.Remove();
         await ended.CancelAsync().ConfigureAwait(false);
         await receiving.ConfigureAwait(false);
         await watching.ConfigureAwait(false);
-        if (gone)
+        if (watch.WasRemoved)
         {
             throw watch.Gone(vms.Count);
         }

@@ -34,6 +34,11 @@ internal static class CallerRules
             throw new KaslrMtException(VmErrors.RequestInvalid, "a hypervisor argument is null", "give strings");
         }
 
+        if (spec.Memory == 0 || spec.Memory % ByteSize.MiB != 0)
+        {
+            throw new KaslrMtException(VmErrors.RequestInvalid, $"{spec.Memory} bytes are not a VM's memory", "give whole MiB");
+        }
+
         CheckTable(spec.Table);
         _ = VmName.Check(spec.Name);
         _ = spec.UserArguments;

@@ -16,6 +16,9 @@ internal sealed class SocketWatch
     /// <summary>Gets whether the socket is this agent's still.</summary>
     public bool IsThere => File.GetLastWriteTimeUtc(_socket) == _bound;
 
+    /// <summary>Gets whether the socket went away while the agent was to go on.</summary>
+    public bool WasRemoved { get; private set; }
+
     /// <summary>Completes when the socket is gone, and stops the agent then; or when cancelled.</summary>
     public async Task RunAsync(IHostApplicationLifetime lifetime, CancellationToken cancellationToken)
     {
@@ -24,8 +27,15 @@ internal sealed class SocketWatch
         {
             while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
             {
+                if (lifetime.ApplicationStopping.IsCancellationRequested)
+                {
+                    return;
+                }
+
                 if (!IsThere)
                 {
+                    // The agent that ends removes it itself, once it stops.
+                    WasRemoved = !lifetime.ApplicationStopping.IsCancellationRequested;
                     lifetime.StopApplication();
                     return;
                 }

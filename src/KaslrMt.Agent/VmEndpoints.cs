@@ -56,7 +56,7 @@ internal static class VmEndpoints
 
             // Whoever starts a VM and hangs up before it runs does not want it.
             using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);
-            return new AnswerDone(await vm.Running.ConfigureAwait(false), null);
+            return new AnswerDone(await RunningAsync(vm).ConfigureAwait(false), null);
         }).ConfigureAwait(false);
     }
 
@@ -94,7 +94,7 @@ internal static class VmEndpoints
         {
             SupervisedVm vm = Vms(context).Restore(name, restore.File, restore.Table ?? Configured(context), lines);
             using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);
-            return new AnswerDone(await vm.Running.ConfigureAwait(false), null);
+            return new AnswerDone(await RunningAsync(vm).ConfigureAwait(false), null);
         }).ConfigureAwait(false);
     }
 
@@ -157,6 +157,20 @@ internal static class VmEndpoints
         catch (Exception error) when (error is IOException or OperationCanceledException)
         {
             // The listener hung up, or the agent ends.
+        }
+    }
+
+    // A VM that could not be started is answered once nothing of it is left: its name is free then.
+    private static async Task<bool?> RunningAsync(SupervisedVm vm)
+    {
+        try
+        {
+            return await vm.Running.ConfigureAwait(false);
+        }
+        catch
+        {
+            await vm.Ended.ConfigureAwait(false);
+            throw;
         }
     }
 

@@ -27,6 +27,11 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
     public async Task<(IVirtualMachine Vm, IntendedLayout? Layout)> StartAsync(
         VmFolder folder, ImageCache? cache, int boot, bool outlivesOwner, CancellationToken cancellationToken)
     {
+        if (spec.Stock && user is not null)
+        {
+            CallerRights.Run(user, CheckFiles);
+        }
+
         IntendedLayout? intended = spec.Stock ? null : Place(folder, cache, boot);
         try
         {
@@ -66,6 +71,13 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             RunAs = user,
             Scope = host is { UsesScopes: true } && outlivesOwner ? $"kaslrmt-vm-{spec.Name}.scope" : null,
         };
+    }
+
+    // What QEMU opens itself, with the same rights: said here in one line, and before anything is started.
+    private bool CheckFiles()
+    {
+        using SafeFileHandle kernel = KernelHandle.Open(spec.Kernel);
+        return spec.Initrd is null || InitrdFile.SizeOf(spec.Initrd) > 0;
     }
 
     private IntendedLayout? Place(VmFolder folder, ImageCache? cache, int boot)

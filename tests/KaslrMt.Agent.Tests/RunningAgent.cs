@@ -9,7 +9,7 @@ namespace KaslrMt.Agent.Tests;
 /// <summary>A <c>kaslrmtd</c> with a runtime, a state and a configuration directory of its own; it and its VMs are gone after the test.</summary>
 public partial class RunningAgent : IAsyncLifetime
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
     private readonly Task<string> _error;
 
@@ -59,7 +59,7 @@ public partial class RunningAgent : IAsyncLifetime
         for (var waited = Stopwatch.StartNew(); await client.TryConnectAsync(CancellationToken.None) is null;)
         {
             Assert.False(Process.HasExited, Process.HasExited ? await _error : "");
-            Assert.True(waited.Elapsed < Patience, "the agent does not begin");
+            Assert.True(waited.Elapsed < Patience, $"the agent does not begin (socket: {File.Exists(Socket)}, processor time: {Process.TotalProcessorTime})");
             await Task.Delay(10);
         }
     }

@@ -22,7 +22,9 @@ internal static class MachineCheck
             throw new KaslrMtException(HypervisorErrors.SettingInvalid, "a VM that boots needs a kernel");
         }
 
-        foreach (string file in new[] { definition.Kernel, definition.Kernel is null ? null : definition.Initrd }.OfType<string>())
+        // Another user's files are not this process's to open: QEMU finds out with that user's rights.
+        string?[] files = definition.RunAs is null ? [definition.Kernel, definition.Kernel is null ? null : definition.Initrd] : [];
+        foreach (string file in files.OfType<string>())
         {
             try
             {

@@ -85,11 +85,28 @@ public sealed class PathTests(SharedAgent agent) : IClassFixture<SharedAgent>
     {
         // No difference between a file that exists and one that does not: the agent is no oracle for closed folders.
         await File.WriteAllTextAsync(Path.Combine(agent.ClosedFolder, "here"), "x");
+        await File.WriteAllTextAsync(Path.Combine(agent.ClosedFolder, "kernel"), "x");
         foreach (bool stock in (bool[])[true, false])
         {
             string here = (await RefusedAsync(agent.Vm($"same-{Next()}", "acme") with { Initrd = Path.Combine(agent.ClosedFolder, "here"), Stock = stock })).Message;
             string gone = (await RefusedAsync(agent.Vm($"same-{Next()}", "acme") with { Initrd = Path.Combine(agent.ClosedFolder, "gone"), Stock = stock })).Message;
             Assert.Equal(here.Replace("/here", "/?", StringComparison.Ordinal), gone.Replace("/gone", "/?", StringComparison.Ordinal));
+        }
+    }
+
+    [RootFact]
+    public async Task A_pipe_in_place_of_a_file_holds_nothing_up()
+    {
+        string pipe = agent.Host.At("pipe");
+        using (var made = System.Diagnostics.Process.Start("mkfifo", ["--mode=0666", pipe]))
+        {
+            await made.WaitForExitAsync();
+        }
+
+        foreach (bool stock in (bool[])[true, false])
+        {
+            await RefusedAsync(agent.Vm($"pipe-{Next()}", "acme") with { Kernel = pipe, Stock = stock });
+            await RefusedAsync(agent.Vm($"pipe-{Next()}", "acme") with { Initrd = pipe, Stock = stock });
         }
     }
 
@@ -143,7 +160,10 @@ public sealed class PathTests(SharedAgent agent) : IClassFixture<SharedAgent>
     {
         string store = Path.Combine(agent.RootsFolder, "table.db"), state = Path.Combine(agent.RootsFolder, "state"), key = Path.Combine(agent.RootsFolder, "kek");
         var table = new TableSettings { Store = $"sqlite:{store}", StateDirectory = state, KeyFile = key };
-        await RefusedAsync(agent.Vm("table", "acme") with { Table = table, KeyFile = agent.Host.At("secret"), Stock = false });
+        ApiAnswer answer = await SharedAgent.Acme.StartAsync(agent.Socket, agent.Vm("table", "acme") with { Table = table, KeyFile = agent.Host.At("secret") });
+        Assert.True(answer.Problem is null, answer.Body);
+        Assert.Null((await SharedAgent.Acme.PostAsync(agent.Socket, "v1/vms/table/stop", """{"grace":0}""")).Problem);
+        Assert.True(File.Exists(Path.Combine(agent.Host.StateDirectory, "tenants.db")));
         Assert.Empty(Directory.GetFileSystemEntries(agent.RootsFolder, "table*"));
         Assert.False(Directory.Exists(state));
         Assert.False(File.Exists(key));
