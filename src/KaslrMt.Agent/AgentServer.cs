@@ -72,6 +72,7 @@ internal static class AgentServer
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(configuration);
         builder.Services.AddSingleton<EventStream>();
+        builder.Services.AddHostedService<Watchdog>();
         builder.Services.AddSingleton(_ => new Access(configuration, Users.Effective));
         builder.Services.AddSingleton(services => new AgentVms(runtime, services.GetRequiredService<EventStream>(), log));
         builder.Services.ConfigureHttpJsonOptions(options => options.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default));
