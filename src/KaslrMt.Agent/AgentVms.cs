@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
@@ -31,7 +32,9 @@ internal sealed class AgentVms
         {
             // A build that compiles while it runs, as developers have it, cannot give up the right to make code.
             Worker = File.Exists($"{Environment.ProcessPath}.dll") ? null : new WorkerSettings(Environment.ProcessPath!, [AgentCommand.WorkerWord]),
-            UsesScopes = Environment.GetEnvironmentVariable("INVOCATION_ID") is not null && Directory.Exists("/run/systemd/system"),
+
+            // Only the process that systemd itself started: everything below a service inherits INVOCATION_ID.
+            UsesScopes = Environment.GetEnvironmentVariable("SYSTEMD_EXEC_PID") == Environment.ProcessId.ToString(CultureInfo.InvariantCulture) && Users.Effective == 0,
         };
     }
 

@@ -15,7 +15,10 @@ internal static class QemuLaunch
         List<string> words = [];
         if (definition.Scope is { } scope)
         {
-            words.AddRange([find("systemd-run", "systemd"), "--scope", "--collect", "--quiet", $"--unit={scope}", $"--slice={Slice}", "--"]);
+            words.AddRange([find("systemd-run", "systemd"), "--scope", "--collect", "--quiet", $"--unit={scope}", $"--slice={Slice}", "--description=VM of kaslrmt", "--"]);
+
+            // A scope inherits the agent's protection from the OOM killer; a VM is to have none.
+            words.AddRange([find("choom", "util-linux"), "-n", "0", "--"]);
         }
 
         List<string> rights = [];
