@@ -1,4 +1,4 @@
-
+using KaslrMt.Guests;
 
 namespace KaslrMt.Hypervisors.Tests;
 
