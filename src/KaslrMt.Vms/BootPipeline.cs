@@ -69,7 +69,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             Program = spec.Program,
             WorkingDirectory = spec.WorkingDirectory,
             RunAs = user,
-            
+
             // A name for each boot: systemd may still hold the scope of the QEMU that ended just before.
             Scope = host is { UsesScopes: true } && outlivesOwner ? $"kaslrmt-vm-{spec.Name}-{Environment.TickCount64:x}.scope" : null,
         };
