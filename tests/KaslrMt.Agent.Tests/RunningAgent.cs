@@ -81,7 +81,6 @@ public partial class RunningAgent : IAsyncLifetime
 
         Process.Dispose();
         Host.Dispose();
-        GC.SuppressFinalize(this);
     }
 
     /// <summary>Sends a signal.</summary>
