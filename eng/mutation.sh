@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Changes KaslrMt.Layout and TenantRules in small ways, one at a time, and counts how many of the changes the tests notice (Stryker).
-# It works in a copy, so that no changed assembly stays in a bin folder. Reports: out/mutation/NAME/reports/. Takes half an hour on two quiet processors.
+# It works in a copy, so that no changed assembly stays in a bin folder. Reports: out/mutation/NAME/reports/. Takes long; a loaded machine can make it fail.
 # Usage: eng/mutation.sh [layout|tenant-rules]...      Exit code 1 when fewer than 80 % are noticed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 4
