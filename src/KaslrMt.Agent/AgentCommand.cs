@@ -1,6 +1,7 @@
 using System.Reflection;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Agent;
 

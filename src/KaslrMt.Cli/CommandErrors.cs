@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli;
 
 /// <summary>The numbered errors of the command (KMT90xx).</summary>

@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli;
 
 /// <summary>Stack traces are for who debugs the program: they are shown with <c>KASLRMT_DEBUG=1</c> only.</summary>

@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli;
 
 /// <summary>The command's exit codes (<c>docs/errors.md</c>).</summary>

@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Commands;
 
 /// <summary>What <c>kaslrmt audit</c> says of one VM. Addresses in it are secrets of that VM.</summary>

@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Commands;
 
 /// <summary>Whether this host has what kaslrmt needs, as <c>doctor</c> reports it.</summary>

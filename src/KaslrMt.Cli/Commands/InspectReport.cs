@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Commands;
 
 /// <summary>A guest's address-space map, as <c>inspect</c> reports it. Holds the bases of that VM: it goes to standard output alone.</summary>

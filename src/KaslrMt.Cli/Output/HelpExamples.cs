@@ -1,7 +1,5 @@
 using System.CommandLine;
 using System.Runtime.CompilerServices;
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,8 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.RegularExpressions;
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

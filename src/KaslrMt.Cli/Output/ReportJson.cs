@@ -3,7 +3,6 @@ using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Cli.Tables;
-using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;

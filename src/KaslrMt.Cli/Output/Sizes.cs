@@ -1,6 +1,4 @@
 using System.Globalization;
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,6 +1,3 @@
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Sharing;
 
 /// <summary>What the host's KSM does, as <c>ksm status</c> reports it. Bytes, pages of 4 KiB, milliseconds.</summary>

@@ -1,6 +1,5 @@
 using System.Globalization;
 using KaslrMt.Cli.Output;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 
 namespace KaslrMt.Cli.Tables;

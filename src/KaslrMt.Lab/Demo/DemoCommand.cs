@@ -1,18 +1,12 @@
 using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli;
-using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Lab.Experiments;
-using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Demo;
 

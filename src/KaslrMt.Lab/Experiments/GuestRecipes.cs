@@ -1,19 +1,7 @@
 using System.Security.Cryptography;
-using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Sharing;
-using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
 using KaslrMt.Lab.Demo;
-using KaslrMt.Lab.Html;
-using KaslrMt.Lab.Results;
-using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;
 

@@ -1,22 +1,11 @@
+using KaslrMt.Cli.Output;
 using System.CommandLine;
 using System.Globalization;
 using System.Text;
-using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Guests;
-using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Lab.Experiments.Modules;
 using KaslrMt.Lab.Html.Sections;
-using KaslrMt.Layout;
-using KaslrMt.Sharing;
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Html;
 

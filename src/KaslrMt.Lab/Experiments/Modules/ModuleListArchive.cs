@@ -1,20 +1,5 @@
 using System.Text;
-using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Sharing;
-using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
-using KaslrMt.Lab.Experiments;
-using KaslrMt.Lab.Html;
-using KaslrMt.Lab.Results;
-using KaslrMt.Layout;
-using KaslrMt.Sharing;
-using KaslrMt.Tenants;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments.Modules;
 

@@ -1,19 +1,7 @@
 using System.Globalization;
-using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
-using KaslrMt.Guests;
-using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
-using KaslrMt.Lab.Experiments;
-using KaslrMt.Lab.Html;
-using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments.Modules;
 

@@ -1,18 +1,8 @@
 using System.Globalization;
-using KaslrMt.Cli.Commands;
-using KaslrMt.Cli.Guests;
-using KaslrMt.Cli.Options;
-using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Sharing;
-using KaslrMt.Cli.Tables;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Guests;
-using KaslrMt.Kernels;
 using KaslrMt.Lab.Experiments;
-using KaslrMt.Lab.Results;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Html.Sections;
 
