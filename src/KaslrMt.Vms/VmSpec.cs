@@ -29,7 +29,7 @@ public sealed record VmSpec
     private const string FileName = "plan";
 
     /// <summary>The version of the format; 1 where the text names none.</summary>
-    public int Version { get; init; } = 1;
+    public int Version { get; set; } = 1;
 
     /// <summary>The VM's name (<see cref="VmName"/>).</summary>
     public required string Name { get; init; }

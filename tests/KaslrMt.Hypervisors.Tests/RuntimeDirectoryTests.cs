@@ -109,7 +109,7 @@ public sealed class RuntimeDirectoryTests : IDisposable
     public void A_directory_somebody_else_could_have_prepared_is_refused()
     {
         string open = _scratch.At("open");
-        Directory.CreateDirectory(open, Private | UnixFileMode.OtherExecute);
+        Directory.CreateDirectory(open, Private | UnixFileMode.OtherRead);
         string link = _scratch.At("link");
         Directory.CreateSymbolicLink(link, _scratch.Runtime.Path);
         foreach (string path in new[] { open, link, "relative/path" })

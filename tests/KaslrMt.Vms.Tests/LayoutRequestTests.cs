@@ -5,7 +5,7 @@ namespace KaslrMt.Vms.Tests;
 
 public sealed class LayoutRequestTests : IDisposable
 {
-    private const string Key = "abcdefghijklmnopqrstuvwxyz01", Other = "10zyxwvutsrqponmlkjihgfedcba";
+    private const string Key = "k7Wq2!mZr9Vx4#Lp", Other = "T5b@Yd8sJ1^hNc3u";
 
     private readonly Scratch _scratch = new();
 

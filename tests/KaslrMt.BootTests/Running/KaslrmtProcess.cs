@@ -18,7 +18,9 @@ internal sealed class KaslrmtProcess : IDisposable
 
     internal KaslrmtProcess(HostFolder scratch, params string[] arguments)
     {
-        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, "kaslrmt"), arguments)
+        // The laboratory's commands are a program of their own.
+        string program = arguments is ["demo" or "experiment" or "report", ..] ? "kaslrmt-lab" : "kaslrmt";
+        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, program), arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
