@@ -4,7 +4,6 @@ using KaslrMt.Cli.Commands;
 using KaslrMt.Cli.Guests;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli;
 

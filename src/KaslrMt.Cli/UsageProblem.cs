@@ -1,7 +1,6 @@
 using KaslrMt.Cli.Output;
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli;
 

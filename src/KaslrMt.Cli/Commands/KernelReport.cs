@@ -1,5 +1,3 @@
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Commands;
 
 /// <summary>What a kernel image is, as <c>kaslrmt kernel</c> reports it; what was not understood is null.</summary>

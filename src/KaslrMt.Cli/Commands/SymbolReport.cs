@@ -1,6 +1,5 @@
 using System.Globalization;
 using KaslrMt.Guests;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
 

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using KaslrMt.Cli.Options;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Guests;
 

@@ -1,5 +1,3 @@
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Guests;
 
 /// <summary>Whose memory a command is to look into.</summary>

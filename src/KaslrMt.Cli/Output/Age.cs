@@ -1,5 +1,4 @@
 using System.Globalization;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,6 +1,5 @@
 using System.Numerics;
 using KaslrMt.Guests;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

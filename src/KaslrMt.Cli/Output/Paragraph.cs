@@ -1,5 +1,3 @@
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Output;
 
 /// <summary>Breaks text into lines at spaces.</summary>

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

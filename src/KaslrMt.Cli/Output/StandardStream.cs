@@ -1,5 +1,4 @@
 using System.ComponentModel;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,5 +1,3 @@
-using KaslrMt.Vms;
-
 namespace KaslrMt.Cli.Output;
 
 /// <summary>A table of plain text: a heading, a rule, rows; two spaces between columns, none at a row's end.</summary>

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.Reflection;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Output;
 

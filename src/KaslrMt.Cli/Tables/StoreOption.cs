@@ -1,6 +1,5 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
-using KaslrMt.Sharing;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
