@@ -124,12 +124,13 @@ internal static class AgentServer
 
     private static async Task EndWhenIdleAsync(WebApplication application, AgentVms vms)
     {
+        ConnectionLimits connections = application.Services.GetRequiredService<ConnectionLimits>();
         using var changed = new SemaphoreSlim(0);
         vms.Changed += () => changed.Release();
         while (true)
         {
             bool news = await changed.WaitAsync(IdlePatience).ConfigureAwait(false);
-            if (!news && vms.IsIdle && Requests.Active == 0)
+            if (!news && vms.IsIdle && connections.Open == 0)
             {
                 application.Lifetime.StopApplication();
                 return;

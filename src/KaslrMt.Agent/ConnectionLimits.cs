@@ -17,30 +17,22 @@ internal sealed class ConnectionLimits(Access access)
     private readonly Lock _gate = new();
     private readonly Dictionary<uint, int> _open = [];
     private int _all;
+    private int _served;
+
+    /// <summary>Gets how many connections are open. A command keeps its own from the first question to the last: an agent that has one is not idle.</summary>
+    public int Open => Volatile.Read(ref _served);
 
     /// <summary>Serves a connection, or closes it at once.</summary>
     public async Task ServeAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        Peer? peer = connection.Features.Get<IConnectionSocketFeature>() is { Socket: Socket socket } ? Peer.Of(socket) : null;
-        if (peer is null || access.IsOwner(peer))
-        {
-            await next(connection).ConfigureAwait(false);
-            return;
-        }
-
-        if (!TryEnter(peer.User))
-        {
-            connection.Abort(new ConnectionAbortedException("this user has too many connections"));
-            return;
-        }
-
+        Interlocked.Increment(ref _served);
         try
         {
-            await next(connection).ConfigureAwait(false);
+            await ServeBoundedAsync(connection, next).ConfigureAwait(false);
         }
         finally
         {
-            Leave(peer.User);
+            Interlocked.Decrement(ref _served);
         }
     }
 
@@ -71,6 +63,31 @@ internal sealed class ConnectionLimits(Access access)
             {
                 _open.Remove(user);
             }
+        }
+    }
+
+    private async Task ServeBoundedAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        Peer? peer = connection.Features.Get<IConnectionSocketFeature>() is { Socket: Socket socket } ? Peer.Of(socket) : null;
+        if (peer is null || access.IsOwner(peer))
+        {
+            await next(connection).ConfigureAwait(false);
+            return;
+        }
+
+        if (!TryEnter(peer.User))
+        {
+            connection.Abort(new ConnectionAbortedException("this user has too many connections"));
+            return;
+        }
+
+        try
+        {
+            await next(connection).ConfigureAwait(false);
+        }
+        finally
+        {
+            Leave(peer.User);
         }
     }
 }

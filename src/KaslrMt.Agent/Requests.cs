@@ -7,15 +7,9 @@ namespace KaslrMt.Agent;
 /// <summary>What all requests have in common: the caller is known, errors become problems, bodies are read within limits.</summary>
 internal static class Requests
 {
-    private static int _active;
-
-    /// <summary>Gets how many requests are being answered.</summary>
-    public static int Active => Volatile.Read(ref _active);
-
     /// <summary>Admits a request, and turns each error into a problem.</summary>
     public static async Task GuardAsync(HttpContext context, RequestDelegate next)
     {
-        Interlocked.Increment(ref _active);
         try
         {
             Peer peer = AgentServer.PeerOf(context);
@@ -43,10 +37,6 @@ internal static class Requests
         {
             // Whatever it was, the caller gets one line, and the log no stack that a caller can fill it with.
             await FailAsync(context, Failures.StatusOf(error), Failures.Of(error)).ConfigureAwait(false);
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _active);
         }
     }
 
