@@ -34,7 +34,7 @@ internal static class SmallKernel
         ];
         var elf = new ElfImage(Facts.Entry, segments, [], 0x4804);
         uint low = unchecked((uint)Facts.LinkBase);
-        uint[] entries = [low, low + 0x1008, low + 0x2ff8, low + 0x200000, low + 0x10, low + 0x2001fc, low + 0x20, low + 0x2ffc, low + 0x201800];
+        uint[] entries = [low, low + 0x1008, low + 0x2ff4, low + 0x200000, low + 0x10, low + 0x2001fc, low + 0x20, low + 0x2ffc, low + 0x201800];
         var table = new RelocationTable(
             RelocationList.Create(elf, entries, 6, 3, sizeof(uint), "32-bit"),
             RelocationList.Create(elf, entries, 4, 2, sizeof(uint), "inverse 32-bit"),
