@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
@@ -22,9 +23,8 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
     /// <param name="boot">How often the VM booted before.</param>
     /// <param name="outlivesOwner">Whether the hypervisor goes on when this process dies.</param>
     /// <param name="cancellationToken">Gives up; nothing is left then.</param>
-    /// <returns>The running VM, and its layout; null where the kernel boots with its own KASLR.</returns>
     /// <exception cref="KaslrMtException">Errors of the image, the layout and the hypervisor.</exception>
-    public async Task<(IVirtualMachine Vm, IntendedLayout? Layout)> StartAsync(
+    public async Task<StartedVm> StartAsync(
         VmFolder folder, ImageCache? cache, int boot, bool outlivesOwner, CancellationToken cancellationToken)
     {
         if (spec.Stock && user is not null)
@@ -32,12 +32,14 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             CallerRights.Run(user, CheckFiles);
         }
 
-        IntendedLayout? intended = spec.Stock ? null : Place(folder, cache, boot);
+        var clock = Stopwatch.StartNew();
+        (IntendedLayout? intended, bool prepared) = spec.Stock ? (null, false) : Place(folder, cache, boot);
+        TimeSpan placing = clock.Elapsed;
         try
         {
             string kernel = intended is null ? spec.Kernel : folder.ImagePath;
             IVirtualMachine vm = await Hypervisor.Default.StartAsync(Define(folder, kernel, boot, outlivesOwner), folder, cancellationToken).ConfigureAwait(false);
-            return (vm, intended);
+            return new StartedVm(vm, intended, prepared, placing);
         }
         finally
         {
@@ -82,7 +84,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
         return spec.Initrd is null || InitrdFile.SizeOf(spec.Initrd) > 0;
     }
 
-    private IntendedLayout? Place(VmFolder folder, ImageCache? cache, int boot)
+    private (IntendedLayout? Layout, bool WasPrepared) Place(VmFolder folder, ImageCache? cache, int boot)
     {
         try
         {
@@ -96,7 +98,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             {
                 IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
                 intended.WriteTo(folder);
-                return intended;
+                return (intended, written.FromCache);
             }
         }
         catch (KaslrMtException error) when (spec.FallBackToStock && error.Category is ErrorCategory.Image or ErrorCategory.Relocation)
@@ -104,7 +106,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
             log.WriteLine($"kaslrmt: {error.Code}: {error.Message}");
             log.WriteLine(
                 $"kaslrmt: WARNING: {spec.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
-            return null;
+            return (null, false);
         }
     }
 
@@ -132,3 +134,10 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
         return request.Plan(kernel.Geometry, boot);
     }
 }
+
+/// <summary>A VM that was just started.</summary>
+/// <param name="Vm">The running VM.</param>
+/// <param name="Layout">Its layout; null where the kernel boots with its own KASLR.</param>
+/// <param name="WasPrepared">Whether the kernel was found prepared.</param>
+/// <param name="Placing">How long it took to place the kernel, before the hypervisor was started.</param>
+internal sealed record StartedVm(IVirtualMachine Vm, IntendedLayout? Layout, bool WasPrepared, TimeSpan Placing);

@@ -57,7 +57,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
     public async Task<VmExit> RunAsync(VmFolder folder, VmState? adopted, IVirtualMachine? running, CancellationToken cancellationToken)
     {
         ImageCache? cache = host.CacheFor(spec);
-        VmState first = adopted ?? FirstState();
+        VmState first = adopted ?? spec.FirstState(Detached);
         for (int boot = first.Reboots; ; boot++)
         {
             VmExit exit;
@@ -91,20 +91,9 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         }
     }
 
-    private VmState FirstState() => VmState.OwnedByThisProcess(spec.Name) with
-    {
-        Tenant = spec.Tenant,
-        Kernel = spec.Kernel,
-        Memory = spec.Memory,
-        Machine = spec.Machine,
-        Accelerator = spec.AcceleratorChoice.Argument,
-        FreePages = spec.FreePages,
-        Detached = Detached,
-    };
-
     private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken cancellationToken)
     {
-        (IVirtualMachine vm, IntendedLayout? intended) = await new BootPipeline(spec, request, log, host, User).StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
+        (IVirtualMachine vm, IntendedLayout? intended, _, _) = await new BootPipeline(spec, request, log, host, User).StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
         await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
         state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);

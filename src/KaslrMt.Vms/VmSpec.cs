@@ -131,6 +131,19 @@ public sealed record VmSpec
         };
     }
 
+    /// <summary>Gets the state of the VM before its first boot, owned by this process.</summary>
+    /// <param name="detached">Whether the VM goes on when this process dies.</param>
+    internal VmState FirstState(bool detached) => VmState.OwnedByThisProcess(Name) with
+    {
+        Tenant = Tenant,
+        Kernel = Kernel,
+        Memory = Memory,
+        Machine = Machine,
+        Accelerator = AcceleratorChoice.Argument,
+        FreePages = FreePages,
+        Detached = detached,
+    };
+
     /// <summary>Gets the specification as JSON in UTF-8.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, VmSpecJson.Default.VmSpec);
 

@@ -41,7 +41,7 @@ internal static class DoctorCommand
     {
         List<DoctorReport.Finding> findings =
         [
-            Program("qemu-system-x86_64", "qemu-system-x86"),
+            Program(MachineDefinition.DefaultProgram, "qemu-system-x86"),
             Program("setpriv", "util-linux"),
         ];
         foreach ((string library, string package, string use) in Codecs)

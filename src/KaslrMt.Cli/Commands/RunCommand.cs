@@ -60,7 +60,7 @@ internal static class RunCommand
     {
         Description = "QEMU's program",
         HelpName = "PROGRAM",
-        DefaultValueFactory = _ => "qemu-system-x86_64",
+        DefaultValueFactory = _ => MachineDefinition.DefaultProgram,
     };
 
     /// <summary>Parts a call's words into the command's own and, for <c>run</c>, those behind <c>--</c>: QEMU's, which are not parsed.</summary>

@@ -3,6 +3,9 @@ namespace KaslrMt.Hypervisors;
 /// <summary>What a hypervisor is to build. Holds no secret: all of it may appear in arguments that every user of the host sees.</summary>
 public sealed record MachineDefinition
 {
+    /// <summary>The name of Debian's QEMU for x86-64.</summary>
+    public const string DefaultProgram = "qemu-system-x86_64";
+
     /// <summary>The file for <c>-kernel</c>: a bootable ELF, or a bzImage. Null only where the guest arrives by migration.</summary>
     public required string? Kernel { get; init; }
 
@@ -48,7 +51,7 @@ public sealed record MachineDefinition
     public bool OutlivesOwner { get; init; }
 
     /// <summary>The QEMU program: a name to look up in PATH, or a path.</summary>
-    public string Program { get; init; } = "qemu-system-x86_64";
+    public string Program { get; init; } = DefaultProgram;
 
     /// <summary>The rights that the hypervisor's process has; null for this process's own. With it the hypervisor confines itself, too (<c>-sandbox on</c>).</summary>
     public ProcessUser? RunAs { get; init; }

@@ -90,7 +90,7 @@ internal static class DemoCommand
                 // The first VM prepares the tenant's kernel, the second finds it prepared.
                 for (int number = 1; number <= VmsPerTenant; number++)
                 {
-                    DemoVm vm = await DemoVm.BootAsync(kernel, initramfs, tenant, key, number, host.Runtime, host.Accelerator, cancellationToken).ConfigureAwait(false);
+                    DemoVm vm = await DemoVm.BootAsync(kernel, initramfs, tenant, key, number, host, cancellationToken).ConfigureAwait(false);
                     vms.Add(vm);
                     await progress.WriteLineAsync(string.Create(
                         CultureInfo.InvariantCulture,

@@ -61,14 +61,7 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
     /// <exception cref="KaslrMtException">KMT6026 when one does not boot; errors of the guests' memory, the monitor, and KSM.</exception>
     public async Task<DemoReport.PairRow> CompareAsync(GuestLayout layout, CancellationToken cancellationToken)
     {
-        var recipe = new GuestRecipe
-        {
-            Name = "demo",
-            Kernel = kernel.Image,
-            Initrd = initramfs,
-            CommandLine = DemoVm.CommandLine,
-            Memory = DemoVm.Memory,
-        };
+        GuestRecipe recipe = DemoVm.RecipeOf(kernel, initramfs);
         List<ExperimentGuest> guests = [];
         try
         {

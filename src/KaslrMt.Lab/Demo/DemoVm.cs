@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
@@ -10,7 +9,7 @@ using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Demo;
 
-/// <summary>One VM of the demonstration, from its image to what is seen of it.</summary>
+/// <summary>One VM of the demonstration, and what is seen of it.</summary>
 internal sealed class DemoVm : IAsyncDisposable
 {
     /// <summary>The kernel's command line, of all VMs of the demonstration.</summary>
@@ -19,66 +18,55 @@ internal sealed class DemoVm : IAsyncDisposable
     /// <summary>Their RAM.</summary>
     public static readonly ByteSize Memory = new(256 * ByteSize.MiB);
 
-    private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(3);
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
-
-    private readonly VmFolder _folder;
-    private readonly IVirtualMachine _machine;
+    private readonly ExperimentGuest _guest;
     private bool _ended;
 
-    private DemoVm(VmFolder folder, IVirtualMachine machine, DemoReport.VmRow report, string release)
+    private DemoVm(ExperimentGuest guest, DemoReport.VmRow report)
     {
-        _folder = folder;
-        _machine = machine;
+        _guest = guest;
         Report = report;
-        Release = release;
     }
 
-    /// <summary>What was seen.</summary>
+    /// <summary>Gets what was seen.</summary>
     public DemoReport.VmRow Report { get; }
 
-    /// <summary>The kernel's release.</summary>
-    public string Release { get; }
+    /// <summary>Gets the kernel's release.</summary>
+    public string Release => _guest.Started.Layout!.Kernel.Release;
 
-    /// <summary>Its QEMU.</summary>
-    public int ProcessId => _machine.ProcessId;
+    /// <summary>Gets the hypervisor's process.</summary>
+    public int ProcessId => _guest.ProcessId;
+
+    /// <summary>Gets what the VMs of a kernel are made of.</summary>
+    public static GuestRecipe RecipeOf(DemoKernel kernel, string initramfs) => new()
+    {
+        Name = "demo",
+        Kernel = kernel.Image,
+        Initrd = initramfs,
+        CommandLine = CommandLine,
+        Memory = Memory,
+    };
 
     /// <summary>Boots a VM and looks at it from inside and outside. It runs on until disposed.</summary>
     public static async Task<DemoVm> BootAsync(
-        DemoKernel kernel, string initramfs, string tenant, TenantKey key, int number, RuntimeDirectory runtime, AcceleratorChoice accelerator, CancellationToken cancellationToken)
+        DemoKernel kernel, string initramfs, string tenant, TenantKey key, int number, ExperimentHost host, CancellationToken cancellationToken)
     {
         string name = string.Create(CultureInfo.InvariantCulture, $"demo-{kernel.Name}-{tenant}-{number}-{Environment.ProcessId}");
-        VmFolder folder = runtime.Claim(name);
-        IVirtualMachine? machine = null;
+        var clock = Stopwatch.StartNew();
+        ExperimentGuest guest = await ExperimentGuest
+            .StartAsync(RecipeOf(kernel, initramfs) with { Tenant = tenant }, GuestLayout.OfTenant(key, Policy.Default), name, host, cancellationToken).ConfigureAwait(false);
         try
         {
-            VmState state = VmState.OwnedByThisProcess(name) with { Tenant = tenant, Kernel = kernel.Image, Memory = Memory.Bytes, Machine = Hypervisor.Default.Machine("q35").Argument };
-            folder.WriteState(state);
-            var clock = Stopwatch.StartNew();
-            (KernelFacts facts, IntendedLayout intended, bool cached) = MakeImage(kernel, initramfs, key, folder, runtime);
-            double image = Lap(clock);
-
-            string console = Path.Combine(folder.Path, "console");
-            machine = await Hypervisor.Default.StartAsync(Settings(folder.ImagePath, initramfs, console, accelerator), folder, cancellationToken).ConfigureAwait(false);
-            double start = Lap(clock);
-            File.Delete(folder.ImagePath);
-            folder.WriteState(state with { ProcessId = machine.ProcessId, ProcessStartTime = machine.ProcessStartTime, Release = facts.Release });
-
-            GuestSelfReport self = await HearAsync(machine, console, kernel, cancellationToken).ConfigureAwait(false);
+            double start = Lap(clock) - Milliseconds(guest.Started.Placing);
+            GuestSelfReport self = await guest.HearAsync(GuestSelfReport.Read, host.BootLimit, cancellationToken).ConfigureAwait(false);
             double boot = Lap(clock);
-            LayoutVerification seen = await LayoutVerification.RunAsync(intended, machine, TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
-            var times = new DemoReport.StepTimes(image, cached, start, boot, Lap(clock));
+            LayoutVerification seen = await LayoutVerification.RunAsync(guest.Started.Layout!, guest.Machine, TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
+            var times = new DemoReport.StepTimes(Milliseconds(guest.Started.Placing), guest.Started.WasPrepared, Math.Round(start, 1), boot, Lap(clock));
             string label = string.Create(CultureInfo.InvariantCulture, $"VM {number}");
-            return new DemoVm(folder, machine, new DemoReport.VmRow(tenant, label, Rows(seen, self), self.ModuleAddress is ulong module ? Hex(module) : null, times), facts.Release);
+            return new DemoVm(guest, new DemoReport.VmRow(tenant, label, Rows(seen, self), self.ModuleAddress is ulong module ? Hex(module) : null, times));
         }
         catch
         {
-            if (machine is not null)
-            {
-                await machine.DisposeAsync().ConfigureAwait(false);
-            }
-
-            folder.Dispose();
+            await guest.DisposeAsync().ConfigureAwait(false);
             throw;
         }
     }
@@ -87,73 +75,18 @@ internal sealed class DemoVm : IAsyncDisposable
     /// <exception cref="KaslrMtException">KMT50xx; errors of the monitor.</exception>
     public async Task<ProbePages> ReadPagesAsync(CancellationToken cancellationToken)
     {
-        await _machine.PauseAsync(cancellationToken).ConfigureAwait(false);
-        using IGuestMemory memory = await _machine.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
-        KernelHints hints = await _machine.ReadHintsAsync(cancellationToken).ConfigureAwait(false);
-        return await Task.Run(() => ProbePages.ReadKernel(GuestKernel.Find(memory, hints)), cancellationToken).ConfigureAwait(false);
+        await _guest.PauseAsync(cancellationToken).ConfigureAwait(false);
+        return ProbePages.ReadKernel(await _guest.OpenKernelAsync(cancellationToken).ConfigureAwait(false));
     }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        if (_ended)
+        if (!_ended)
         {
-            return;
+            _ended = true;
+            await _guest.DisposeAsync().ConfigureAwait(false);
         }
-
-        _ended = true;
-        await _machine.DisposeAsync().ConfigureAwait(false);
-        _folder.Dispose();
-    }
-
-    private static (KernelFacts Kernel, IntendedLayout Intended, bool Cached) MakeImage(
-        DemoKernel kernel, string initramfs, TenantKey key, VmFolder folder, RuntimeDirectory runtime)
-    {
-        ImageCache cache = CacheLocation.Open(runtime);
-        GuestRam ram = Hypervisor.Default.Machine("q35").PlaceMemory(Memory, (ulong)new FileInfo(initramfs).Length);
-        var map = new GuestMemoryMap(ram.Ranges, ram.Taken);
-        using VmSeed seed = VmSeed.Generate();
-        BootImage written = BootImages.Write(
-            kernel.Image, cache, facts => LayoutPlanner.Plan(facts.Geometry, map, Policy.Default, key, seed, AddressProducers.Default), folder.ImagePath, ram.Overwritten);
-        using (written.Layout)
-        {
-            IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
-            intended.WriteTo(folder);
-            return (written.Kernel, intended, written.FromCache);
-        }
-    }
-
-    private static MachineDefinition Settings(string image, string initramfs, string console, AcceleratorChoice accelerator) => new()
-    {
-        Kernel = image,
-        Machine = Hypervisor.Default.Machine("q35"),
-        Memory = Memory,
-        Accelerator = accelerator,
-        Initrd = initramfs,
-        CommandLine = CommandLine,
-        Console = SerialConsole.ToFile(console),
-    };
-
-    private static async Task<GuestSelfReport> HearAsync(IVirtualMachine machine, string console, DemoKernel kernel, CancellationToken cancellationToken)
-    {
-        Task<VmExit> ended = machine.WaitForExitAsync(cancellationToken);
-        for (long start = Environment.TickCount64; Environment.TickCount64 - start < BootPatience.TotalMilliseconds;)
-        {
-            if (File.Exists(console) && GuestSelfReport.Read(await File.ReadAllTextAsync(console, cancellationToken).ConfigureAwait(false)) is { } report)
-            {
-                return report;
-            }
-
-            if (await Task.WhenAny(ended, Task.Delay(Interval, cancellationToken)).ConfigureAwait(false) == ended)
-            {
-                VmExit exit = await ended.ConfigureAwait(false);
-                throw new KaslrMtException(LabErrors.Demo, $"a VM with {kernel.Name} ended while it booted ({exit.Reason}) {exit.LastWords}");
-            }
-
-            cancellationToken.ThrowIfCancellationRequested();
-        }
-
-        throw new KaslrMtException(LabErrors.Demo, $"a VM with {kernel.Name} did not boot within {BootPatience.TotalSeconds:0} s");
     }
 
     private static IReadOnlyList<DemoReport.BaseRow> Rows(LayoutVerification seen, GuestSelfReport self) => [.. seen.Regions.Select(row => new DemoReport.BaseRow(
@@ -165,10 +98,12 @@ internal sealed class DemoVm : IAsyncDisposable
 
     private static double Lap(Stopwatch clock)
     {
-        double elapsed = Math.Round(clock.Elapsed.TotalMilliseconds, 1);
+        double elapsed = Milliseconds(clock.Elapsed);
         clock.Restart();
         return elapsed;
     }
+
+    private static double Milliseconds(TimeSpan time) => Math.Round(time.TotalMilliseconds, 1);
 
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x16}");
 }

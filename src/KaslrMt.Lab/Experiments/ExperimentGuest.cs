@@ -2,9 +2,9 @@ using System.Diagnostics;
 using System.Globalization;
 using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;
 
@@ -12,27 +12,34 @@ namespace KaslrMt.Lab.Experiments;
 internal sealed class ExperimentGuest : IAsyncDisposable
 {
     private static readonly TimeSpan ExitPatience = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
 
     private readonly VmFolder _folder;
-    private readonly IVirtualMachine _machine;
+    private readonly VmSpec _spec;
+    private readonly StartedVm _started;
     private IGuestMemory? _memory;
 
-    private ExperimentGuest(VmFolder folder, IVirtualMachine machine, TimeSpan bootTime)
+    private ExperimentGuest(VmFolder folder, VmSpec spec, StartedVm started)
     {
         _folder = folder;
-        _machine = machine;
-        BootTime = bootTime;
+        _spec = spec;
+        _started = started;
     }
 
-    /// <summary>Its name among this host's VMs.</summary>
+    /// <summary>Gets the guest's name among this host's VMs.</summary>
     public string Name => _folder.Name;
 
-    /// <summary>Its QEMU.</summary>
-    public int ProcessId => _machine.ProcessId;
+    /// <summary>Gets the running VM.</summary>
+    public IVirtualMachine Machine => _started.Vm;
 
-    /// <summary>From the start of QEMU until the guest had settled.</summary>
-    public TimeSpan BootTime { get; }
+    /// <summary>Gets the hypervisor's process.</summary>
+    public int ProcessId => Machine.ProcessId;
+
+    /// <summary>Gets how the VM was started.</summary>
+    public StartedVm Started => _started;
+
+    /// <summary>Gets the time from the start of the hypervisor until the guest had settled.</summary>
+    public TimeSpan BootTime { get; private set; }
 
     /// <summary>Boots a guest and waits until it says that it has settled.</summary>
     /// <param name="recipe">What it is made of.</param>
@@ -40,43 +47,80 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     /// <param name="label">Tells it from the others of this process: letters, digits, dashes.</param>
     /// <param name="host">What it runs on.</param>
     /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="KaslrMtException">KMT6026 when it hangs or ends; errors of the image and of QEMU. Nothing of it is left then.</exception>
+    /// <exception cref="KaslrMtException">KMT6026 when it hangs or ends; errors of the image and of the hypervisor. Nothing of it is left then.</exception>
     public static async Task<ExperimentGuest> BootAsync(GuestRecipe recipe, GuestLayout layout, string label, ExperimentHost host, CancellationToken cancellationToken)
     {
-        string name = string.Create(CultureInfo.InvariantCulture, $"experiment-{Environment.ProcessId}-{label}");
-        VmFolder folder = host.Runtime.Claim(name);
-        IVirtualMachine? machine = null;
+        ExperimentGuest guest = await StartAsync(recipe, layout, string.Create(CultureInfo.InvariantCulture, $"experiment-{Environment.ProcessId}-{label}"), host, cancellationToken).ConfigureAwait(false);
         try
         {
-            VmState state = VmState.OwnedByThisProcess(name) with
-            {
-                Kernel = recipe.Kernel,
-                Memory = recipe.Memory.Bytes,
-                Machine = recipe.Machine.Argument,
-                Accelerator = host.Accelerator.Argument,
-            };
-            folder.WriteState(state);
-            string kernel = layout.Mode == ExperimentMode.KaslrMt ? WriteImage(recipe, layout, folder, host.Cache) : recipe.Kernel;
-            string console = Path.Combine(folder.Path, "console");
             var clock = Stopwatch.StartNew();
-            machine = await Hypervisor.Default.StartAsync(Settings(recipe, layout, kernel, console, host.Accelerator), folder, cancellationToken).ConfigureAwait(false);
-
-            // The layout need not lie around any longer.
-            File.Delete(folder.ImagePath);
-            folder.WriteState(state with { ProcessId = machine.ProcessId, ProcessStartTime = machine.ProcessStartTime });
-            await SettleAsync(name, machine, console, host.BootLimit, cancellationToken).ConfigureAwait(false);
-            return new ExperimentGuest(folder, machine, clock.Elapsed);
+            await guest.HearAsync(text => text.Contains(GuestRecipe.ReadyMark, StringComparison.Ordinal) ? text : null, host.BootLimit, cancellationToken).ConfigureAwait(false);
+            guest.BootTime = clock.Elapsed;
+            return guest;
         }
         catch
         {
-            if (machine is not null)
-            {
-                await machine.DisposeAsync().ConfigureAwait(false);
-            }
+            await guest.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
 
+    /// <summary>Starts a guest the way every VM is started; it has yet to boot.</summary>
+    /// <param name="recipe">What it is made of.</param>
+    /// <param name="layout">Where its layout comes from.</param>
+    /// <param name="name">The VM's name.</param>
+    /// <param name="host">What it runs on.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="KaslrMtException">Errors of the image and of the hypervisor. Nothing of it is left then.</exception>
+    public static async Task<ExperimentGuest> StartAsync(GuestRecipe recipe, GuestLayout layout, string name, ExperimentHost host, CancellationToken cancellationToken)
+    {
+        VmFolder folder = host.Runtime.Claim(name);
+        try
+        {
+            VmSpec spec = recipe.ToSpec(layout, folder, host.Accelerator);
+            VmState state = spec.FirstState(detached: false);
+            folder.WriteState(state);
+            using LayoutRequest request = LayoutRequest.Of(spec, new VmSecrets(layout.Key is null ? null : TenantKey.Parse(layout.Key.Reveal()), null));
+            StartedVm started = await new BootPipeline(spec, request, TextWriter.Null).StartAsync(folder, host.Cache, 0, outlivesOwner: false, cancellationToken).ConfigureAwait(false);
+            folder.WriteState(state with { ProcessId = started.Vm.ProcessId, ProcessStartTime = started.Vm.ProcessStartTime, Release = started.Layout?.Kernel.Release });
+            return new ExperimentGuest(folder, spec, started);
+        }
+        catch
+        {
             folder.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Waits until the guest has printed what is wanted.</summary>
+    /// <param name="read">Finds it in the text of the console; null where the text does not hold it yet.</param>
+    /// <param name="limit">How long the guest may take.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="KaslrMtException">KMT6026 when the guest hangs or ends.</exception>
+    public async Task<T> HearAsync<T>(Func<string, T?> read, TimeSpan limit, CancellationToken cancellationToken)
+        where T : class
+    {
+        Task<VmExit> ended = Machine.WaitForExitAsync(cancellationToken);
+        for (long start = Environment.TickCount64; Environment.TickCount64 - start < limit.TotalMilliseconds;)
+        {
+            if (File.Exists(_spec.Console) && read(await File.ReadAllTextAsync(_spec.Console, cancellationToken).ConfigureAwait(false)) is { } found)
+            {
+                return found;
+            }
+
+            if (await Task.WhenAny(ended, Task.Delay(Interval, cancellationToken)).ConfigureAwait(false) == ended)
+            {
+                VmExit exit = await ended.ConfigureAwait(false);
+                throw new KaslrMtException(SharingErrors.ExperimentBootFailed, $"{Name} ended while it booted ({exit.Reason}) {Printable.Of(exit.LastWords)}{LastLine()}");
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+
+        throw new KaslrMtException(
+            SharingErrors.ExperimentBootFailed,
+            string.Create(CultureInfo.InvariantCulture, $"{Name} did not settle within {limit.TotalSeconds:0} s{LastLine()}"),
+            "raise --boot-limit if the machine is slow");
     }
 
     /// <summary>Stops its processors; its memory stands still from then on.</summary>
@@ -85,12 +129,12 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     {
         try
         {
-            await _machine.PauseAsync(cancellationToken).ConfigureAwait(false);
+            await Machine.PauseAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (KaslrMtException error) when (error.Code == HypervisorErrors.MonitorClosed)
         {
             // Its QEMU has ended, or is about to; if neither, the monitor's own error is what there is to say.
-            Task<VmExit> ended = _machine.WaitForExitAsync(cancellationToken);
+            Task<VmExit> ended = Machine.WaitForExitAsync(cancellationToken);
             if (await Task.WhenAny(ended, Task.Delay(ExitPatience, cancellationToken)).ConfigureAwait(false) != ended)
             {
                 throw;
@@ -107,14 +151,14 @@ internal sealed class ExperimentGuest : IAsyncDisposable
 
     /// <summary>Lets it go on.</summary>
     /// <exception cref="KaslrMtException">Errors of the monitor.</exception>
-    public Task ContinueAsync(CancellationToken cancellationToken) => _machine.ContinueAsync(cancellationToken);
+    public Task ContinueAsync(CancellationToken cancellationToken) => Machine.ContinueAsync(cancellationToken);
 
     /// <summary>Finds its kernel; the memory stays open as long as the guest.</summary>
     /// <exception cref="KaslrMtException">KMT50xx; errors of the monitor.</exception>
     public async Task<GuestKernel> OpenKernelAsync(CancellationToken cancellationToken)
     {
-        _memory ??= await _machine.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
-        KernelHints hints = await _machine.ReadHintsAsync(cancellationToken).ConfigureAwait(false);
+        _memory ??= await Machine.OpenMemoryAsync(cancellationToken).ConfigureAwait(false);
+        KernelHints hints = await Machine.ReadHintsAsync(cancellationToken).ConfigureAwait(false);
         return await Task.Run(() => GuestKernel.Find(_memory, hints), cancellationToken).ConfigureAwait(false);
     }
 
@@ -122,64 +166,10 @@ internal sealed class ExperimentGuest : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _memory?.Dispose();
-        await _machine.DisposeAsync().ConfigureAwait(false);
+        await Machine.DisposeAsync().ConfigureAwait(false);
         _folder.Dispose();
     }
 
-    private static string WriteImage(GuestRecipe recipe, GuestLayout layout, VmFolder folder, ImageCache cache)
-    {
-        GuestRam ram = recipe.Machine.PlaceMemory(recipe.Memory, (ulong)new FileInfo(recipe.Initrd).Length);
-        var map = new GuestMemoryMap(ram.Ranges, ram.Taken);
-        using VmSeed seed = VmSeed.Generate();
-        BootImages.Write(
-            recipe.Kernel,
-            cache,
-            facts => LayoutPlanner.Plan(facts.Geometry, map, layout.Policy, layout.Key, seed, AddressProducers.Default),
-            folder.ImagePath,
-            ram.Overwritten,
-            recipe.Modules).Layout.Dispose();
-        return folder.ImagePath;
-    }
-
-    private static MachineDefinition Settings(GuestRecipe recipe, GuestLayout layout, string kernel, string console, AcceleratorChoice accelerator) => new()
-    {
-        Kernel = kernel,
-        Machine = recipe.Machine,
-        Memory = recipe.Memory,
-        Cpus = recipe.Cpus,
-        Accelerator = accelerator,
-        TranslatedCode = HostCapacity.TranslatedCode,
-        Initrd = recipe.Initrd,
-        CommandLine = layout.Mode == ExperimentMode.Off ? $"{recipe.CommandLine} nokaslr" : recipe.CommandLine,
-        Console = SerialConsole.ToFile(console),
-        UserArguments = recipe.Devices,
-    };
-
-    private static async Task SettleAsync(string name, IVirtualMachine machine, string console, TimeSpan limit, CancellationToken cancellationToken)
-    {
-        Task<VmExit> ended = machine.WaitForExitAsync(cancellationToken);
-        for (long start = Environment.TickCount64; Environment.TickCount64 - start < limit.TotalMilliseconds;)
-        {
-            if (File.Exists(console) && (await File.ReadAllTextAsync(console, cancellationToken).ConfigureAwait(false)).Contains(GuestRecipe.ReadyMark, StringComparison.Ordinal))
-            {
-                return;
-            }
-
-            if (await Task.WhenAny(ended, Task.Delay(Interval, cancellationToken)).ConfigureAwait(false) == ended)
-            {
-                VmExit exit = await ended.ConfigureAwait(false);
-                throw new KaslrMtException(SharingErrors.ExperimentBootFailed, $"{name} ended while it booted ({exit.Reason}) {Printable.Of(exit.LastWords)}{LastLine(console)}");
-            }
-
-            cancellationToken.ThrowIfCancellationRequested();
-        }
-
-        throw new KaslrMtException(
-            SharingErrors.ExperimentBootFailed,
-            string.Create(CultureInfo.InvariantCulture, $"{name} did not settle within {limit.TotalSeconds:0} s{LastLine(console)}"),
-            "raise --boot-limit if the machine is slow");
-    }
-
-    private static string LastLine(string console) =>
-        File.Exists(console) && File.ReadLines(console).LastOrDefault(line => line.Trim().Length > 0) is { } last ? $"; its console ends with: {Printable.Of(last.Trim(), 200)}" : "";
+    private string LastLine() =>
+        File.Exists(_spec.Console) && File.ReadLines(_spec.Console).LastOrDefault(line => line.Trim().Length > 0) is { } last ? $"; its console ends with: {Printable.Of(last.Trim(), 200)}" : "";
 }

@@ -1,5 +1,7 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using KaslrMt.Layout;
+using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;
 
@@ -36,8 +38,45 @@ internal sealed record GuestRecipe
     /// <summary>How the kernel places modules, where the layout is ours.</summary>
     public ModuleAddresses Modules { get; init; }
 
+    /// <summary>The tenant that <c>ps</c> shows, or null.</summary>
+    public string? Tenant { get; init; }
+
+    /// <summary>The most memory for translated code; null for the hypervisor's own limit.</summary>
+    public ByteSize? TranslatedCode { get; init; } = HostCapacity.TranslatedCode;
+
     /// <summary>QEMU's arguments for the disk: what a guest writes is its own and gone with it.</summary>
     public UserArguments Devices => Disk is null
         ? UserArguments.None
         : UserArguments.Parse(["-drive", $"file={Disk.Replace(",", ",,", StringComparison.Ordinal)},format=raw,if=virtio,snapshot=on"]);
+
+    /// <summary>Gets the specification of one guest; its console is a file in the VM's folder.</summary>
+    /// <param name="layout">Where the guest's layout comes from.</param>
+    /// <param name="folder">The VM's folder.</param>
+    /// <param name="accelerator">What executes the guest.</param>
+    public VmSpec ToSpec(GuestLayout layout, VmFolder folder, AcceleratorChoice accelerator) => new()
+    {
+        Version = VmSpec.CurrentVersion,
+        Name = folder.Name,
+        Tenant = Tenant,
+        Kernel = Kernel,
+        Initrd = Initrd,
+        CommandLine = layout.Mode == ExperimentMode.Off ? $"{CommandLine} nokaslr" : CommandLine,
+        Memory = Memory.Bytes,
+        Machine = Machine.Argument,
+        Policy = layout.Policy.ToString(),
+        Producer = AddressProducers.Default.Name,
+        ModuleAddresses = ModuleAddressesSetting.Text(Modules),
+        Cpus = Cpus,
+        Accelerator = accelerator.Kind,
+        AcceleratorReason = accelerator.Reason,
+        Console = Path.Combine(folder.Path, "console"),
+        HypervisorArguments = Devices.All,
+        Program = MachineDefinition.DefaultProgram,
+        FallBackToStock = false,
+        Stock = layout.Mode != ExperimentMode.KaslrMt,
+        TranslatedCode = TranslatedCode?.Bytes,
+        Verify = false,
+        UseCache = true,
+        WorkingDirectory = Environment.CurrentDirectory,
+    };
 }

@@ -5,8 +5,6 @@ namespace KaslrMt.Vms;
 /// <summary>Checks the specification of a VM that comes from another host as a caller's would be: before anything is started.</summary>
 internal static class IncomingCheck
 {
-    private const string HypervisorProgram = "qemu-system-x86_64";
-
     /// <summary>Says why a VM cannot be taken.</summary>
     /// <param name="spec">The specification that came; hostile input.</param>
     /// <returns>One clause, or null where the VM may come.</returns>
@@ -18,9 +16,9 @@ internal static class IncomingCheck
         }
 
         // A program that another host names is not run; this host's own is.
-        if (spec.Program != HypervisorProgram)
+        if (spec.Program != MachineDefinition.DefaultProgram)
         {
-            return $"it asks for the program '{Printable.Of(spec.Program, 200)}', and this host runs {HypervisorProgram} only";
+            return $"it asks for the program '{Printable.Of(spec.Program, 200)}', and this host runs {MachineDefinition.DefaultProgram} only";
         }
 
         if (spec.Console is not (VmSpec.SocketConsole or VmSpec.NoConsole) && !File.Exists(spec.Console))
