@@ -1,3 +1,5 @@
+using KaslrMt.Sharing;
+
 namespace KaslrMt.Lab.Demo;
 
 /// <summary>What the demonstration found, kernel by kernel.</summary>
@@ -31,8 +33,9 @@ internal sealed record DemoReport(bool Ok, string Accelerator, IReadOnlyList<Dem
     /// <param name="Kernel">Of the paper's six regions together.</param>
     /// <param name="ResidentBytes">What the host held for both VMs' RAM before KSM; null where it was left alone.</param>
     /// <param name="HeldBytes">What it holds when KSM has merged what it can.</param>
+    /// <param name="Cost">What both cost the host then, all in; null where KSM was left alone.</param>
     internal sealed record PairRow(
-        string Vms, double KernelCode, double KernelData, double Modules, double Vmemmap, double Kernel, long? ResidentBytes, long? HeldBytes);
+        string Vms, double KernelCode, double KernelData, double Modules, double Vmemmap, double Kernel, long? ResidentBytes, long? HeldBytes, HostCost? Cost);
 
     /// <summary>One VM: its six bases from three sides, and how long each step took.</summary>
     internal sealed record VmRow(string Tenant, string Name, IReadOnlyList<BaseRow> Regions, string? ModuleAddress, StepTimes Milliseconds);

@@ -47,10 +47,13 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
     public async Task<IReadOnlyList<DemoReport.PairRow>> CompareTenantsAsync(IReadOnlyList<DemoVm> first, IReadOnlyList<DemoVm> second, CancellationToken cancellationToken)
     {
         await Task.Delay(SettleTime, cancellationToken).ConfigureAwait(false);
+
+        // Of our own process what supervising takes, not what comparing pages takes: an agent does the former only.
+        long program = ProcessMemory.PssOf(Environment.ProcessId);
         ProbePages one = await first[0].ReadPagesAsync(cancellationToken).ConfigureAwait(false), two = await first[1].ReadPagesAsync(cancellationToken).ConfigureAwait(false);
-        DemoReport.PairRow across = Row(DemoReport.TwoTenants, [one, await second[0].ReadPagesAsync(cancellationToken).ConfigureAwait(false)], null);
+        DemoReport.PairRow across = Row(DemoReport.TwoTenants, [one, await second[0].ReadPagesAsync(cancellationToken).ConfigureAwait(false)], default);
         await Task.WhenAll(second.Select(vm => vm.DisposeAsync().AsTask())).ConfigureAwait(false);
-        DemoReport.PairRow within = Row(DemoReport.OneTenant, [one, two], await MergeAsync([.. first.Select(vm => vm.ProcessId)], cancellationToken).ConfigureAwait(false));
+        DemoReport.PairRow within = Row(DemoReport.OneTenant, [one, two], await MergeAsync([.. first.Select(vm => vm.ProcessId)], host.Runtime.Path, program, cancellationToken).ConfigureAwait(false));
         await Task.WhenAll(first.Select(vm => vm.DisposeAsync().AsTask())).ConfigureAwait(false);
         return [within, across];
     }
@@ -79,7 +82,7 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
             }
 
             string name = layout.Mode == ExperimentMode.Off ? DemoReport.Off : DemoReport.Stock;
-            return Row(name, pages, await MergeAsync([.. guests.Select(guest => guest.ProcessId)], cancellationToken).ConfigureAwait(false));
+            return Row(name, pages, await MergeAsync([.. guests.Select(guest => guest.ProcessId)], null, 0, cancellationToken).ConfigureAwait(false));
         }
         finally
         {
@@ -87,7 +90,7 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
         }
     }
 
-    private static DemoReport.PairRow Row(string vms, IReadOnlyList<ProbePages> pages, KsmMeasurement? merged)
+    private static DemoReport.PairRow Row(string vms, IReadOnlyList<ProbePages> pages, (KsmMeasurement? Ksm, HostCost? Cost) merged)
     {
         IReadOnlyList<ClassEquality> classes = ProbeComparison.Compare(pages);
         double Share(params PageClass[] wanted)
@@ -104,10 +107,19 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
             Share(PageClass.ModuleCode, PageClass.ModuleData),
             Share(PageClass.Vmemmap),
             Share([.. SharingTable.KernelClasses]),
-            merged?.Before.Resident,
-            merged?.After.Proportional);
+            merged.Ksm?.Before.Resident,
+            merged.Ksm?.After.Proportional,
+            merged.Cost);
     }
 
-    private async Task<KsmMeasurement?> MergeAsync(IReadOnlyCollection<int> processes, CancellationToken cancellationToken) =>
-        ksm is var (folder, loan) ? await KsmMeasurement.RunAsync(folder, loan, processes, KsmLimit, null, cancellationToken).ConfigureAwait(false) : null;
+    private async Task<(KsmMeasurement?, HostCost?)> MergeAsync(IReadOnlyCollection<int> processes, string? folder, long program, CancellationToken cancellationToken)
+    {
+        if (ksm is not var (kernelFolder, loan))
+        {
+            return default;
+        }
+
+        KsmMeasurement merged = await KsmMeasurement.RunAsync(kernelFolder, loan, processes, KsmLimit, null, cancellationToken).ConfigureAwait(false);
+        return (merged, HostCost.Read(processes, folder, program));
+    }
 }

@@ -38,16 +38,16 @@ internal static class DemoTable
         bool merged = report.KsmUnused is null;
         output.WriteLine();
         output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? ";" : ""));
-        output.WriteLine(merged ? "and the MiB that the host holds for both once its KSM has merged what it can" : $"(memory held after merging is not shown: {report.KsmUnused})");
-        string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">all kernel"];
-        Table table = Report.Table(merged ? [.. columns, ">held"] : columns);
+        output.WriteLine(merged ? "and the MiB for both once the host's KSM has merged what it can: held for their RAM; in all, with QEMU, files in memory and this program" : $"(memory held after merging is not shown: {report.KsmUnused})");
+        string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">kernel's"];
+        Table table = Report.Table(merged ? [.. columns, ">held", ">in all"] : columns);
         foreach (DemoReport.KernelRow kernel in report.Kernels)
         {
             string name = kernel.Name;
             foreach (DemoReport.PairRow pair in kernel.Pairs)
             {
                 string[] row = [name, pair.Vms, Percent(pair.KernelCode), Percent(pair.KernelData), Percent(pair.Modules), Percent(pair.Vmemmap), Percent(pair.Kernel)];
-                table.Row(merged ? [.. row, pair.HeldBytes is long bytes ? Mebibytes(bytes) : "-"] : row);
+                table.Row(merged ? [.. row, pair.HeldBytes is long bytes ? Mebibytes(bytes) : "-", pair.Cost is { } cost ? Mebibytes(cost.Total) : "-"] : row);
                 name = "";
             }
         }
@@ -55,12 +55,16 @@ internal static class DemoTable
         Report.Print(output, table);
         foreach (DemoReport.KernelRow kernel in report.Kernels)
         {
-            long? Held(string vms) => kernel.Pairs.First(pair => pair.Vms == vms).HeldBytes;
-            if (Held(DemoReport.OneTenant) is long ours && Held(DemoReport.Stock) is long stock && Held(DemoReport.Off) is long off)
+            DemoReport.PairRow Of(string vms) => kernel.Pairs.First(pair => pair.Vms == vms);
+            (DemoReport.PairRow ours, DemoReport.PairRow stock, DemoReport.PairRow off) = (Of(DemoReport.OneTenant), Of(DemoReport.Stock), Of(DemoReport.Off));
+            if (ours.Cost is { } cost && stock.Cost is { } stockCost && off.Cost is { } offCost)
             {
                 output.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{kernel.Name}: one tenant's VMs take {ours / (double)stock:0.00} x of stock KASLR's, {ours / (double)off:0.00} x of no KASLR's"));
+                    $"{kernel.Name}: RAM held for one tenant's VMs: {Ratio(ours.HeldBytes, stock.HeldBytes)} x of stock KASLR's, {Ratio(ours.HeldBytes, off.HeldBytes)} x of no KASLR's"));
+                output.WriteLine(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{kernel.Name}: all in, a VM costs the host {Mebibytes(cost.PerVm)} MiB; with stock KASLR {Mebibytes(stockCost.PerVm)}, without {Mebibytes(offCost.PerVm)} (this program counted, TCG's code not)"));
             }
         }
     }
@@ -120,6 +124,8 @@ internal static class DemoTable
     private static string Percent(double share) => (share * 100).ToString("0.0", CultureInfo.InvariantCulture);
 
     private static string Mebibytes(long bytes) => (bytes / (double)ByteSize.MiB).ToString("0.0", CultureInfo.InvariantCulture);
+
+    private static string Ratio(long? bytes, long? baseline) => bytes is long held && baseline is > 0 and long all ? (held / (double)all).ToString("0.00", CultureInfo.InvariantCulture) : "?";
 
     private static string Number(double milliseconds) => milliseconds.ToString("N0", CultureInfo.InvariantCulture);
 }

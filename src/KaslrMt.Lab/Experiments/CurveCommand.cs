@@ -80,6 +80,7 @@ internal static class CurveCommand
             folder.Write("curve.csv", CurveTables.CurveCsv(report));
             folder.Write("classes.csv", CurveTables.ClassesCsv(report));
             folder.Write("ksm.csv", CurveTables.KsmCsv(report));
+            folder.Write("cost.csv", CurveTables.CostCsv(report));
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, LabJson.Default.CurveReport, CurveTables.Print);
             return ExitCode.Success;
         });

@@ -58,9 +58,14 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
                 throw new KaslrMtException(SharingErrors.ExperimentTooFewGuests, $"{mode.Name}: fewer than two guests booted");
             }
 
+            // Of our own process what supervising takes, not what comparing pages takes: an agent does the former only.
+            long program = mode.Layout == ExperimentMode.KaslrMt ? ProcessMemory.PssOf(Environment.ProcessId) : 0;
             GuestCurve curve = await CompareAsync(mode, all, parallel, cancellationToken).ConfigureAwait(false);
             KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, [.. all.Select(one => one.Guest)], cancellationToken).ConfigureAwait(false) : null;
-            CurveReport.Mode report = CurveReport.Mode.Of(mode, mode.PolicyOf(Policy), all.Length, boots, curve, merged);
+            HostCost? cost = merged is null
+                ? null
+                : HostCost.Read([.. all.Select(one => one.Guest.ProcessId)], mode.Layout == ExperimentMode.KaslrMt ? host.Runtime.Path : null, program);
+            CurveReport.Mode report = CurveReport.Mode.Of(mode, mode.PolicyOf(Policy), all.Length, boots, curve, merged, cost);
             folder.Write(FileOf(mode), report, ExperimentJson.Default.Mode);
             return report;
         }

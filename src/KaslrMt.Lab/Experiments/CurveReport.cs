@@ -56,8 +56,11 @@ internal sealed record CurveReport(
         /// <summary>How many tenants the guests are of: one each where the layout is not ours; 0 where it is not said.</summary>
         public int Tenants { get; set; }
 
+        /// <summary>What the guests cost the host after KSM, all in; null where KSM was left alone, and in results of versions that did not count it.</summary>
+        public HostCost? Cost { get; init; }
+
         /// <summary>The report of what was compared.</summary>
-        public static Mode Of(CurveMode mode, Policy? policy, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm) => new(
+        public static Mode Of(CurveMode mode, Policy? policy, int booted, GuestBoots boots, GuestCurve curve, KsmMeasurement? ksm, HostCost? cost) => new(
             mode.Name,
             booted,
             boots.Skipped,
@@ -70,6 +73,7 @@ internal sealed record CurveReport(
             ksm is null ? null : Ksm.Of(ksm))
         {
             Label = mode.Label,
+            Cost = cost,
             Policy = policy?.ToString(),
             Tenants = policy is null ? booted : mode.Tenants,
         };

@@ -3,6 +3,7 @@ using System.Text;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Sharing;
 using KaslrMt.Hypervisors;
+using KaslrMt.Sharing;
 
 namespace KaslrMt.Lab.Experiments;
 
@@ -28,6 +29,7 @@ internal static class CurveTables
         PrintClasses(output, report, "Pages that no other guest has, for each guest:", (mode, row) => PerGuest(row.Unique, mode));
         PrintTenants(output, report);
         PrintKsm(output, report);
+        PrintCost(output, report);
         foreach (CurveReport.Mode mode in report.Modes.Where(mode => mode.Skipped.Count > 0))
         {
             output.WriteLine($"{mode.Name}: skipped, because they did not boot: {string.Join(", ", mode.Skipped)}");
@@ -77,6 +79,23 @@ internal static class CurveTables
                 text.Append(
                     CultureInfo.InvariantCulture,
                     $"{mode.Name},{mode.Booted},{ksm.Guests},{(ksm.Settled ? "yes" : "no")},{ksm.Seconds},{ksm.Scans},{ksm.ProcessorSeconds},{ksm.PagesShared},{ksm.PagesSharing},{ksm.PagesUnshared},{ksm.PagesVolatile},{ksm.ZeroPages},{ksm.HeldByCounters},{ksm.ResidentBefore},{ksm.HeldPages},{ksm.OtherMergeableBytes},{mode.MeanBootSeconds},{Quoted(mode.Label)}\n");
+            }
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>What the guests cost the host.</summary>
+    public static string CostCsv(CurveReport report)
+    {
+        var text = new StringBuilder("mode,guests,guest_ram_bytes,hypervisor_bytes,file_bytes,program_bytes,total_bytes,translated_code_bytes,label\n");
+        foreach (CurveReport.Mode mode in report.Modes)
+        {
+            if (mode.Cost is { } cost)
+            {
+                text.Append(
+                    CultureInfo.InvariantCulture,
+                    $"{mode.Name},{cost.Vms},{cost.GuestRam},{cost.Hypervisors},{cost.Files},{cost.Program},{cost.Total},{cost.TranslatedCode},{Quoted(mode.Label)}\n");
             }
         }
 
@@ -181,6 +200,39 @@ internal static class CurveTables
         output.WriteLine("KSM's own counters, of all memory on this host that it may merge:");
         Report.Print(output, counters);
     }
+
+    private static void PrintCost(TextWriter output, CurveReport report)
+    {
+        if (report.Modes.All(mode => mode.Cost is null))
+        {
+            return;
+        }
+
+        output.WriteLine();
+        output.WriteLine("What a guest costs the host after KSM, all in; MiB for each guest, without TCG's translated code:");
+        Table table = Report.Table("", ">guest's RAM", ">QEMU", ">files", ">kaslrmt", ">all", ">of off", ">of stock");
+        long? Total(ExperimentMode wanted) => report.Modes.FirstOrDefault(mode => mode.Name == new CurveMode(wanted).Name)?.Cost?.PerVm;
+        for (int i = 0; i < report.Modes.Count; i++)
+        {
+            if (report.Modes[i].Cost is { } cost)
+            {
+                table.Row(
+                    Letter(i),
+                    PerVm(cost.GuestRam, cost),
+                    PerVm(cost.Hypervisors, cost),
+                    PerVm(cost.Files, cost),
+                    PerVm(cost.Program, cost),
+                    PerVm(cost.Total, cost),
+                    Ratio(cost.PerVm, Total(ExperimentMode.Off)),
+                    Ratio(cost.PerVm, Total(ExperimentMode.Stock)));
+            }
+        }
+
+        Report.Print(output, table);
+        output.WriteLine("files: images that QEMU keeps mapped, and prepared kernels where the runtime directory is in memory; kaslrmt: this process, which does an agent's work here");
+    }
+
+    private static string PerVm(long bytes, HostCost cost) => (bytes / (double)ByteSize.MiB / Math.Max(cost.Vms, 1)).ToString("0.0", CultureInfo.InvariantCulture);
 
     private static long? HeldBy(CurveReport.Mode[] merged, CurveMode wanted) => merged.FirstOrDefault(mode => mode.Name == wanted.Name)?.Ksm!.HeldPages;
 

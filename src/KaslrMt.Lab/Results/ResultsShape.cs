@@ -48,6 +48,7 @@ internal static class ResultsShape
         _ when mode.Points.Any(point => !IsShare(point.KernelRedundantShare)) => "is damaged: a share is not from 0 to 1",
         _ when mode.Classes.Append(mode.KernelPages).Append(mode.AllPages).Any(IsNoRow) => "is damaged: a count is none",
         { Ksm: { } ksm } when ksm.HeldPages < 0 || ksm.ResidentBefore < 0 => "is damaged: a count is none",
+        { Cost: { } cost } when cost.Vms <= 0 || cost.Total < 0 => "is damaged: a count is none",
         _ => null,
     };
 

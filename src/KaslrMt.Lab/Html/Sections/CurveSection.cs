@@ -25,6 +25,7 @@ internal static class CurveSection
         AddCurve(page, report);
         AddClasses(page, modes);
         AddKsm(page, modes);
+        AddCost(page, modes);
         string[] skipped = [.. modes.SelectMany(mode => mode.Skipped)];
         if (skipped.Length > 0)
         {
@@ -164,5 +165,28 @@ internal static class CurveSection
 
         page.Table(table);
         page.Paragraph("shared, sharing, unshared and zero are KSM's counters for all memory of the host that may be merged; held counts the guests' alone (Pss).", "note");
+    }
+
+    private static void AddCost(HtmlPage page, IReadOnlyList<CurveReport.Mode> modes)
+    {
+        CurveReport.Mode[] counted = [.. modes.Where(mode => mode.Cost is not null)];
+        if (counted.Length == 0)
+        {
+            return;
+        }
+
+        page.Heading("What a guest costs the host, all in");
+        var table = new HtmlTable(
+            "Memory of the host for each guest after KSM, MiB", "mode", ">guest's RAM", ">QEMU", ">files in memory", ">kaslrmt", ">all", $">of {counted[0].Name}");
+        foreach (CurveReport.Mode mode in counted)
+        {
+            HostCost cost = mode.Cost!;
+            string PerVm(long bytes) => Figures.Number(Math.Round(bytes / (double)ByteSize.MiB / cost.Vms, 1));
+            table.Row(
+                mode.Name, PerVm(cost.GuestRam), PerVm(cost.Hypervisors), PerVm(cost.Files), PerVm(cost.Program), PerVm(cost.Total), Figures.Times(cost.PerVm, counted[0].Cost!.PerVm));
+        }
+
+        page.Table(table);
+        page.Paragraph("QEMU without TCG's translated code, which a host with KVM does not have; files: images that QEMU keeps mapped, and prepared kernels where the runtime directory is in memory; kaslrmt: the process that ran the experiment, which does an agent's work.", "note");
     }
 }
