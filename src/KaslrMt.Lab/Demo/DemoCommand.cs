@@ -83,6 +83,7 @@ internal static class DemoCommand
         try
         {
             kernel.WriteInitramfs(initramfs);
+            long before = HostCost.FilesIn(host.Runtime.Path), files = 0;
             foreach (string tenant in Tenants)
             {
                 using TenantKey key = TenantKey.Generate();
@@ -96,10 +97,12 @@ internal static class DemoCommand
                         CultureInfo.InvariantCulture,
                         $"  {kernel.Name}: {tenant}'s {vm.Report.Name} booted and checked ({vms.Count} of {Tenants.Length * VmsPerTenant})")).ConfigureAwait(false);
                 }
+
+                files = files > 0 ? files : Math.Max(HostCost.FilesIn(host.Runtime.Path) - before, 0);
             }
 
             IReadOnlyList<DemoReport.VmRow> reports = [.. vms.Select(vm => vm.Report)];
-            IReadOnlyList<DemoReport.PairRow> pairs = await CompareAsync(new DemoSharing(kernel, initramfs, host, ksm), kernel, vms, progress, cancellationToken).ConfigureAwait(false);
+            IReadOnlyList<DemoReport.PairRow> pairs = await CompareAsync(new DemoSharing(kernel, initramfs, host, ksm), kernel, vms, files, progress, cancellationToken).ConfigureAwait(false);
             return new DemoReport.KernelRow(kernel.Name, vms[0].Release, Policy.Default.ToString(), DemoTable.PromiseHolds(reports), reports, pairs);
         }
         finally
@@ -114,10 +117,10 @@ internal static class DemoCommand
     }
 
     private static async Task<IReadOnlyList<DemoReport.PairRow>> CompareAsync(
-        DemoSharing sharing, DemoKernel kernel, List<DemoVm> vms, TextWriter progress, CancellationToken cancellationToken)
+        DemoSharing sharing, DemoKernel kernel, List<DemoVm> vms, long files, TextWriter progress, CancellationToken cancellationToken)
     {
         await progress.WriteLineAsync($"  {kernel.Name}: comparing their pages, and those of two VMs each without KASLR and with the kernel's own").ConfigureAwait(false);
-        IReadOnlyList<DemoReport.PairRow> tenants = await sharing.CompareTenantsAsync(vms[..VmsPerTenant], vms[VmsPerTenant..], cancellationToken).ConfigureAwait(false);
+        IReadOnlyList<DemoReport.PairRow> tenants = await sharing.CompareTenantsAsync(vms[..VmsPerTenant], vms[VmsPerTenant..], files, cancellationToken).ConfigureAwait(false);
         DemoReport.PairRow off = await sharing.CompareAsync(GuestLayout.Off, cancellationToken).ConfigureAwait(false);
         return [off, .. tenants, await sharing.CompareAsync(GuestLayout.Stock, cancellationToken).ConfigureAwait(false)];
     }

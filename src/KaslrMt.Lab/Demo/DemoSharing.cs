@@ -42,9 +42,10 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
     /// <summary>Compares the VMs that run, and ends them: the second tenant's first, so that KSM has the first tenant's pair to itself.</summary>
     /// <param name="first">The first tenant's.</param>
     /// <param name="second">The second tenant's.</param>
+    /// <param name="files">Bytes of files in memory that the first tenant's VMs needed.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">Errors of the guests' memory, the monitor, and KSM.</exception>
-    public async Task<IReadOnlyList<DemoReport.PairRow>> CompareTenantsAsync(IReadOnlyList<DemoVm> first, IReadOnlyList<DemoVm> second, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<DemoReport.PairRow>> CompareTenantsAsync(IReadOnlyList<DemoVm> first, IReadOnlyList<DemoVm> second, long files, CancellationToken cancellationToken)
     {
         await Task.Delay(SettleTime, cancellationToken).ConfigureAwait(false);
 
@@ -53,7 +54,7 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
         ProbePages one = await first[0].ReadPagesAsync(cancellationToken).ConfigureAwait(false), two = await first[1].ReadPagesAsync(cancellationToken).ConfigureAwait(false);
         DemoReport.PairRow across = Row(DemoReport.TwoTenants, [one, await second[0].ReadPagesAsync(cancellationToken).ConfigureAwait(false)], default);
         await Task.WhenAll(second.Select(vm => vm.DisposeAsync().AsTask())).ConfigureAwait(false);
-        DemoReport.PairRow within = Row(DemoReport.OneTenant, [one, two], await MergeAsync([.. first.Select(vm => vm.ProcessId)], host.Runtime.Path, program, cancellationToken).ConfigureAwait(false));
+        DemoReport.PairRow within = Row(DemoReport.OneTenant, [one, two], await MergeAsync([.. first.Select(vm => vm.ProcessId)], files, program, cancellationToken).ConfigureAwait(false));
         await Task.WhenAll(first.Select(vm => vm.DisposeAsync().AsTask())).ConfigureAwait(false);
         return [within, across];
     }
@@ -82,7 +83,7 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
             }
 
             string name = layout.Mode == ExperimentMode.Off ? DemoReport.Off : DemoReport.Stock;
-            return Row(name, pages, await MergeAsync([.. guests.Select(guest => guest.ProcessId)], null, 0, cancellationToken).ConfigureAwait(false));
+            return Row(name, pages, await MergeAsync([.. guests.Select(guest => guest.ProcessId)], 0, 0, cancellationToken).ConfigureAwait(false));
         }
         finally
         {
@@ -112,7 +113,7 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
             merged.Cost);
     }
 
-    private async Task<(KsmMeasurement?, HostCost?)> MergeAsync(IReadOnlyCollection<int> processes, string? folder, long program, CancellationToken cancellationToken)
+    private async Task<(KsmMeasurement?, HostCost?)> MergeAsync(IReadOnlyCollection<int> processes, long files, long program, CancellationToken cancellationToken)
     {
         if (ksm is not var (kernelFolder, loan))
         {
@@ -120,6 +121,6 @@ internal sealed class DemoSharing(DemoKernel kernel, string initramfs, Experimen
         }
 
         KsmMeasurement merged = await KsmMeasurement.RunAsync(kernelFolder, loan, processes, KsmLimit, null, cancellationToken).ConfigureAwait(false);
-        return (merged, HostCost.Read(processes, folder, program));
+        return (merged, HostCost.Read(processes, files, program));
     }
 }

@@ -38,7 +38,12 @@ internal static class DemoTable
         bool merged = report.KsmUnused is null;
         output.WriteLine();
         output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? ";" : ""));
-        output.WriteLine(merged ? "and the MiB for both once the host's KSM has merged what it can: held for their RAM; in all, with QEMU, files in memory and this program" : $"(memory held after merging is not shown: {report.KsmUnused})");
+        output.WriteLine(merged ? "and in MiB for both, once the host's KSM has merged what it can: what is held for their RAM," : $"(memory held after merging is not shown: {report.KsmUnused})");
+        if (merged)
+        {
+            output.WriteLine("and all in, with QEMU, files in memory and this program");
+        }
+
         string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">kernel's"];
         Table table = Report.Table(merged ? [.. columns, ">held", ">in all"] : columns);
         foreach (DemoReport.KernelRow kernel in report.Kernels)

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using KaslrMt.Guests;
-using KaslrMt.Hypervisors;
 using KaslrMt.Lab.Experiments;
 using KaslrMt.Layout;
 using KaslrMt.Sharing;

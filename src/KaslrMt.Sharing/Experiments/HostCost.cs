@@ -17,13 +17,16 @@ public sealed record HostCost(int Vms, long GuestRam, long Hypervisors, long Fil
 
     /// <summary>Reads what VMs cost.</summary>
     /// <param name="hypervisors">The VMs' hypervisor processes.</param>
-    /// <param name="folder">Where this program keeps files for them; null where it keeps none. Counted only if it lies in memory (tmpfs).</param>
+    /// <param name="files">What this program keeps in files for them (<see cref="FilesIn"/>).</param>
     /// <param name="program">What the processes of this program hold.</param>
-    public static HostCost Read(IReadOnlyCollection<int> hypervisors, string? folder, long program)
+    public static HostCost Read(IReadOnlyCollection<int> hypervisors, long files, long program)
     {
         ArgumentNullException.ThrowIfNull(hypervisors);
-        return Of([.. hypervisors.Select(ProcessMemory.Read).OfType<ProcessMemory>()], folder is not null && MemoryFolder.IsInMemory(folder) ? MemoryFolder.SizeOf(folder) : 0, program);
+        return Of([.. hypervisors.Select(ProcessMemory.Read).OfType<ProcessMemory>()], files, program);
     }
+
+    /// <summary>Returns what the files of a folder hold of the host's memory: nothing where the folder does not lie in a file system in memory (tmpfs).</summary>
+    public static long FilesIn(string folder) => MemoryFolder.IsInMemory(folder) ? MemoryFolder.SizeOf(folder) : 0;
 
     /// <summary>Sums what was read of each process; a file that several have mapped counts once.</summary>
     internal static HostCost Of(IReadOnlyCollection<ProcessMemory> processes, long files, long program) => new(

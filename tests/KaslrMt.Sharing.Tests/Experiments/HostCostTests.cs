@@ -78,8 +78,8 @@ public sealed class HostCostTests
         try
         {
             File.WriteAllBytes(Path.Combine(folder, "prepared"), new byte[10_000]);
-            Assert.Equal(10_000, HostCost.Read([], folder, 0).Files);
-            Assert.Equal(0, HostCost.Read([], AppContext.BaseDirectory, 0).Files);
+            Assert.Equal(10_000, HostCost.FilesIn(folder));
+            Assert.Equal(0, HostCost.FilesIn(AppContext.BaseDirectory));
         }
         finally
         {
