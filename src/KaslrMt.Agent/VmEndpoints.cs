@@ -17,6 +17,7 @@ internal static class VmEndpoints
         v1.MapGet("/vms", ListAsync).Describe("Gets the VMs that the caller may see.").Answers<VmList>(ApiMedia.Json);
         v1.MapPost("/vms", StartAsync).Describe("Starts a VM; the answer ends once it runs.").Takes<StartRequest>().Answers<AnswerLine>(ApiMedia.Lines);
         v1.MapGet("/vms/{name}", ShowAsync).Describe("Gets a VM.").Answers<VmInfo>(ApiMedia.Json);
+        v1.MapPost("/vms/{name}/verify", VerifyAsync).Describe("Compares a VM's memory with the layout it was given.").Answers<VerifyReport>(ApiMedia.Json);
         v1.MapPost("/vms/{name}/stop", StopAsync).Describe("Stops a VM; the answer ends once nothing of it is left.").Takes<StopRequest>().Answers<AnswerLine>(ApiMedia.Lines);
         v1.MapPost("/vms/{name}/save", SaveAsync).Describe("Saves a VM to a file.").Takes<SaveRequest>().Answers<AnswerLine>(ApiMedia.Lines);
         v1.MapPost("/vms/{name}/restore", RestoreAsync).Describe("Starts a saved VM.").Takes<RestoreRequest>().Answers<AnswerLine>(ApiMedia.Lines);
@@ -39,8 +40,15 @@ internal static class VmEndpoints
 
     private static Task ShowAsync(HttpContext context)
     {
-        string name = NameOf(context);
-        return Requests.WriteAsync(context, Vms(context).List().FirstOrDefault(vm => vm.Name == name && MaySee(context, vm)) ?? throw Missing(name), ApiJson.Default.VmInfo);
+        RunningVm vm = Visible(context, out _);
+        return Requests.WriteAsync(context, VmInfo.Of(vm, Vms(context).Find(vm.Name) is not null), ApiJson.Default.VmInfo);
+    }
+
+    private static async Task VerifyAsync(HttpContext context)
+    {
+        RunningVm vm = Visible(context, out IReadOnlyList<RunningVm> all);
+        VerifyReport report = (await Verifier.RunAsync([vm], all, context.RequestAborted).ConfigureAwait(false))[0];
+        await Requests.WriteAsync(context, report, ApiJson.Default.VerifyReport).ConfigureAwait(false);
     }
 
     private static async Task StartAsync(HttpContext context)
@@ -191,6 +199,14 @@ internal static class VmEndpoints
     private static KaslrMt.Tenants.TableSettings Configured(HttpContext context) => context.RequestServices.GetRequiredService<HostConfiguration>().Table;
 
     private static string NameOf(HttpContext context) => VmName.Check(context.Request.RouteValues["name"] as string);
+
+    // A VM that the caller may not act for does not exist for it.
+    private static RunningVm Visible(HttpContext context, out IReadOnlyList<RunningVm> all)
+    {
+        string name = NameOf(context);
+        all = Vms(context).Host.Runtime.List();
+        return all.FirstOrDefault(vm => vm.Name == name && context.RequestServices.GetRequiredService<Access>().MayActFor(Requests.Caller(context), vm.State?.Tenant)) ?? throw Missing(name);
+    }
 
     private static bool MaySee(HttpContext context, VmInfo vm) =>
         context.RequestServices.GetRequiredService<Access>().MayActFor(Requests.Caller(context), vm.State?.Tenant);

@@ -47,26 +47,12 @@ internal static class Agents
     /// <inheritdoc cref="EnsureAsync"/>
     public static async Task<AgentClient?> TryFindAsync(TextWriter error, CancellationToken cancellationToken)
     {
-        string own = AgentSocket.In(RuntimeDirectory.Open());
-        if (own != AgentSocket.Host && File.Exists(AgentSocket.Host) && Environment.GetEnvironmentVariable("KASLRMT_RUNTIME_DIR") is null or "")
+        if (await TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false) is { } host)
         {
-            var host = new AgentClient(AgentSocket.Host);
-            try
-            {
-                if (await host.TryConnectAsync(cancellationToken).ConfigureAwait(false) is { } info)
-                {
-                    await error.WriteLineAsync($"kaslrmt: the host's agent answers (process {info.ProcessId})").ConfigureAwait(false);
-                    return host;
-                }
-            }
-            catch (KaslrMtException refused) when (refused.Code.Number == VmErrors.NotAllowed.Number)
-            {
-                // A user without rights to the host's agent has an agent and a table of its own.
-            }
-
-            host.Dispose();
+            return host;
         }
 
+        string own = AgentSocket.In(RuntimeDirectory.Open());
         var client = new AgentClient(own);
         if (await client.TryConnectAsync(cancellationToken).ConfigureAwait(false) is not null)
         {
@@ -74,6 +60,34 @@ internal static class Agents
         }
 
         client.Dispose();
+        return null;
+    }
+
+    /// <summary>Gets the host's agent where it is another user's, and serves this caller too; null where there is none.</summary>
+    /// <remarks>The VMs of an agent of one's own lie in one's own runtime directory: looking there is the same, and faster.</remarks>
+    /// <inheritdoc cref="EnsureAsync"/>
+    public static async Task<AgentClient?> TryFindHostsAsync(TextWriter error, CancellationToken cancellationToken)
+    {
+        if (Environment.GetEnvironmentVariable("KASLRMT_RUNTIME_DIR") is not (null or "") || !File.Exists(AgentSocket.Host) || AgentSocket.In(RuntimeDirectory.Open()) == AgentSocket.Host)
+        {
+            return null;
+        }
+
+        var host = new AgentClient(AgentSocket.Host);
+        try
+        {
+            if (await host.TryConnectAsync(cancellationToken).ConfigureAwait(false) is { } info)
+            {
+                await error.WriteLineAsync($"kaslrmt: the host's agent answers (process {info.ProcessId})").ConfigureAwait(false);
+                return host;
+            }
+        }
+        catch (KaslrMtException refused) when (refused.Code.Number == VmErrors.NotAllowed.Number)
+        {
+            // A user without rights to the host's agent has an agent and a table of its own.
+        }
+
+        host.Dispose();
         return null;
     }
 

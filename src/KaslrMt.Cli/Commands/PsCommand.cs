@@ -43,12 +43,18 @@ internal static class PsCommand
 
             async Task HereAsync()
             {
-                IReadOnlyList<VmReport> vms = [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Select(vm => VmReport.Of(vm))];
+                IReadOnlyList<VmReport> vms = [.. (await RunningVms.ListAsync(error).ConfigureAwait(false)).Select(VmReport.Of), .. await HostsAsync(error, cancellationToken).ConfigureAwait(false)];
                 vms = StoreSettings.IsInUse(settings) ? await WithTableAsync(vms, settings, error, cancellationToken).ConfigureAwait(false) : vms;
                 Report.Show(output, parsed.GetValue(json), vms, ReportJson.Default.IReadOnlyListVmReport, Print);
             }
         });
         return command.WithExamples("kaslrmt ps", "kaslrmt ps --tenant acme --watch", "kaslrmt ps --json | jq -r '.[].name'");
+    }
+
+    private static async Task<IEnumerable<VmReport>> HostsAsync(TextWriter error, CancellationToken cancellationToken)
+    {
+        using AgentClient? host = await Agents.Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false);
+        return host is null ? [] : (await host.ListAsync(cancellationToken).ConfigureAwait(false)).Vms.Select(VmReport.Of);
     }
 
     // What runs here is told whatever becomes of the store.

@@ -16,19 +16,20 @@ internal static class ShowCommand
         Argument<string> name = CommonOptions.VmName();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("show", "Show all about a running VM but its secrets") { name, json };
-        command.SetAction(async (parsed, _) =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
-            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
-            IntendedLayout? layout = IntendedLayout.ReadFrom(vm.Folder);
-            RegistrationFile? place = RegistrationFile.TryReadFrom(vm.Folder);
-            VmReport report = VmReport.Of(vm, layout is { Link: true } ? "nokaslr" : layout?.Policy) with { Store = place?.Store, Generation = place?.Generation };
-            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), report, ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm));
+            string wanted = parsed.GetRequiredValue(name);
+            TextWriter error = parsed.InvocationConfiguration.Error;
+            using AgentClient? host = RunningVms.TryFind(VmName.Check(wanted)) is null ? await Agents.Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false) : null;
+            RunningVm? vm = host is null ? await RunningVms.FindAsync(wanted, error).ConfigureAwait(false) : null;
+            VmInfo info = vm is null ? await host!.ShowAsync(wanted, cancellationToken).ConfigureAwait(false) : VmInfo.Of(vm, false);
+            Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), VmReport.Of(info), ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm));
             return ExitCode.Success;
         });
         return command.WithExamples("kaslrmt show web1", "kaslrmt show web1 --json");
     }
 
-    private static void Print(TextWriter output, VmReport report, RunningVm vm) => Report.Facts(
+    private static void Print(TextWriter output, VmReport report, RunningVm? vm) => Report.Facts(
         output,
         ("name", report.Name),
         ("state", report.State),
@@ -45,11 +46,11 @@ internal static class ShowCommand
         ("free pages", report.FreePages ?? ""),
         ("owner", report.OwnerProcess is int owner ? string.Create(CultureInfo.InvariantCulture, $"process {owner}") : ""),
         ("QEMU", report.ProcessId is int qemu ? string.Create(CultureInfo.InvariantCulture, $"process {qemu}") : ""),
-        ("monitor", Hypervisor.Default.DescribeMonitor(vm)),
-        ("console", File.Exists(Beside(vm, "console.sock")) ? Beside(vm, "console.sock") : ""),
-        ("log", File.Exists(Beside(vm, VmLog.FileName)) ? Beside(vm, VmLog.FileName) : ""),
+        ("monitor", vm is null ? "" : Hypervisor.Default.DescribeMonitor(vm)),
+        ("console", Beside(vm, "console.sock")),
+        ("log", Beside(vm, VmLog.FileName)),
         ("started", report.Created?.ToString("u", CultureInfo.InvariantCulture) ?? ""),
         ("reboots", report.Reboots?.ToString(CultureInfo.InvariantCulture) ?? ""));
 
-    private static string Beside(RunningVm vm, string name) => Path.Combine(vm.Folder, name);
+    private static string Beside(RunningVm? vm, string name) => vm is not null && Path.Combine(vm.Folder, name) is var file && File.Exists(file) ? file : "";
 }

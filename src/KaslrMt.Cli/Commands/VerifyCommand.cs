@@ -1,11 +1,8 @@
 using System.CommandLine;
-using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Vms;
-using KaslrMt.Guests;
 using KaslrMt.Hypervisors;
-using KaslrMt.Layout;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
@@ -13,8 +10,6 @@ namespace KaslrMt.Cli.Commands;
 /// <summary><c>kaslrmt verify</c>: do guests' memories hold the layouts they were given, and do a tenant's VMs keep their policy's promise.</summary>
 internal static class VerifyCommand
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
     public static Command Create()
     {
         var names = new Argument<string[]>("NAME") { Description = "VMs, as 'kaslrmt ps' lists them", Arity = ArgumentArity.ZeroOrMore };
@@ -39,8 +34,20 @@ internal static class VerifyCommand
                 throw new KaslrMtException(CoreErrors.Usage, "verify needs the VMs' names, or --tenant NAME, or --all", "see 'kaslrmt verify --help'");
             }
 
-            IReadOnlyList<RunningVm> running = await RunningVms.ListAsync(parsed.InvocationConfiguration.Error).ConfigureAwait(false);
-            IReadOnlyList<VerifyReport> reports = await VerifyAsync(Choose(running, wanted, ofTenant), running, cancellationToken).ConfigureAwait(false);
+            TextWriter error = parsed.InvocationConfiguration.Error;
+            IReadOnlyList<RunningVm> running = await RunningVms.ListAsync(error).ConfigureAwait(false);
+            using AgentClient? host = Array.TrueForAll(wanted, name => running.Any(vm => vm.Name == name)) && wanted.Length > 0
+                ? null
+                : await Agents.Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false);
+            List<RunningVm> own = host is null || wanted.Length == 0 ? Choose(running, wanted, ofTenant) : [];
+            List<VerifyReport> reports = [.. await Verifier.RunAsync(own, running, cancellationToken).ConfigureAwait(false)];
+            reports.AddRange(host is null ? [] : await AskAsync(host, wanted, ofTenant, cancellationToken).ConfigureAwait(false));
+            if (reports.Count == 0)
+            {
+                throw new KaslrMtException(
+                    VmErrors.NoSuchVm, ofTenant is null ? "no VM with a layout runs on this host" : $"no VM of tenant '{Printable.Of(ofTenant, 64)}' runs on this host with a layout", "see 'kaslrmt ps'");
+            }
+
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (wanted.Length == 1)
             {
@@ -65,50 +72,32 @@ internal static class VerifyCommand
         }
 
         // A VM without a layout of ours has nothing that could be verified; who names it is told so.
-        List<RunningVm> chosen = [.. running.Where(vm => (tenant is null || vm.State?.Tenant == tenant)
+        return [.. running.Where(vm => (tenant is null || vm.State?.Tenant == tenant)
             && vm.State?.ProcessId is not null && IntendedLayout.ReadFrom(vm.Folder) is not null)];
-        return chosen.Count > 0 ? chosen : throw new KaslrMtException(
-            VmErrors.NoSuchVm, tenant is null ? "no VM with a layout runs on this host" : $"no VM of tenant '{Printable.Of(tenant, 64)}' runs on this host with a layout", "see 'kaslrmt ps'");
     }
 
-    private static async Task<IReadOnlyList<VerifyReport>> VerifyAsync(
-        List<RunningVm> chosen, IReadOnlyList<RunningVm> running, CancellationToken cancellationToken)
+    // The VMs of an agent of another user, as far as this caller may act for their tenants.
+    private static async Task<IReadOnlyList<VerifyReport>> AskAsync(AgentClient host, string[] names, string? tenant, CancellationToken cancellationToken)
     {
-        Dictionary<string, LayoutVerification> found = [];
-        foreach (RunningVm vm in chosen)
+        IEnumerable<string> chosen = names.Length > 0
+            ? names.Distinct().Select(VmName.Check)
+            : (await host.ListAsync(cancellationToken).ConfigureAwait(false)).Vms
+                .Where(vm => (tenant is null || vm.State?.Tenant == tenant) && vm.State?.ProcessId is not null).Select(vm => vm.Name);
+        List<VerifyReport> reports = [];
+        foreach (string name in chosen.ToArray())
         {
-            found[vm.Name] = await VerifyAsync(vm, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                reports.Add(await host.VerifyAsync(name, cancellationToken).ConfigureAwait(false));
+            }
+            catch (KaslrMtException none) when (names.Length == 0 && none.Code.Number == VmErrors.NoLayout.Number)
+            {
+                // It has nothing that could be verified.
+            }
         }
 
-        Dictionary<string, VerifyReport.VerifiedPromise?> promises = chosen.Select(vm => vm.State!.Tenant).OfType<string>().Distinct()
-            .ToDictionary(tenant => tenant, tenant => VerifyReport.VerifiedPromise.Of(PolicyCheck.Check(tenant, running, found)));
-        return [.. chosen.Select(vm => ReportOf(vm, found[vm.Name]) with
-        {
-            Promise = vm.State!.Tenant is string tenant && promises[tenant] is { } promise && promise.Vms.Contains(vm.Name) ? promise : null,
-        })];
+        return reports;
     }
-
-    private static async Task<LayoutVerification> VerifyAsync(RunningVm vm, CancellationToken cancellationToken)
-    {
-        if (vm.State?.ProcessId is null || IntendedLayout.ReadFrom(vm.Folder) is not { } intended)
-        {
-            throw new KaslrMtException(VmErrors.NoLayout, $"'{vm.Name}' was given no layout: it is starting, or boots with its kernel's own KASLR");
-        }
-
-        IVmConnection connection = await Hypervisor.Default.OpenAsync(vm, cancellationToken).ConfigureAwait(false);
-        await using (connection.ConfigureAwait(false))
-        {
-            return await LayoutVerification.RunAsync(intended, connection, Patience, cancellationToken).ConfigureAwait(false);
-        }
-    }
-
-    private static VerifyReport ReportOf(RunningVm vm, LayoutVerification found) => new(vm.Name, vm.State?.Tenant, found.Matches, [.. found.Regions.Select(row =>
-        new VerifyReport.VerifiedRegion(
-            row.Region.Name(),
-            row.Scope.Name(),
-            Hex(row.Intended),
-            row.Observed is ulong observed ? Hex(observed) : null,
-            row.Observed is null ? null : row.Observed == row.Intended))]);
 
     private static void Print(TextWriter output, IReadOnlyList<VerifyReport> reports)
     {
@@ -155,6 +144,4 @@ internal static class VerifyCommand
             output.WriteLine($"  {breach}");
         }
     }
-
-    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x16}");
 }

@@ -66,9 +66,10 @@ internal sealed record VmReport
     };
 
     /// <summary>The report of a VM.</summary>
-    /// <param name="vm">The VM.</param>
-    /// <param name="policy">Its policy's bitmap, where it is known.</param>
-    public static VmReport Of(RunningVm vm, string? policy = null) => new()
+    public static VmReport Of(RunningVm vm) => Of(new VmInfo(vm.Name, false, vm.State));
+
+    /// <inheritdoc cref="Of(RunningVm)"/>
+    public static VmReport Of(VmInfo vm) => new()
     {
         Name = vm.Name,
         State = vm.State switch
@@ -91,6 +92,8 @@ internal sealed record VmReport
         ProcessId = vm.State?.ProcessId,
         Created = vm.State?.Created,
         Reboots = vm.State?.Reboots,
-        Policy = policy,
+        Policy = vm.Policy,
+        Store = vm.Store,
+        Generation = vm.Generation,
     };
 }

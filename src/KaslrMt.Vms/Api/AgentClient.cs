@@ -87,6 +87,17 @@ public sealed class AgentClient : IDisposable
     /// <param name="cancellationToken">Gives up.</param>
     public Task<VmList> ListAsync(CancellationToken cancellationToken) => GetAsync("v1/vms", ApiJson.Default.VmList, cancellationToken);
 
+    /// <summary>Gets all about a VM but its secrets.</summary>
+    /// <param name="name">The VM.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="KaslrMtException">KMT9006: there is none that this caller may see.</exception>
+    public Task<VmInfo> ShowAsync(string name, CancellationToken cancellationToken) => GetAsync($"v1/vms/{name}", ApiJson.Default.VmInfo, cancellationToken);
+
+    /// <summary>Compares a VM's memory with the layout it was given.</summary>
+    /// <inheritdoc cref="ShowAsync"/>
+    public Task<VerifyReport> VerifyAsync(string name, CancellationToken cancellationToken) =>
+        SendAsync(new HttpRequestMessage(HttpMethod.Post, new Uri($"v1/vms/{name}/verify", UriKind.Relative)), ApiJson.Default.VerifyReport, cancellationToken);
+
     /// <summary>Starts a VM; returns once it runs, and was verified where its specification asks for it.</summary>
     /// <param name="start">The VM.</param>
     /// <param name="lines">Takes the VM's log lines.</param>
@@ -127,9 +138,13 @@ public sealed class AgentClient : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 
-    private async Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+    private Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellationToken) =>
+        SendAsync(new HttpRequestMessage(HttpMethod.Get, new Uri(path, UriKind.Relative)), type, cancellationToken);
+
+    private async Task<T> SendAsync<T>(HttpRequestMessage request, JsonTypeInfo<T> type, CancellationToken cancellationToken)
     {
-        using HttpResponseMessage answer = await _http.GetAsync(new Uri(path, UriKind.Relative), HttpCompletionOption.ResponseContentRead, cancellationToken).ConfigureAwait(false);
+        using HttpRequestMessage sent = request;
+        using HttpResponseMessage answer = await _http.SendAsync(sent, HttpCompletionOption.ResponseContentRead, cancellationToken).ConfigureAwait(false);
         byte[] body = await answer.Content.ReadAsByteArrayAsync(cancellationToken).ConfigureAwait(false);
         return answer.IsSuccessStatusCode ? Parse(body, type) : throw ProblemOf(answer.StatusCode, body);
     }

@@ -17,7 +17,30 @@ public sealed record AgentInfo(string Product, string Version, int Api, int Proc
 /// <param name="Name">The VM.</param>
 /// <param name="Supervised">Whether this agent supervises it; a VM in the foreground belongs to its command.</param>
 /// <param name="State">What its folder says; null while it is being made.</param>
-public sealed record VmInfo(string Name, bool Supervised, VmState? State = null);
+public sealed record VmInfo(string Name, bool Supervised, VmState? State = null)
+{
+    /// <summary>The policy of its layout, such as <c>110010</c>; <c>nokaslr</c> where nothing is randomized; null where the kernel's own KASLR decides, and in a list.</summary>
+    public string? Policy { get; init; }
+
+    /// <summary>The tenant table that the VM is in; null where it is in none, and in a list.</summary>
+    public string? Store { get; init; }
+
+    /// <summary>The generation of its tenant's key; null where it is in no table, and in a list.</summary>
+    public long? Generation { get; init; }
+
+    /// <summary>Gets all about a VM but its secrets.</summary>
+    internal static VmInfo Of(RunningVm vm, bool isSupervised)
+    {
+        IntendedLayout? layout = IntendedLayout.ReadFrom(vm.Folder);
+        RegistrationFile? registration = RegistrationFile.TryReadFrom(vm.Folder);
+        return new VmInfo(vm.Name, isSupervised, vm.State)
+        {
+            Policy = layout is { Link: true } ? "nokaslr" : layout?.Policy,
+            Store = registration?.Store,
+            Generation = registration?.Generation,
+        };
+    }
+}
 
 /// <summary>The VMs of a host.</summary>
 /// <param name="Vms">Sorted by name.</param>
@@ -111,6 +134,7 @@ public sealed record HostEvent(DateTimeOffset Time, string Kind, string Vm, stri
     UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip)]
 [JsonSerializable(typeof(AgentInfo))]
 [JsonSerializable(typeof(VmInfo))]
+[JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(VmList))]
 [JsonSerializable(typeof(StartRequest))]
 [JsonSerializable(typeof(StopRequest))]

@@ -16,7 +16,7 @@ public sealed class GrantTests(SharedAgent agent) : IClassFixture<SharedAgent>
         }
 
         (await SharedAgent.Nobody.StartAsync(agent.Socket, agent.Vm("nobody-s", "acme"))).FailedWith(403, VmErrors.NotAllowed);
-        foreach (string order in (string[])["stop", "save", "restore", "migrate", "receive"])
+        foreach (string order in (string[])["verify", "stop", "save", "restore", "migrate", "receive"])
         {
             (await SharedAgent.Nobody.PostAsync(agent.Socket, $"v1/vms/a/{order}", "{}")).FailedWith(403, VmErrors.NotAllowed);
         }
@@ -27,6 +27,8 @@ public sealed class GrantTests(SharedAgent agent) : IClassFixture<SharedAgent>
     {
         Assert.Null((await SharedAgent.Acme.StartAsync(agent.Socket, agent.Vm("own", "acme"))).Problem);
         Assert.Equal(12345u, agent.UserOf("own"));
+        Assert.Equal(200, (await SharedAgent.Acme.GetAsync(agent.Socket, "v1/vms/own")).Status);
+        (await SharedAgent.Acme.PostAsync(agent.Socket, "v1/vms/own/verify", "")).FailedWith(422, VmErrors.NoLayout);
         Assert.Null((await agent.Api.StartAsync(agent.Vm("theirs", "umbrella"))).Problem);
         Assert.Null((await agent.Api.StartAsync(Specs.Waiting("roots", agent.Kernel))).Problem);
 
@@ -37,6 +39,7 @@ public sealed class GrantTests(SharedAgent agent) : IClassFixture<SharedAgent>
         foreach (string name in (string[])["theirs", "roots", "none"])
         {
             (await SharedAgent.Acme.GetAsync(agent.Socket, $"v1/vms/{name}")).FailedWith(404, VmErrors.NoSuchVm);
+            (await SharedAgent.Acme.PostAsync(agent.Socket, $"v1/vms/{name}/verify", "")).FailedWith(404, VmErrors.NoSuchVm);
             (await SharedAgent.Acme.PostAsync(agent.Socket, $"v1/vms/{name}/stop", """{"grace":0}""")).FailedWith(404, VmErrors.NoSuchVm);
             (await SharedAgent.Acme.PostAsync(agent.Socket, $"v1/vms/{name}/save", """{"file":"/tmp/x"}""")).FailedWith(404, VmErrors.NoSuchVm);
             (await SharedAgent.Acme.PostAsync(agent.Socket, $"v1/vms/{name}/migrate", """{"to":"127.0.0.1:9"}""")).FailedWith(404, VmErrors.NoSuchVm);
