@@ -63,9 +63,9 @@ internal static class AgentServer
     internal static WebApplication Build(RuntimeDirectory runtime, HostConfiguration configuration, string? socket)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.Logging.AddSimpleConsole(options => options.SingleLine = true).SetMinimumLevel(LogLevel.Warning);
         builder.Host.UseSystemd();
+        builder.Logging.ClearProviders().SetMinimumLevel(LogLevel.Warning).AddFilter(AgentLog.Category, LogLevel.Information);
+        builder.Logging.AddProvider(new AgentLog(Console.Error, TimeProvider.System));
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
@@ -83,8 +83,7 @@ internal static class AgentServer
                 });
             }
         });
-        var log = new AgentLog(Console.Error);
-        builder.Services.AddSingleton<TextWriter>(log);
+        builder.Services.AddSingleton<ILogger>(services => services.GetRequiredService<ILoggerFactory>().CreateLogger(AgentLog.Category));
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(configuration);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
@@ -94,7 +93,7 @@ internal static class AgentServer
         builder.Services.AddSingleton<EventStream>();
         builder.Services.AddHostedService<Watchdog>();
         builder.Services.AddSingleton(_ => new Access(configuration, Users.Effective));
-        builder.Services.AddSingleton(services => new AgentVms(runtime, services.GetRequiredService<EventStream>(), log));
+        builder.Services.AddSingleton(services => new AgentVms(runtime, services.GetRequiredService<EventStream>(), services.GetRequiredService<ILogger>()));
         builder.Services.ConfigureHttpJsonOptions(options => options.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default));
         WebApplication application = builder.Build();
         application.Use(Requests.GuardAsync);

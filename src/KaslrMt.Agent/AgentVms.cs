@@ -18,13 +18,13 @@ internal sealed class AgentVms
 
     private readonly ConcurrentDictionary<string, int> _orphans = new(StringComparer.Ordinal);
     private readonly EventStream _events;
-    private readonly TextWriter _log;
+    private readonly ILogger _log;
 
     /// <summary>Begins with none.</summary>
     /// <param name="runtime">Where running VMs are kept.</param>
     /// <param name="events">Is told what happens.</param>
     /// <param name="log">Takes what concerns no single VM.</param>
-    public AgentVms(RuntimeDirectory runtime, EventStream events, TextWriter log)
+    public AgentVms(RuntimeDirectory runtime, EventStream events, ILogger log)
     {
         _events = events;
         _log = log;
@@ -67,7 +67,7 @@ internal sealed class AgentVms
         Host.Runtime.Sweep(orphans, ended);
         foreach (EndedVm vm in ended)
         {
-            await _log.WriteLineAsync($"kaslrmt: {vm.Name} ended while no agent lived ({vm.End.Reason})").ConfigureAwait(false);
+            _log.EndedWithoutAgent(vm.Name, vm.End.Reason);
             _events.Tell("ended", vm.Name, vm.State.Tenant, vm.End.Reason.ToString());
         }
 
@@ -99,9 +99,14 @@ internal sealed class AgentVms
             {
                 // Whatever it was: no other VM, and not the agent, must suffer. Once for each reason: a hypervisor can hang for days.
                 (ErrorCode code, string message) = error is KaslrMtException known ? (known.Code, known.Message) : (CoreErrors.Internal, error.GetType().Name);
+                if (Failures.IsInternal(error))
+                {
+                    _log.InternalError(error, code, $"while {name} was taken over");
+                }
+
                 if (failure != code)
                 {
-                    await _log.WriteLineAsync($"kaslrmt: {code}: {name} has no supervisor, and is tried again: {message}").ConfigureAwait(false);
+                    _log.AdoptionFailed(code, name, message);
                 }
 
                 failure = code;

@@ -47,7 +47,7 @@ internal sealed class Answer
         catch (Exception error)
         {
             // Whatever it was, the agent must not end over it.
-            answer._lines.Writer.TryWrite(new AnswerLine { Problem = Failures.Of(error) });
+            answer._lines.Writer.TryWrite(new AnswerLine { Problem = Failures.Of(error, context) });
         }
 
         answer._lines.Writer.Complete();

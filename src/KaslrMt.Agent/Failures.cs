@@ -6,8 +6,22 @@ namespace KaslrMt.Agent;
 /// <summary>Makes a problem of every error: a caller gets one line, whatever went wrong, and the agent goes on.</summary>
 internal static class Failures
 {
-    /// <summary>Gets the problem of an error.</summary>
-    public static Problem Of(Exception error) => Problem.Of(error switch
+    /// <summary>Whether an error is a fault of this program: none of the types that it throws or that the host's files lead to.</summary>
+    public static bool IsInternal(Exception error) => error is not (KaslrMtException or IOException or UnauthorizedAccessException or OperationCanceledException);
+
+    /// <summary>Gets the problem of an error. The text of an internal error goes to the agent's log.</summary>
+    public static Problem Of(Exception error, HttpContext context)
+    {
+        if (IsInternal(error))
+        {
+            context.RequestServices.GetRequiredService<ILogger>().InternalError(
+                error, CoreErrors.Internal, $"in {Printable.Of(context.Request.Method, 20)} {Printable.Of(context.Request.Path, 200)}");
+        }
+
+        return Of(error);
+    }
+
+    private static Problem Of(Exception error) => Problem.Of(error switch
     {
         KaslrMtException known => known,
         DirectoryNotFoundException => new(HypervisorErrors.RuntimeDirectoryFailed, "a folder of this agent's runtime directory is gone", "see the agent's log; a new agent makes the directory anew", error),

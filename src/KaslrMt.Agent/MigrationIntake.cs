@@ -16,7 +16,7 @@ internal static class MigrationIntake
             return;
         }
 
-        TextWriter log = services.GetRequiredService<TextWriter>();
+        ILogger log = services.GetRequiredService<ILogger>();
         AgentVms vms = services.GetRequiredService<AgentVms>();
         HostTable table = vms.Host.Tables.Get(configuration.Table);
         while (!cancellationToken.IsCancellationRequested)
@@ -30,11 +30,11 @@ internal static class MigrationIntake
                     {
                         try
                         {
-                            await vms.Receive(link, header, table, log.WriteLine, token).Running.ConfigureAwait(false);
+                            await vms.Receive(link, header, table, line => log.Arriving(line[LineLogger.Prefix.Length..]), token).Running.ConfigureAwait(false);
                         }
                         catch (Exception error) when (error is KaslrMtException or IOException)
                         {
-                            await log.WriteLineAsync($"kaslrmt: {header.Spec.Name} did not arrive: {error.Message}").ConfigureAwait(false);
+                            log.DidNotArrive(header.Spec.Name, error.Message);
                         }
 
                         return false;
@@ -43,12 +43,18 @@ internal static class MigrationIntake
             }
             catch (KaslrMtException error)
             {
-                await log.WriteLineAsync($"kaslrmt: {error.Code}: migrations are not taken at {address}, which is tried again: {error.Message}").ConfigureAwait(false);
+                log.ReceivingFailed(error.Code, address, error.Message);
                 await Task.WhenAny(Task.Delay(AskAgain, cancellationToken)).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
                 return;
+            }
+            catch (Exception error)
+            {
+                // One VM that came must not keep all others from coming.
+                log.InternalError(error, CoreErrors.Internal, $"while VMs were awaited at {address}");
+                await Task.WhenAny(Task.Delay(AskAgain, cancellationToken)).ConfigureAwait(false);
             }
         }
     }

@@ -35,8 +35,8 @@ internal static class Requests
         }
         catch (Exception error)
         {
-            // Whatever it was, the caller gets one line, and the log no stack that a caller can fill it with.
-            await FailAsync(context, Failures.StatusOf(error), Failures.Of(error)).ConfigureAwait(false);
+            // Whatever it was, the caller gets one line.
+            await FailAsync(context, Failures.StatusOf(error), Failures.Of(error, context)).ConfigureAwait(false);
         }
     }
 

@@ -129,7 +129,7 @@ internal static class VmEndpoints
             AgentVms vms = Vms(context);
             HostTable table = vms.Host.Tables.Get(receive.Table ?? Configured(context));
             bool? verified = null;
-            await new MigrationReceiver(table, new LineWriter(lines)).ListenAsync(
+            await new MigrationReceiver(table, new LineLogger(lines)).ListenAsync(
                 LinkAddress.Parse(receive.Listen, "listen"),
                 name,
                 async (link, header, token) =>

@@ -3,6 +3,7 @@ using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
 using KaslrMt.Vms.Workers;
+using Microsoft.Extensions.Logging;
 using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Vms;
@@ -15,7 +16,7 @@ namespace KaslrMt.Vms;
 /// <param name="log">Takes a fallback to the kernel's own KASLR.</param>
 /// <param name="host">What all VMs of this process share; null where nothing of it is used.</param>
 /// <param name="user">The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</param>
-internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWriter log, VmHost? host = null, ProcessUser? user = null)
+internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger log, VmHost? host = null, ProcessUser? user = null)
 {
     /// <summary>Starts the VM's hypervisor with a kernel that has this boot's layout.</summary>
     /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
@@ -103,9 +104,8 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, TextWrite
         }
         catch (KaslrMtException error) when (spec.FallBackToStock && error.Category is ErrorCategory.Image or ErrorCategory.Relocation)
         {
-            log.WriteLine($"kaslrmt: {error.Code}: {error.Message}");
-            log.WriteLine(
-                $"kaslrmt: WARNING: {spec.Name} boots with its kernel's OWN KASLR (--fallback stock): no per-tenant layout, its kernel pages will not be shared");
+            log.Problem(error.Code, error.Message);
+            log.FallsBackToStock(spec.Name);
             return (null, false);
         }
     }

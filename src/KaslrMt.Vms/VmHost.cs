@@ -1,6 +1,7 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Vms.Workers;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -10,14 +11,18 @@ internal sealed class VmHost : IAsyncDisposable
     /// <summary>Opens the host of a runtime directory.</summary>
     /// <param name="runtime">Where running VMs are kept.</param>
     /// <param name="log">Takes what concerns no single VM.</param>
-    public VmHost(RuntimeDirectory runtime, TextWriter log)
+    public VmHost(RuntimeDirectory runtime, ILogger log)
     {
         Runtime = runtime;
+        Log = log;
         Tables = new HostTables(log);
     }
 
     /// <summary>Where running VMs are kept.</summary>
     public RuntimeDirectory Runtime { get; }
+
+    /// <summary>Takes what concerns no single VM, and what a VM's own log does not outlast.</summary>
+    public ILogger Log { get; }
 
     /// <summary>How kernel files are understood: by a process without rights; null for this process, which has no more rights than its caller.</summary>
     public WorkerSettings? Worker { get; init; }

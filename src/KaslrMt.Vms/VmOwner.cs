@@ -1,5 +1,6 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -8,7 +9,7 @@ namespace KaslrMt.Vms;
 /// <param name="spec">The VM.</param>
 /// <param name="request">What its layouts are chosen from.</param>
 /// <param name="log">Takes the owner's own lines.</param>
-internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, TextWriter log)
+internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, ILogger log)
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
@@ -87,7 +88,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
                 return exit;
             }
 
-            await log.WriteLineAsync($"kaslrmt: {spec.Name}: the guest reboots, with new per-VM bases").ConfigureAwait(false);
+            log.Reboots(spec.Name);
         }
     }
 
@@ -99,8 +100,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         folder.WriteState(state);
         if (boot == 0)
         {
-            await log.WriteLineAsync(
-                $"kaslrmt: {spec.Name}: started with {request.Memory}, {request.Machine}, {spec.AcceleratorChoice.Argument} ({spec.AcceleratorReason})").ConfigureAwait(false);
+            log.Started(spec.Name, request.Memory.ToString(), request.Machine.ToString()!, spec.AcceleratorChoice.Argument, spec.AcceleratorReason);
         }
 
         return await OwnAsync(vm, state, intended, cancellationToken).ConfigureAwait(false);
@@ -140,7 +140,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         }
         catch (OperationCanceledException)
         {
-            await log.WriteLineAsync($"kaslrmt: {spec.Name}: stopping").ConfigureAwait(false);
+            log.Stopping(spec.Name);
             await vm.StopAsync(StopGrace).ConfigureAwait(false);
         }
 
@@ -169,17 +169,23 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         {
             LayoutVerification verification = await LayoutVerification
                 .RunAsync(intended, vm, BootPatience, cancellationToken).ConfigureAwait(false);
-            await log.WriteLineAsync(verification.Matches
-                ? $"kaslrmt: {spec.Name}: layout verified in the guest's memory"
-                : $"kaslrmt: WARNING: {spec.Name}: the guest's memory does NOT hold the layout it was given; see 'kaslrmt verify {spec.Name}'").ConfigureAwait(false);
-            return await KeepsPolicyAsync(verification).ConfigureAwait(false) && verification.Matches;
+            if (verification.Matches)
+            {
+                log.LayoutVerified(spec.Name);
+            }
+            else
+            {
+                log.LayoutDiffers(spec.Name, $"kaslrmt verify {spec.Name}");
+            }
+
+            return KeepsPolicy(verification) && verification.Matches;
         }
         catch (KaslrMtException error)
         {
             // A guest that ended, or ends within a moment, takes its memory and monitor along: nothing to say then.
             if (await Task.WhenAny(ended, Task.Delay(TimeSpan.FromSeconds(1), CancellationToken.None)).ConfigureAwait(false) != ended)
             {
-                await log.WriteLineAsync($"kaslrmt: WARNING: {spec.Name}: layout not verified: {error.Code}: {error.Message}").ConfigureAwait(false);
+                log.LayoutNotVerified(spec.Name, error.Code, error.Message);
             }
         }
         catch (OperationCanceledException)
@@ -190,7 +196,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         return null;
     }
 
-    private async Task<bool> KeepsPolicyAsync(LayoutVerification seen)
+    private bool KeepsPolicy(LayoutVerification seen)
     {
         PolicyCheck? check = spec.Tenant is null
             ? null
@@ -199,7 +205,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, T
         foreach (string violation in check?.Violations.Where(one => one.Vms.Contains(spec.Name)).Select(PolicyCheck.Describe) ?? [])
         {
             kept = false;
-            await log.WriteLineAsync($"kaslrmt: WARNING: {spec.Name}: tenant {spec.Tenant}: {violation}").ConfigureAwait(false);
+            log.PolicyViolated(spec.Name, spec.Tenant, violation);
         }
 
         return kept;

@@ -194,10 +194,10 @@ public sealed class DetachedTests : IDisposable
     {
         GuestPlan plan = new() { Seed = TestSecrets.Seed("stopped") };
         using LayoutRequest request = plan.Request(0);
-        await using VmHost host = new(_host.Folder.Runtime, TextWriter.Null);
+        await using VmHost host = new(_host.Folder.Runtime, LineLogger.None);
         using (VmFolder folder = _host.Folder.Runtime.Claim("vm"))
         {
-            VmExit exit = await new VmOwner(host, plan.Spec("vm", request), request, TextWriter.Null).RunAsync(folder, null, null, new CancellationToken(canceled: true));
+            VmExit exit = await new VmOwner(host, plan.Spec("vm", request), request, LineLogger.None).RunAsync(folder, null, null, new CancellationToken(canceled: true));
             Assert.Equal(ShutdownReason.HostSignal, exit.Reason);
         }
 

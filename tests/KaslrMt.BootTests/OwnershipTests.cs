@@ -91,9 +91,11 @@ public sealed class OwnershipTests : IDisposable
         IntendedLayout intended = IntendedLayout.ReadFrom(folder)!;
         Assert.Equal(0xffffffff81000000u, intended.Kernel.LinkBase);
         string[] files = [.. Directory.GetFiles(folder).Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
-        Assert.Equal(["layout", "lock", "owner.sock", "qemu.pid", "qmp.sock", "state.json"], files);
+        Assert.Equal(["events.in", "events.out", "layout", "lock", "owner.sock", "qemu.pid", "qmp.sock", "state.json"], files);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(folder));
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(folder, "layout")));
+        Assert.All(
+            (string[])["layout", "events.in", "events.out"],
+            file => Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(folder, file))));
         string verified = await VerifiedAsync(run);
 
         Dictionary<string, string> shown = new()
@@ -104,6 +106,7 @@ public sealed class OwnershipTests : IDisposable
             ["QEMU's environment"] = File.ReadAllText($"/proc/{qemu}/environ"),
             ["QEMU's open files"] = string.Join(' ', Directory.GetFileSystemEntries($"/proc/{qemu}/fd").Select(file => new FileInfo(file).LinkTarget)),
             ["QEMU's mappings"] = string.Join('\n', File.ReadLines($"/proc/{qemu}/maps").Select(line => line.Split(' ')[^1])),
+            ["QEMU's events"] = File.ReadAllText(Path.Combine(folder, "events.in")) + File.ReadAllText(Path.Combine(folder, "events.out")),
             ["the log"] = verified,
         };
         string[] secrets =

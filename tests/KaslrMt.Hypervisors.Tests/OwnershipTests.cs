@@ -103,6 +103,29 @@ public sealed class OwnershipTests : IDisposable
         bystander.Kill();
     }
 
+    [Fact]
+    public async Task Ending_a_process_that_was_let_go_of_harms_nothing()
+    {
+        // The owner of a VM lets go of a QEMU that it saw end, while a move that has just succeeded makes sure of that end.
+        MachineDefinition definition = TestVm.Settings(QemuMachine.Microvm, "/dev/null") with { Program = "/bin/true", OutlivesOwner = true };
+        QemuProcess process = await QemuProcess.StartAsync(definition, []);
+        await process.Exited;
+        process.Dispose();
+        process.Kill();
+        process.Dispose();
+    }
+
+    [Fact]
+    public void A_handle_that_was_let_go_of_signals_nobody()
+    {
+        using Process bystander = Process.Start("sleep", ["60"]);
+        ProcessHandle handle = ProcessHandle.TryOpen(bystander.Id)!;
+        handle.Dispose();
+        Assert.False(handle.Signal(Linux.SIGKILL));
+        Assert.False(bystander.HasExited);
+        bystander.Kill();
+    }
+
     private static async Task<int> ReadyAsync(Process owner)
     {
         string? line = await owner.StandardOutput.ReadLineAsync().WaitAsync(TestVm.BootLimit);

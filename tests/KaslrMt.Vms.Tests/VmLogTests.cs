@@ -10,7 +10,7 @@ public sealed class VmLogTests : IDisposable
     public void A_vms_log_is_private_and_bounded_however_often_the_guest_reboots()
     {
         List<string> told = [];
-        using VmLog log = new(_scratch.Folder, told.Add);
+        VmLog log = new(_scratch.Folder, told.Add);
         log.WriteLine("first");
         log.Detach();
         for (int i = 0; i < 4 * VmLog.LargestFile / 100; i++)
@@ -29,7 +29,7 @@ public sealed class VmLogTests : IDisposable
     [Fact]
     public void A_log_whose_folder_is_gone_harms_nothing()
     {
-        using VmLog log = new(_scratch.At("gone"), null);
+        VmLog log = new(_scratch.At("gone"), null);
         log.WriteLine("a line");
         Assert.False(Directory.Exists(_scratch.At("gone")));
     }

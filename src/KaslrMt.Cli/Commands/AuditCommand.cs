@@ -58,7 +58,7 @@ internal static class AuditCommand
                     bool running = guest.Name is not null || guest.Process is not null;
                     GuestSource source = await GuestSource.OpenAsync(guest with { Pause = running && parsed.GetValue(pause) }, error, cancellationToken).ConfigureAwait(false);
                     open.Add(source);
-                    using TenantKey? own = key is null && needsKey && source.Vm is { } vm ? await VmKey.OfAsync(vm, error, cancellationToken).ConfigureAwait(false) : null;
+                    using TenantKey? own = key is null && needsKey && source.Vm is { } vm ? await VmKey.OfAsync(vm, new LineLogger(error.WriteLine), cancellationToken).ConfigureAwait(false) : null;
                     using SecretTraces secrets = SecretTraces.Of(key ?? own);
                     reports.Add(await AuditAsync(source, parsed.GetValue(kernel), checks, secrets, parsed.GetValue(addresses), running && !parsed.GetValue(pause), compares ? code : null, cancellationToken).ConfigureAwait(false));
                 }

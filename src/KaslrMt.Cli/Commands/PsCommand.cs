@@ -63,7 +63,7 @@ internal static class PsCommand
     {
         try
         {
-            await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellationToken).ConfigureAwait(false);
+            await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), new LineLogger(error.WriteLine), cancellationToken).ConfigureAwait(false);
             Dictionary<string, VmView> known = await table.VmsHereAsync(cancellationToken).ToDictionaryAsync(view => view.Vm.Name, cancellationToken: cancellationToken).ConfigureAwait(false);
             List<VmReport> merged = [];
             foreach (VmReport vm in vms)

@@ -103,7 +103,7 @@ internal static class RunCommand
                 return done.Verified == false ? ExitCode.CheckFailed : ExitCode.Success;
             }
 
-            VmExit exit = await RunHereAsync(spec, request, log, signals.StopRequested).ConfigureAwait(false);
+            VmExit exit = await RunHereAsync(spec, request, new LineLogger(log.WriteLine), signals.StopRequested).ConfigureAwait(false);
             return Explain(exit, options.Name, log, signals.StopRequested.IsCancellationRequested);
         });
         return command.WithExamples(
@@ -168,7 +168,7 @@ internal static class RunCommand
         }
     }
 
-    private static async Task<VmExit> RunHereAsync(VmSpec spec, LayoutRequest request, TextWriter log, CancellationToken cancellationToken)
+    private static async Task<VmExit> RunHereAsync(VmSpec spec, LayoutRequest request, LineLogger log, CancellationToken cancellationToken)
     {
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         runtime.Sweep();

@@ -88,7 +88,7 @@ internal static class StopCommand
             throw new KaslrMtException(CoreErrors.Usage, $"'{name}' runs here, and --forget is for VMs that do not", $"kaslrmt stop {name}");
         }
 
-        await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), error, cancellationToken).ConfigureAwait(false);
+        await using TenantTable table = await OpenTable.ReconciledAsync(OpenTable.Impatient(settings), new LineLogger(error.WriteLine), cancellationToken).ConfigureAwait(false);
         using Outcome outcome = await table.ForgetAsync(name, cancellationToken).ConfigureAwait(false);
         return ExitCode.Success;
     }

@@ -16,6 +16,6 @@ internal static class CommandTable
     {
         // First: a new supervisor tells the table of its process, so that its VM is not taken for gone.
         await Agents.Orphans.AdoptAsync(RuntimeDirectory.Open(), error).ConfigureAwait(false);
-        return await OpenTable.ReconciledAsync(patiently ? settings : OpenTable.Impatient(settings), error, cancellationToken).ConfigureAwait(false);
+        return await OpenTable.ReconciledAsync(patiently ? settings : OpenTable.Impatient(settings), new LineLogger(error.WriteLine), cancellationToken).ConfigureAwait(false);
     }
 }

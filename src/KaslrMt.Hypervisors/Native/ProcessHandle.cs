@@ -23,7 +23,7 @@ internal sealed unsafe class ProcessHandle : SafeHandle
         return descriptor < 0 ? null : new ProcessHandle(descriptor);
     }
 
-    /// <summary>Sends a signal; false when the process is gone or not ours.</summary>
+    /// <summary>Sends a signal; false when the process is gone or not ours, or this handle was let go of.</summary>
     internal bool Signal(int signal)
     {
         bool held = false;
@@ -31,6 +31,11 @@ internal sealed unsafe class ProcessHandle : SafeHandle
         {
             DangerousAddRef(ref held);
             return Linux.Syscall(PidfdSendSignal, handle, signal, 0, 0) == 0;
+        }
+        catch (ObjectDisposedException)
+        {
+            // Whoever saw the process end let go of it, just before another wanted to be sure of that end.
+            return false;
         }
         finally
         {
@@ -42,6 +47,7 @@ internal sealed unsafe class ProcessHandle : SafeHandle
     }
 
     /// <summary>Waits until the process exits; false when it still runs after that many milliseconds.</summary>
+    /// <exception cref="ObjectDisposedException">This handle was let go of before the wait began.</exception>
     internal bool WaitForExit(int timeoutMilliseconds)
     {
         bool held = false;

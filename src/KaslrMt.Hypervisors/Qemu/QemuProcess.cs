@@ -63,12 +63,19 @@ internal sealed class QemuProcess : IDisposable
         process._started.SetResult(pid);
         StartThread(() =>
         {
-            while (!handle.WaitForExit(Timeout.Infinite))
+            try
             {
-                // A signal interrupted the wait.
-            }
+                while (!handle.WaitForExit(Timeout.Infinite))
+                {
+                    // A signal interrupted the wait.
+                }
 
-            process._exited.SetResult(null);
+                process._exited.SetResult(null);
+            }
+            catch (ObjectDisposedException)
+            {
+                // Let go of, and nobody waits for its end: on a thread of its own the exception would end this whole program.
+            }
         });
         return process;
     }

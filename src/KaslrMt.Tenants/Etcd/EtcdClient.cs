@@ -89,16 +89,17 @@ internal sealed class EtcdClient(EtcdLocation location, EtcdAccess access) : IDi
     /// <summary>Keeps a lease from ending.</summary>
     /// <returns>Whether it still was there.</returns>
     internal Task<bool> KeepAliveAsync(long lease, CancellationToken cancellationToken) => CallAsync(
-        async (member, options) =>
-        {
-            using AsyncDuplexStreamingCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse> call = member.Leases.LeaseKeepAlive(options);
-            await call.RequestStream.WriteAsync(new LeaseKeepAliveRequest { ID = lease }, options.CancellationToken).ConfigureAwait(false);
-            await call.RequestStream.CompleteAsync().ConfigureAwait(false);
-            return await call.ResponseStream.MoveNext(options.CancellationToken).ConfigureAwait(false)
-                ? call.ResponseStream.Current.TTL > 0
-                : throw EtcdFault.NotEtcd("a lease renewed without an answer");
-        },
-        cancellationToken);
+        (member, options) => EtcdFault.GuardStreamAsync(() => KeepAliveAsync(member, lease, options), options.CancellationToken), cancellationToken);
+
+    private static async Task<bool> KeepAliveAsync(EtcdMember member, long lease, CallOptions options)
+    {
+        using AsyncDuplexStreamingCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse> call = member.Leases.LeaseKeepAlive(options);
+        await call.RequestStream.WriteAsync(new LeaseKeepAliveRequest { ID = lease }, options.CancellationToken).ConfigureAwait(false);
+        await call.RequestStream.CompleteAsync().ConfigureAwait(false);
+        return await call.ResponseStream.MoveNext(options.CancellationToken).ConfigureAwait(false)
+            ? call.ResponseStream.Current.TTL > 0
+            : throw EtcdFault.NotEtcd("a lease renewed without an answer");
+    }
 
     /// <summary>Tells of changes from a revision on, at one member. Ends when the connection does, or when nothing was told for the access's time.</summary>
     /// <param name="prefix">The beginning of the keys.</param>
@@ -149,12 +150,12 @@ internal sealed class EtcdClient(EtcdLocation location, EtcdAccess access) : IDi
         {
             try
             {
-                return await step().ConfigureAwait(false);
+                return await EtcdFault.GuardStreamAsync(step, cancellationToken).ConfigureAwait(false);
             }
-            catch (Exception e) when (e is RpcException or EtcdFault or OperationCanceledException or InvalidOperationException)
+            catch (Exception e) when (e is EtcdFault or OperationCanceledException)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                if (e is RpcException { StatusCode: StatusCode.Unauthenticated })
+                if (e is EtcdFault { Status: StatusCode.Unauthenticated })
                 {
                     _members.ForgetToken();
                 }

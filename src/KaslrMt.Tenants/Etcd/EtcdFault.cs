@@ -12,10 +12,20 @@ internal sealed class EtcdFault : Exception
     private readonly bool _isMalformed;
 
     internal EtcdFault(RpcException error)
-        : base(Printable(error.Status.Detail), error)
+        : this(error.StatusCode, error.Status.Detail, error, error.InnerException)
     {
-        Status = error.StatusCode;
-        for (Exception? cause = error.InnerException; cause is not null; cause = cause.InnerException)
+    }
+
+    // A stream whose connection breaks while a message is written: gRPC's client hands on whatever the connection threw.
+    private EtcdFault(Exception error)
+        : this(StatusCode.Unavailable, error.Message, error, error) =>
+        IsBroken = true;
+
+    private EtcdFault(StatusCode status, string words, Exception error, Exception? first)
+        : base(Printable(words), error)
+    {
+        Status = status;
+        for (Exception? cause = first; cause is not null; cause = cause.InnerException)
         {
             // An InvalidProtocolBufferException is an IOException too, and gRPC takes it for one.
             _isMalformed |= cause is InvalidProtocolBufferException;
@@ -60,6 +70,28 @@ internal sealed class EtcdFault : Exception
             throw new EtcdFault(error);
         }
     }
+
+    /// <summary>Runs a step of a stream, as <see cref="GuardAsync"/> does a call: what a broken connection throws while a message is written becomes a fault, too.</summary>
+    /// <inheritdoc cref="GuardAsync"/>
+    internal static Task<T> GuardStreamAsync<T>(Func<Task<T>> step, CancellationToken cancellationToken) => GuardAsync(
+        async () =>
+        {
+            try
+            {
+                return await step().ConfigureAwait(false);
+            }
+            catch (Exception error) when (IsOfConnection(error))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                throw new EtcdFault(error);
+            }
+        },
+        cancellationToken);
+
+    // An InvalidOperationException is gRPC's own of a call that has ended meanwhile; of a stream that was closed it is an ObjectDisposedException. A
+    // cancellation that the caller did not ask for is the call's deadline, or the connection's end.
+    private static bool IsOfConnection(Exception error) =>
+        error is IOException or HttpRequestException or SocketException or InvalidOperationException or OperationCanceledException;
 
     /// <summary>Returns the error for an answer that etcd would not give.</summary>
     internal static KaslrMtException NotEtcd(string found, Exception? cause = null) => new(

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -17,7 +18,7 @@ internal sealed partial class IncomingMigration
     /// <param name="endToken">Ends the guest, whatever becomes of it.</param>
     /// <exception cref="KaslrMtException">KMT9018, 40xx, 30xx. The VM goes on where it was.</exception>
     public static async Task<IncomingMigration> FromHostAsync(
-        MigrationLink link, MigrationHeader header, HostTable host, VmFolder folder, TextWriter log, CancellationToken cancellationToken, CancellationToken endToken)
+        MigrationLink link, MigrationHeader header, HostTable host, VmFolder folder, ILogger log, CancellationToken cancellationToken, CancellationToken endToken)
     {
         TenantTable table = await host.GetAsync(cancellationToken).ConfigureAwait(false);
         var incoming = new IncomingMigration(header, host.Settings);
@@ -44,7 +45,7 @@ internal sealed partial class IncomingMigration
                 await TellAsync(link, table.Host.Id).ConfigureAwait(false);
             }
 
-            await log.WriteLineAsync($"kaslrmt: {header.Spec.Name}: arrived").ConfigureAwait(false);
+            log.Arrived(header.Spec.Name);
             return incoming;
         }
         catch
@@ -83,7 +84,7 @@ internal sealed partial class IncomingMigration
 
     // The source waits for this change too, or undoes the move: there is no third way. A store that is away is asked until it is back.
     private static async Task<VmRecord> FinishAsync(
-        TenantTable table, string name, Guid incarnation, ImmutableArray<ProcessMark> processes, TextWriter log, CancellationToken cancellationToken)
+        TenantTable table, string name, Guid incarnation, ImmutableArray<ProcessMark> processes, ILogger log, CancellationToken cancellationToken)
     {
         for (bool told = false; ; told = true)
         {
@@ -97,7 +98,7 @@ internal sealed partial class IncomingMigration
             {
                 if (!told)
                 {
-                    await log.WriteLineAsync($"kaslrmt: {error.Code}: {name} stands still until the tenant table says where it goes on: {error.Message}").ConfigureAwait(false);
+                    log.WaitsForTable(error.Code, name, error.Message);
                 }
 
                 await Task.Delay(AskAgain, cancellationToken).ConfigureAwait(false);

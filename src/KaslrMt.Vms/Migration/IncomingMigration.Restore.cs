@@ -1,5 +1,6 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -15,7 +16,7 @@ internal sealed partial class IncomingMigration
     /// <param name="cancellationToken">Gives up, as long as the guest has not begun.</param>
     /// <exception cref="KaslrMtException">KMT9015, 40xx, 30xx.</exception>
     public static async Task<IncomingMigration> FromFileAsync(
-        string name, string file, HostTable? table, VmFolder folder, TextWriter log, CancellationToken cancellationToken)
+        string name, string file, HostTable? table, VmFolder folder, ILogger log, CancellationToken cancellationToken)
     {
         (MigrationHeader header, long offset) = MigrationHeader.ReadFrom(file);
         if (header.Spec.Name != name)
@@ -47,7 +48,7 @@ internal sealed partial class IncomingMigration
 
             await incoming.BeginAsync(folder, registered, record, log).ConfigureAwait(false);
             File.Delete(file);
-            await log.WriteLineAsync($"kaslrmt: {name}: restored; its file is removed").ConfigureAwait(false);
+            log.Restored(name);
             return incoming;
         }
         catch

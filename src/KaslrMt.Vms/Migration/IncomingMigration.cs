@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -62,7 +63,7 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
         header.Registration?.WriteTo(folder);
     }
 
-    private MachineDefinition Define(VmFolder folder, TextWriter log) => new BootPipeline(Spec, Request, log).DefineIncoming(folder);
+    private MachineDefinition Define(VmFolder folder, ILogger log) => new BootPipeline(Spec, Request, log).DefineIncoming(folder);
 
     private void NoteProcess(VmFolder folder)
     {
@@ -70,7 +71,7 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
         folder.WriteState(State with { Moving = true });
     }
 
-    private async Task BeginAsync(VmFolder folder, HostTable? table, VmRecord? record, TextWriter log)
+    private async Task BeginAsync(VmFolder folder, HostTable? table, VmRecord? record, ILogger log)
     {
         if (table is not null && record is not null)
         {
@@ -83,7 +84,7 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
         await (Registration?.ReportAsync(_vm.ProcessId, State.Release) ?? Task.CompletedTask).ConfigureAwait(false);
         if (!File.Exists(Spec.Kernel))
         {
-            await log.WriteLineAsync($"kaslrmt: WARNING: {Spec.Name}: there is no kernel {Spec.Kernel} on this host: the VM will end when its guest reboots").ConfigureAwait(false);
+            log.KernelMissing(Spec.Name, Printable.Of(Spec.Kernel));
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Threading.Channels;
 
 namespace KaslrMt.Vms;
@@ -32,9 +33,11 @@ internal sealed class LinkRelay : IAsyncDisposable
         {
             return await _words.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (ChannelClosedException closed) when (closed.InnerException is KaslrMtException broken)
+        catch (ChannelClosedException closed)
         {
-            throw new KaslrMtException(broken.Code, broken.Problem, broken.Remedy, closed);
+            throw closed.InnerException is KaslrMtException broken
+                ? new KaslrMtException(broken.Code, broken.Problem, broken.Remedy, closed)
+                : new KaslrMtException(VmErrors.Link, "this side hung up", inner: closed);
         }
     }
 
@@ -103,15 +106,15 @@ internal sealed class LinkRelay : IAsyncDisposable
         try
         {
             await _qemu.WriteAsync(bytes, _end.Token).ConfigureAwait(false);
-            if (bytes.Length == 0 && _qemu is System.Net.Sockets.NetworkStream stream)
+            if (bytes.Length == 0 && _qemu is NetworkStream stream)
             {
-                stream.Socket.Shutdown(System.Net.Sockets.SocketShutdown.Send);
+                stream.Socket.Shutdown(SocketShutdown.Send);
                 return false;
             }
 
             return true;
         }
-        catch (Exception error) when (error is IOException or ObjectDisposedException or System.Net.Sockets.SocketException)
+        catch (Exception error) when (error is IOException or ObjectDisposedException or SocketException)
         {
             return false;
         }

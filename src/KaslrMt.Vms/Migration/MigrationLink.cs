@@ -90,7 +90,7 @@ internal sealed class MigrationLink : IDisposable
     }, cancellationToken);
 
     /// <summary>Sends a frame.</summary>
-    /// <exception cref="IOException">The connection broke.</exception>
+    /// <exception cref="IOException">The connection broke, or this link was hung up.</exception>
     public async Task SendAsync(LinkFrame kind, ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
         await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -105,6 +105,10 @@ internal sealed class MigrationLink : IDisposable
 
             // Once begun it is sent whole, or the link is of no use any more.
             await _stream.WriteAsync(frame, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (ObjectDisposedException hungUp)
+        {
+            throw new IOException("this side hung up", hungUp);
         }
         finally
         {

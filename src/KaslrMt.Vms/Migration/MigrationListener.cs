@@ -17,7 +17,7 @@ internal sealed class MigrationListener : IAsyncDisposable
 
     private readonly Socket _listener;
     private readonly KeyRing _keys;
-    private readonly Func<Exception, Task> _sentAway;
+    private readonly Action<Exception> _sentAway;
     private readonly CancellationTokenSource _end = new();
     private readonly Channel<(MigrationLink Link, MigrationHeader Vm)> _known = Channel.CreateUnbounded<(MigrationLink, MigrationHeader)>();
     private readonly Task _accepting;
@@ -26,7 +26,7 @@ internal sealed class MigrationListener : IAsyncDisposable
     /// <param name="listener">Where they call.</param>
     /// <param name="keys">The key-encryption keys, which the callers must have too.</param>
     /// <param name="sentAway">Told of each that is none of us, by several threads.</param>
-    public MigrationListener(Socket listener, KeyRing keys, Func<Exception, Task> sentAway)
+    public MigrationListener(Socket listener, KeyRing keys, Action<Exception> sentAway)
     {
         (_listener, _keys, _sentAway) = (listener, keys, sentAway);
         _accepting = Task.Run(AcceptAsync);
@@ -103,7 +103,7 @@ internal sealed class MigrationListener : IAsyncDisposable
         {
             if (!_end.IsCancellationRequested)
             {
-                await _sentAway(error).ConfigureAwait(false);
+                _sentAway(error);
             }
         }
         finally

@@ -1,12 +1,13 @@
 using System.Net.Sockets;
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
 /// <summary>Takes VMs that other hosts of the tenant table send: at an address that the configuration names, or that a caller named for one VM.</summary>
 /// <param name="host">This host's tenant table.</param>
 /// <param name="log">Takes refused callers.</param>
-internal sealed class MigrationReceiver(HostTable host, TextWriter log)
+internal sealed class MigrationReceiver(HostTable host, ILogger log)
 {
     /// <summary>Listens until cancelled, and hands each VM that may come to <paramref name="take"/>.</summary>
     /// <param name="address">Where to listen.</param>
@@ -21,10 +22,10 @@ internal sealed class MigrationReceiver(HostTable host, TextWriter log)
         using Socket listener = await address.ListenAsync(cancellationToken).ConfigureAwait(false);
         if (expected is not null)
         {
-            await log.WriteLineAsync($"kaslrmt: {expected}: awaited at {address}; on its host: kaslrmt migrate {expected} --to {address}").ConfigureAwait(false);
+            log.Awaited(expected, address.ToString(), $"kaslrmt migrate {expected} --to {address}");
         }
 
-        var callers = new MigrationListener(listener, keys, SentAwayAsync);
+        var callers = new MigrationListener(listener, keys, SentAway);
         try
         {
             await using (callers.ConfigureAwait(false))
@@ -66,7 +67,7 @@ internal sealed class MigrationReceiver(HostTable host, TextWriter log)
             catch (Exception error) when (error is KaslrMtException or IOException or OperationCanceledException)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                await SentAwayAsync(error).ConfigureAwait(false);
+                SentAway(error);
                 return false;
             }
 
@@ -94,6 +95,6 @@ internal sealed class MigrationReceiver(HostTable host, TextWriter log)
             : null;
     }
 
-    private Task SentAwayAsync(Exception error) => log.WriteLineAsync(
-        $"kaslrmt: a caller with a VM was sent away: {(error is KaslrMtException known ? $"{known.Code}: {known.Message}" : "the source hung up, or said nothing")}");
+    private void SentAway(Exception error) =>
+        log.CallerSentAway(error is KaslrMtException known ? $"{known.Code}: {known.Message}" : "the source hung up, or said nothing");
 }

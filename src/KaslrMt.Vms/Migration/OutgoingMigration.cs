@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Tenants.Etcd;
@@ -124,7 +125,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
             registration!.Left();
             return;
         }
-        catch (Exception error) when (error is KaslrMtException or IOException or OperationCanceledException)
+        catch (Exception error) when (error is KaslrMtException or IOException or SocketException or OperationCanceledException)
         {
             problem = error is OperationCanceledException ? "it did not say that it has the guest" : error.Message;
         }
@@ -144,7 +145,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         {
             await (await meeting.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
         }
-        catch (OperationCanceledException)
+        catch (Exception error) when (error is OperationCanceledException or SocketException or ObjectDisposedException)
         {
             // QEMU did not get that far.
         }

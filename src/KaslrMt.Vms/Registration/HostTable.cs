@@ -1,11 +1,12 @@
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
 /// <summary>One tenant table as the VMs of this process share it: opened once it can be, its lease renewed by one timer.</summary>
 internal sealed class HostTable : IAsyncDisposable
 {
-    private readonly TextWriter _log;
+    private readonly ILogger _log;
     private readonly SemaphoreSlim _opening = new(1);
     private readonly CancellationTokenSource _end = new();
     private readonly Task _keeping;
@@ -15,7 +16,7 @@ internal sealed class HostTable : IAsyncDisposable
     /// <summary>Begins; nothing is opened yet.</summary>
     /// <param name="settings">Where the table is.</param>
     /// <param name="log">Takes when it is away and back.</param>
-    public HostTable(TableSettings settings, TextWriter log)
+    public HostTable(TableSettings settings, ILogger log)
     {
         Settings = settings;
         _log = log;
@@ -86,7 +87,7 @@ internal sealed class HostTable : IAsyncDisposable
                     await table.RenewAsync(_end.Token).ConfigureAwait(false);
                     bool lapsed = Environment.TickCount64 - renewed > Settings.Lease.TotalMilliseconds;
                     renewed = Environment.TickCount64;
-                    await ComplainAsync(null).ConfigureAwait(false);
+                    Complain(null);
                     if (lapsed)
                     {
                         Lapsed?.Invoke();
@@ -94,7 +95,12 @@ internal sealed class HostTable : IAsyncDisposable
                 }
                 catch (KaslrMtException error)
                 {
-                    await ComplainAsync(error).ConfigureAwait(false);
+                    Complain(error);
+                }
+                catch (Exception error) when (!_end.IsCancellationRequested)
+                {
+                    // Whatever it was: a host whose lease nobody renews loses all its VMs to an eviction.
+                    _log.RenewalFailed(error, CoreErrors.Internal);
                 }
             }
         }
@@ -105,15 +111,15 @@ internal sealed class HostTable : IAsyncDisposable
     }
 
     // Once when it begins and once when it is over: a store can be away for days.
-    private async Task ComplainAsync(KaslrMtException? error)
+    private void Complain(KaslrMtException? error)
     {
         if (error is not null && error.Code != _failure?.Code)
         {
-            await _log.WriteLineAsync($"kaslrmt: {error.Code}: this host's VMs run on; the tenant table is tried again: {error.Message}").ConfigureAwait(false);
+            _log.TableAway(error.Code, error.Message);
         }
         else if (error is null && _failure is not null)
         {
-            await _log.WriteLineAsync("kaslrmt: the tenant table is back").ConfigureAwait(false);
+            _log.TableBack();
         }
 
         _failure = error;

@@ -1,10 +1,11 @@
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
 /// <summary>The tenant tables that the VMs of one process are in: one connection and one lease for each, however many VMs.</summary>
 /// <param name="log">Takes when a table is away and back.</param>
-internal sealed class HostTables(TextWriter log) : IAsyncDisposable
+internal sealed class HostTables(ILogger log) : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<TableSettings, HostTable> _open = [];

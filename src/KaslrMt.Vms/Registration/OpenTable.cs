@@ -1,4 +1,5 @@
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -14,12 +15,12 @@ internal static class OpenTable
         settings with { Etcd = settings.Etcd with { Patience = Patience, RequestTimeout = RequestPatience } };
 
     /// <summary>Opens it, and takes out VMs whose processes are gone.</summary>
-    public static async Task<TenantTable> ReconciledAsync(TableSettings settings, TextWriter error, CancellationToken cancellationToken)
+    public static async Task<TenantTable> ReconciledAsync(TableSettings settings, ILogger log, CancellationToken cancellationToken)
     {
         TenantTable table = await TenantTable.OpenAsync(settings, cancellationToken).ConfigureAwait(false);
         try
         {
-            await ReconcileAsync(table, error, cancellationToken).ConfigureAwait(false);
+            await ReconcileAsync(table, log, cancellationToken).ConfigureAwait(false);
             return table;
         }
         catch
@@ -30,11 +31,11 @@ internal static class OpenTable
     }
 
     /// <summary>Takes VMs out of the table whose processes on this host are gone.</summary>
-    public static async Task ReconcileAsync(TenantTable table, TextWriter error, CancellationToken cancellationToken)
+    public static async Task ReconcileAsync(TenantTable table, ILogger log, CancellationToken cancellationToken)
     {
         foreach (VmRecord gone in await table.ReconcileAsync(cancellationToken).ConfigureAwait(false))
         {
-            await error.WriteLineAsync($"kaslrmt: {gone.Name} of {gone.Tenant}: its processes are gone; it counts no more").ConfigureAwait(false);
+            log.CountsNoMore(gone.Name, gone.Tenant);
         }
     }
 }

@@ -1,6 +1,7 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
@@ -9,10 +10,10 @@ internal static class VmKey
 {
     /// <summary>Asks the table.</summary>
     /// <param name="vm">The VM.</param>
-    /// <param name="error">Takes why there is no key where there should be one.</param>
+    /// <param name="log">Takes why there is no key where there should be one.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <returns>Null for a VM that is in no table, and where the table cannot tell. The caller disposes of it.</returns>
-    public static async Task<TenantKey?> OfAsync(RunningVm vm, TextWriter error, CancellationToken cancellationToken)
+    public static async Task<TenantKey?> OfAsync(RunningVm vm, ILogger log, CancellationToken cancellationToken)
     {
         if (RegistrationFile.TryReadFrom(vm.Folder) is not { Store: string store } note)
         {
@@ -26,7 +27,7 @@ internal static class VmKey
         }
         catch (KaslrMtException failure)
         {
-            await error.WriteLineAsync($"kaslrmt: {vm.Name}: its tenant's key is not to be had: {failure.Code}: {failure.Message}").ConfigureAwait(false);
+            log.KeyUnavailable(vm.Name, failure.Code, failure.Message);
             return null;
         }
     }

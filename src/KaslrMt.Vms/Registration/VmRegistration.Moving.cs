@@ -73,7 +73,7 @@ internal sealed partial class VmRegistration
             {
                 if (!told)
                 {
-                    await _log.WriteLineAsync($"kaslrmt: {error.Code}: {_vm.Name} stands still: only the tenant table knows where it goes on: {error.Message}").ConfigureAwait(false);
+                    _log.AsksWhereItGoesOn(error.Code, _vm.Name, error.Message);
                 }
 
                 await Task.Delay(AskAgain).ConfigureAwait(false);

@@ -1,11 +1,14 @@
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
 using KaslrMt.Layout;
 using KaslrMt.Tenants;
+using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
 
 /// <summary>A running VM's record in the tenant table, from before its first instruction until after its last, as its owner holds it.</summary>
 /// <remarks>Once entered, no failure of the store reaches the VM: the failure is logged, and the change is tried again until it succeeds or the VM has ended.</remarks>
+[SuppressMessage("Usage", "CA2213", Justification = "A move or the lease may still signal a semaphore when the VM has just ended; neither has a handle to release.")]
 internal sealed partial class VmRegistration : IAsyncDisposable
 {
     // A VM whose store is away is not kept waiting; the report follows when the store is back.
@@ -17,7 +20,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(2);
 
     private readonly HostTable _host;
-    private readonly TextWriter _log;
+    private readonly ILogger _log;
     private readonly CancellationTokenSource _end = new();
     private readonly SemaphoreSlim _due = new(0);
     private readonly Lock _gate = new();
@@ -27,7 +30,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     private TaskCompletionSource? _unreported;
     private KaslrMtException? _failure;
 
-    private VmRegistration(HostTable host, VmRecord vm, TenantKey? key, TextWriter log)
+    private VmRegistration(HostTable host, VmRecord vm, TenantKey? key, ILogger log)
     {
         _host = host;
         _vm = vm;
@@ -49,7 +52,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     /// <param name="cancellationToken">Gives up before the entry is made.</param>
     /// <exception cref="KaslrMtException">40xx: nothing was entered.</exception>
     public static async Task<VmRegistration> EnterAsync(
-        HostTable host, VmSpec spec, Policy policy, bool outlivesOwner, TextWriter log, CancellationToken cancellationToken)
+        HostTable host, VmSpec spec, Policy policy, bool outlivesOwner, ILogger log, CancellationToken cancellationToken)
     {
         TableNames.Check(spec.Tenant!, "tenant");
         TableNames.Check(spec.Name, "VM");
@@ -62,7 +65,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     }
 
     /// <summary>Takes over the record of a VM that runs already: its owner died, or it came from a file or another host.</summary>
-    public static VmRegistration TakeOver(HostTable host, VmRecord vm, TextWriter log) => new(host, vm, null, log) { OutlivesOwner = true };
+    public static VmRegistration TakeOver(HostTable host, VmRecord vm, ILogger log) => new(host, vm, null, log) { OutlivesOwner = true };
 
     /// <summary>Gets the record, as last known.</summary>
     public VmRecord Vm
@@ -114,8 +117,6 @@ internal sealed partial class VmRegistration : IAsyncDisposable
 
         _key?.Dispose();
         _end.Dispose();
-        _due.Dispose();
-        _telling.Dispose();
     }
 
     private async Task StopAsync()
@@ -128,8 +129,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            await _log.WriteLineAsync(
-                $"kaslrmt: {_vm.Name} has ended, and may still count in the tenant table, which does not answer; the next 'kaslrmt ps' settles it").ConfigureAwait(false);
+            _log.MayStillCount(_vm.Name);
         }
         catch (KaslrMtException error) when (error.Code == TenantErrors.VmReplaced || error.Code == TenantErrors.VmUnknown)
         {
@@ -137,8 +137,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         }
         catch (KaslrMtException error)
         {
-            await _log.WriteLineAsync(
-                $"kaslrmt: {error.Code}: {_vm.Name} has ended, and still counts in the tenant table: {error.Message}; the next 'kaslrmt ps' settles it").ConfigureAwait(false);
+            _log.StillCounts(error.Code, _vm.Name, error.Message);
         }
     }
 
@@ -174,11 +173,16 @@ internal sealed partial class VmRegistration : IAsyncDisposable
                         }
                     }
 
-                    await ComplainAsync(null).ConfigureAwait(false);
+                    Complain(null);
                 }
                 catch (KaslrMtException error)
                 {
-                    await ComplainAsync(error).ConfigureAwait(false);
+                    Complain(error);
+                }
+                catch (Exception error) when (!_end.IsCancellationRequested)
+                {
+                    // Whatever it was, the table must be told in the end.
+                    Complain(new KaslrMtException(CoreErrors.Internal, $"internal error ({error.GetType().Name})", inner: error));
                 }
             }
         }
@@ -204,7 +208,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
         catch (KaslrMtException error) when (error.Code == TenantErrors.VmUnknown)
         {
             using Outcome outcome = await table.ReattachAsync(vm, _end.Token).ConfigureAwait(false);
-            await _log.WriteLineAsync($"kaslrmt: {vm.Name}: the tenant table had lost it (an eviction?); it counts again").ConfigureAwait(false);
+            _log.CountsAgain(vm.Name);
         }
         catch (KaslrMtException error) when (error.Code == TenantErrors.VmStatusConflict)
         {
@@ -220,15 +224,15 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     }
 
     // Once when it begins and once when it is over: a store can be away for days.
-    private async Task ComplainAsync(KaslrMtException? error)
+    private void Complain(KaslrMtException? error)
     {
         if (error is not null && error.Code != _failure?.Code)
         {
-            await _log.WriteLineAsync($"kaslrmt: {error.Code}: {Vm.Name} runs on; the tenant table is tried again: {error.Message}").ConfigureAwait(false);
+            _log.TableAway(error.Code, Vm.Name, error.Message);
         }
         else if (error is null && _failure is not null)
         {
-            await _log.WriteLineAsync($"kaslrmt: {Vm.Name}: the tenant table is back").ConfigureAwait(false);
+            _log.TableBack(Vm.Name);
         }
 
         _failure = error;

@@ -19,7 +19,8 @@ internal sealed class SupervisedVm
     private readonly CancellationTokenSource _stop = new();
     private readonly VmHost _host;
     private readonly VmFolder _folder;
-    private readonly VmLog _log;
+    private readonly VmLog _file;
+    private readonly LineLogger _log;
     private VmOwner? _owner;
     private OutgoingMigration? _outgoing;
 
@@ -28,7 +29,8 @@ internal sealed class SupervisedVm
         _host = host;
         _folder = folder;
         Spec = spec;
-        _log = new VmLog(folder.Path, starter);
+        _file = new VmLog(folder.Path, starter);
+        _log = new LineLogger(_file.WriteLine);
         Ended = _running.Task.ContinueWith(_ => (VmExit?)null, TaskScheduler.Default);
     }
 
@@ -155,12 +157,18 @@ internal sealed class SupervisedVm
         try
         {
             VmExit? exit = await run().ConfigureAwait(false);
-            await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: ended ({exit?.Reason.ToString() ?? "not here"})").ConfigureAwait(false);
+            _log.Ended(Spec.Name, exit?.Reason.ToString() ?? "not here");
             _running.TrySetException(Failure(exit));
             return exit;
         }
         catch (Exception failure)
         {
+            // One that is no outcome is a fault of this program, and nobody may wait for it: the VM may have run for days.
+            if (failure is not (KaslrMtException or OperationCanceledException or IOException or UnauthorizedAccessException))
+            {
+                _host.Log.SupervisionFailed(failure, Spec.Name);
+            }
+
             _running.TrySetException(failure);
             return null;
         }
@@ -169,7 +177,6 @@ internal sealed class SupervisedVm
             // Nobody may await it.
             _ = _running.Task.Exception;
             _folder.Dispose();
-            await _log.DisposeAsync().ConfigureAwait(false);
         }
     });
 
@@ -230,7 +237,7 @@ internal sealed class SupervisedVm
         }
         catch (KaslrMtException error)
         {
-            await _log.WriteLineAsync($"kaslrmt: {error.Code}: {Spec.Name} runs on without a supervisor: {error.Message}").ConfigureAwait(false);
+            _log.NotSupervised(error.Code, Spec.Name, error.Message);
 
             // Its hypervisor, if there is one, goes on; the next look tries again.
             _folder.Abandon();
@@ -244,7 +251,7 @@ internal sealed class SupervisedVm
         if (running is null && state.ProcessId is not null)
         {
             ShutdownReason reason = Hypervisor.Default.ReadEnd(_folder.Path).Reason;
-            await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: its QEMU ended while no supervisor lived ({reason})").ConfigureAwait(false);
+            _log.EndedUnseen(Spec.Name, reason);
             if (reason != ShutdownReason.Reboot || Spec.UserArguments.RebootEnds)
             {
                 return new VmExit(reason, null, null, "");
@@ -255,7 +262,7 @@ internal sealed class SupervisedVm
 
         if (running is not null)
         {
-            await _log.WriteLineAsync($"kaslrmt: {Spec.Name}: taken over by process {Environment.ProcessId}").ConfigureAwait(false);
+            _log.TakenOver(Spec.Name, Environment.ProcessId);
         }
 
         return await OwnAsync(request, state, running, registration, null).ConfigureAwait(false);
@@ -284,7 +291,7 @@ internal sealed class SupervisedVm
             Arrived = arrived,
             Verified = verified =>
             {
-                _log.Detach();
+                _file.Detach();
                 _running.TrySetResult(verified);
             },
         };

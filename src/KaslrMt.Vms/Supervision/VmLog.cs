@@ -8,7 +8,7 @@ namespace KaslrMt.Vms;
 /// </summary>
 /// <param name="folder">The VM's folder.</param>
 /// <param name="starter">Takes the lines until <see cref="Detach"/>; or null.</param>
-internal sealed class VmLog(string folder, Action<string>? starter) : TextWriter
+internal sealed class VmLog(string folder, Action<string>? starter)
 {
     /// <summary>The log's name in the VM's folder; the older half has <c>.1</c> behind it.</summary>
     public const string FileName = "log";
@@ -19,10 +19,6 @@ internal sealed class VmLog(string folder, Action<string>? starter) : TextWriter
     private readonly Lock _gate = new();
     private Action<string>? _starter = starter;
 
-    public override Encoding Encoding => Encoding.UTF8;
-
-    public override void Write(char value) => throw new NotSupportedException("the log takes lines");
-
     /// <summary>The caller that started the VM is told nothing more.</summary>
     public void Detach()
     {
@@ -32,22 +28,17 @@ internal sealed class VmLog(string folder, Action<string>? starter) : TextWriter
         }
     }
 
-    public override Task WriteLineAsync(string? value)
-    {
-        WriteLine(value);
-        return Task.CompletedTask;
-    }
-
-    public override void WriteLine(string? value)
+    /// <summary>Adds a line, with the time before it.</summary>
+    public void WriteLine(string line)
     {
         lock (_gate)
         {
-            _starter?.Invoke(value ?? "");
-            byte[] line = Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{DateTimeOffset.UtcNow:yyyy-MM-ddTHH:mm:ssZ} {value}\n"));
+            _starter?.Invoke(line);
+            byte[] bytes = Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{DateTimeOffset.UtcNow:yyyy-MM-ddTHH:mm:ssZ} {line}\n"));
             try
             {
                 string path = Path.Combine(folder, FileName);
-                if (new FileInfo(path) is { Exists: true } file && file.Length + line.Length > LargestFile)
+                if (new FileInfo(path) is { Exists: true } file && file.Length + bytes.Length > LargestFile)
                 {
                     File.Move(path, path + ".1", overwrite: true);
                 }
@@ -59,7 +50,7 @@ internal sealed class VmLog(string folder, Action<string>? starter) : TextWriter
                     UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
                     BufferSize = 0,
                 });
-                stream.Write(line);
+                stream.Write(bytes);
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
             {

@@ -141,9 +141,10 @@ internal sealed class TestGuest : IAsyncDisposable
 
     private async Task<VmExit> RunAsync(VmSpec spec, TextWriter log)
     {
-        await using VmHost host = new(_scratch.Runtime, log);
+        var lines = new LineLogger(log.WriteLine);
+        await using VmHost host = new(_scratch.Runtime, lines);
         using VmFolder folder = _scratch.Runtime.Claim(Name);
-        return await new VmOwner(host, spec, _request, log) { StopGrace = TimeSpan.Zero }.RunAsync(folder, null, null, _stop.Token).ConfigureAwait(false);
+        return await new VmOwner(host, spec, _request, lines) { StopGrace = TimeSpan.Zero }.RunAsync(folder, null, null, _stop.Token).ConfigureAwait(false);
     }
 
     // One that may stand still is tried again, so its limit is shorter.

@@ -92,6 +92,41 @@ public sealed class MovingTests : IDisposable
     }
 
     [Fact]
+    public async Task A_link_that_this_side_hung_up_is_a_broken_connection_and_no_internal_error()
+    {
+        using KeyRing keys = KeyRing.Generate();
+        (MigrationLink here, MigrationLink there) = await MeetAsync(keys, keys);
+        using (there)
+        {
+            here.Dispose();
+            await Assert.ThrowsAsync<IOException>(() => here.SendAsync(LinkFrame.Go, new LinkMessages(), default));
+            Assert.Equal(VmErrors.Link, (await Assert.ThrowsAsync<KaslrMtException>(() => here.ReceiveAsync(default))).Code);
+
+            // The other side notices, and what waits for its words too.
+            (Stream qemu, _) = await WireAsync();
+            await using LinkRelay relay = new(there, qemu);
+            Assert.Equal(VmErrors.Link, (await Assert.ThrowsAsync<KaslrMtException>(() => relay.NextAsync(default))).Code);
+        }
+    }
+
+    [Fact]
+    public async Task Words_of_a_relay_that_this_side_ended_are_a_broken_connection()
+    {
+        using KeyRing keys = KeyRing.Generate();
+        (MigrationLink here, MigrationLink there) = await MeetAsync(keys, keys);
+        using (here)
+        using (there)
+        {
+            (Stream qemu, _) = await WireAsync();
+            LinkRelay relay = new(here, qemu);
+            Task waiting = relay.NextAsync(default);
+            await relay.DisposeAsync();
+            Assert.Equal(VmErrors.Link, (await Assert.ThrowsAsync<KaslrMtException>(() => waiting)).Code);
+            await Assert.ThrowsAsync<KaslrMtException>(() => relay.NextAsync(default));
+        }
+    }
+
+    [Fact]
     public async Task What_is_sent_is_not_readable_and_not_to_be_altered_repeated_or_sent_back()
     {
         using KeyRing keys = KeyRing.Generate();
