@@ -9,7 +9,7 @@ namespace KaslrMt.Vms;
 /// What a VM is to be: the one description of it. What lies in its folder, is saved, migrated or sent to the agent contains this record; nothing copies its members.
 /// It holds no secret: the tenant key and a VM seed go beside it (<see cref="VmSecrets"/>).
 /// </summary>
-public sealed record VmSpec
+public sealed partial record VmSpec
 {
     /// <summary>The version of the format that this program writes. It reads every earlier one.</summary>
     public const int CurrentVersion = 2;

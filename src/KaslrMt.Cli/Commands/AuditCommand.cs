@@ -36,7 +36,7 @@ internal static class AuditCommand
         };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            IReadOnlyList<AuditCheck> checks = [.. AuditCheck.All.Where(check =>
+            IReadOnlyList<AuditCheck> checks = [.. AuditCheckRegistry.BuiltIn.Where(check =>
                 (parsed.GetValue(only) is not { Length: > 0 } wanted || wanted.Contains(check.Name)) && parsed.GetValue(skip)?.Contains(check.Name) != true)];
             if (checks.Count == 0)
             {
@@ -87,8 +87,8 @@ internal static class AuditCommand
 
     private static Option<string[]> Checks(string name, string description)
     {
-        var option = new Option<string[]>(name) { Description = $"{description}: {string.Join(", ", AuditCheck.All.Select(check => check.Name))}", HelpName = "CHECK" };
-        option.AcceptOnlyFromAmong([.. AuditCheck.All.Select(check => check.Name)]);
+        var option = new Option<string[]>(name) { Description = $"{description}: {string.Join(", ", AuditCheckRegistry.BuiltIn.Select(check => check.Name))}", HelpName = "CHECK" };
+        option.AcceptOnlyFromAmong([.. AuditCheckRegistry.BuiltIn.Select(check => check.Name)]);
         return option;
     }
 

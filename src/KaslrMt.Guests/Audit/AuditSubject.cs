@@ -27,8 +27,8 @@ public sealed class AuditSubject(GuestKernel kernel)
     /// <summary>All that the kernel half maps with an unusual permission: runs of pages, ascending.</summary>
     internal IReadOnlyList<KernelPages> UnusualPages => _pages.Value;
 
-    /// <summary>The symbol that an address belongs to and the offset in it; the address where there is none.</summary>
-    internal string Describe(VirtualAddress address)
+    /// <summary>Returns the symbol that an address belongs to and the offset in it, such as <c>__x64_sys_getpid+0x12</c>; the address where there is none.</summary>
+    public string Describe(VirtualAddress address)
     {
         if (kernel.Symbols.Find(address) is not { } place)
         {

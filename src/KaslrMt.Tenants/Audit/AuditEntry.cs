@@ -41,7 +41,7 @@ public sealed record AuditEntry
     public string? Detail { get; init; }
 
     /// <summary>Returns the entry that says that earlier ones were removed, so that a checker does not miss them.</summary>
-    internal static AuditEntry Trimmed(long removed, Actor actor, DateTimeOffset now) => new()
+    public static AuditEntry Trimmed(long removed, Actor actor, DateTimeOffset now) => new()
     {
         At = now,
         Actor = actor,
@@ -50,7 +50,7 @@ public sealed record AuditEntry
     };
 
     /// <summary>Returns the entry for a decision.</summary>
-    internal static AuditEntry Of(TableSlice before, Decision after, Actor actor, DateTimeOffset now)
+    public static AuditEntry Of(TableSlice before, Decision after, Actor actor, DateTimeOffset now)
     {
         VmRecord? vm = after.Vm ?? before.Vm;
         TenantRecord? tenant = after.Tenant ?? before.Tenant;

@@ -20,10 +20,15 @@ public sealed record HostRecord
 }
 
 /// <summary>The rule for forgetting a host.</summary>
-internal static class HostRules
+public static class HostRules
 {
+    /// <summary>Refuses to forget a host that is alive or has VMs.</summary>
+    /// <param name="host">The host's identity.</param>
+    /// <param name="known">Whether the table knows the host.</param>
+    /// <param name="alive">Whether the host's lease holds.</param>
+    /// <param name="vm">A VM that is on the host or migrates to it; null where there is none.</param>
     /// <exception cref="KaslrMtException">4010 unknown, 4012 alive, 4006 it has VMs.</exception>
-    internal static void RequireRemovable(string host, bool known, bool alive, string? vm)
+    public static void RequireRemovable(string host, bool known, bool alive, string? vm)
     {
         if (!known)
         {

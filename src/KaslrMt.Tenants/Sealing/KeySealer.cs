@@ -10,7 +10,7 @@ namespace KaslrMt.Tenants;
 /// An envelope is bound to the store, the tenant's name, the generation and the version of the key-encryption key: moved to another row, or
 /// altered, it does not open. A whole store put back to an earlier state is not noticed. Not for several threads at once.
 /// </remarks>
-internal sealed class KeySealer : IDisposable
+public sealed class KeySealer : IDisposable
 {
     private const int Kept = 64;
 
@@ -24,7 +24,7 @@ internal sealed class KeySealer : IDisposable
 
     /// <summary>Opens a store's seal.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.KeyWrong"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
-    internal KeySealer(KeyRing ring, StoreSeal seal)
+    public KeySealer(KeyRing ring, StoreSeal seal)
     {
         _ring = ring;
         Seal = seal;
@@ -38,13 +38,13 @@ internal sealed class KeySealer : IDisposable
     }
 
     /// <summary>Gets the seal that this sealer works under.</summary>
-    internal StoreSeal Seal { get; }
+    public StoreSeal Seal { get; }
 
     /// <summary>Gets the newest key-encryption key's version on this host.</summary>
-    internal int NewestVersion => _ring.Newest;
+    public int NewestVersion => _ring.Newest;
 
     /// <summary>Returns a new store's seal.</summary>
-    internal static StoreSeal NewSeal(KeyRing ring)
+    public static StoreSeal NewSeal(KeyRing ring)
     {
         Span<byte> key = stackalloc byte[KeyRing.KeySize];
         RandomNumberGenerator.Fill(key);
@@ -54,13 +54,13 @@ internal sealed class KeySealer : IDisposable
     }
 
     /// <summary>Returns this seal under the newest key-encryption key.</summary>
-    internal StoreSeal Renewed() => MakeSeal(_ring, Seal.StoreId, _ring.Newest, _fingerprintKey);
+    public StoreSeal Renewed() => MakeSeal(_ring, Seal.StoreId, _ring.Newest, _fingerprintKey);
 
     /// <summary>Returns a sealer of the same keys under another seal of the same store.</summary>
-    internal KeySealer Under(StoreSeal seal) => new(_ring, seal);
+    public KeySealer Under(StoreSeal seal) => new(_ring, seal);
 
     /// <summary>Seals a key for a tenant.</summary>
-    internal SealedKey SealKey(string tenant, long generation, TenantKey key)
+    public SealedKey SealKey(string tenant, long generation, TenantKey key)
     {
         byte[] bytes = _envelope.Seal(Seal.KekVersion, key.Reveal(), Bound(Seal.StoreId, tenant, generation, Seal.KekVersion));
         return new SealedKey(generation, Seal.KekVersion, bytes, Fingerprint(key.Reveal()));
@@ -68,7 +68,7 @@ internal sealed class KeySealer : IDisposable
 
     /// <summary>Opens a tenant's key.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.SealBroken"/>, <see cref="TenantErrors.KeyVersionMissing"/>.</exception>
-    internal TenantKey OpenKey(string tenant, SealedKey key)
+    public TenantKey OpenKey(string tenant, SealedKey key)
     {
         // On the stack: nothing moves it, and pinned memory of the heap costs more than the cipher.
         Span<byte> secret = stackalloc byte[TenantKey.MaximumLength];
@@ -89,7 +89,7 @@ internal sealed class KeySealer : IDisposable
     }
 
     /// <summary>Returns the same key in a new envelope, under this sealer's version.</summary>
-    internal SealedKey Rewrap(string tenant, SealedKey key)
+    public SealedKey Rewrap(string tenant, SealedKey key)
     {
         using TenantKey opened = OpenKey(tenant, key);
         return SealKey(tenant, key.Generation, opened);
@@ -155,14 +155,14 @@ internal sealed class KeySealer : IDisposable
 /// <param name="KekVersion">The version of the key-encryption key it is sealed with.</param>
 /// <param name="Bytes">The envelope.</param>
 /// <param name="Fingerprint">HMAC-SHA256 of the key under a secret of the store: equal for equal keys, and telling nothing else.</param>
-internal sealed record SealedKey(long Generation, int KekVersion, byte[] Bytes, byte[] Fingerprint)
+public sealed record SealedKey(long Generation, int KekVersion, byte[] Bytes, byte[] Fingerprint)
 {
     /// <summary>Gets the fingerprint's first 64 bits, the name of the key in records and the audit log; fewer where the fingerprint was cut short: then the key does not open.</summary>
-    internal string KeyId => Convert.ToHexStringLower(Fingerprint.AsSpan(0, Math.Min(8, Fingerprint.Length)));
+    public string KeyId => Convert.ToHexStringLower(Fingerprint.AsSpan(0, Math.Min(8, Fingerprint.Length)));
 }
 
 /// <summary>A store's own seal.</summary>
 /// <param name="StoreId">The store's identity: a row copied from another store does not open here.</param>
 /// <param name="KekVersion">The version that new keys are sealed with.</param>
 /// <param name="FingerprintKey">The secret of the fingerprints, sealed.</param>
-internal sealed record StoreSeal(Guid StoreId, int KekVersion, byte[] FingerprintKey);
+public sealed record StoreSeal(Guid StoreId, int KekVersion, byte[] FingerprintKey);

@@ -3,9 +3,30 @@ using KaslrMt.Layout;
 namespace KaslrMt.Tenants;
 
 /// <summary>
-/// A store of the table: SQLite for one host, etcd for many. Both apply the same commands by the same rules; each command is one durable
-/// transaction, done when the call returns.
+/// A store of the table: SQLite for one host, etcd for many, or one of another program's own. All apply the same commands by the same rules; each command is one
+/// durable transaction, done when the call returns.
 /// </summary>
+/// <remarks>
+/// <para>What a store of one's own keeps (a <see cref="TenantStoreRegistry"/> opens it for a table; <see cref="TenantTable.JoinAsync"/> takes an open one):</para>
+/// <list type="number">
+/// <item>
+/// <see cref="ApplyAsync"/> reads the command's slice, asks <see cref="TenantRules.Decide"/>, and writes the decision and its <see cref="AuditEntry.Of"/> in one serializable
+/// transaction, however many processes and hosts are at it. A refusal writes nothing, and so does a decision without <see cref="Decision.Changes"/>.
+/// </item>
+/// <item>
+/// Where the decision's effect is <see cref="KeyEffect.Created"/>, the store makes the tenant's key, seals it for the decision's generation (<see cref="KeySealer"/>) and puts
+/// <see cref="SealedKey.KeyId"/> into the record. No two tenants have equal fingerprints: it draws again where they would. A key never leaves the process unsealed.
+/// </item>
+/// <item>Where the effect is <see cref="KeyEffect.Purged"/>, the sealed key is gone when the call returns, as far as the medium allows; <see cref="ScrubAsync"/> does the rest.</item>
+/// <item>
+/// <see cref="StartVm"/> and <see cref="RestoreVm"/> answer with the tenant's key where the VM's generation is the key's, also when nothing changed: a caller that does not know
+/// whether its change arrived asks again.
+/// </item>
+/// <item>A host's lease is measured by one clock, the store's. Names (<see cref="TableNames"/>) are compared and ordered ordinally.</item>
+/// <item>What went wrong is a <see cref="KaslrMtException"/>; a call that was cancelled may have happened.</item>
+/// </list>
+/// <para>Members may be called by several threads at once.</para>
+/// </remarks>
 public interface ITenantStore : IAsyncDisposable
 {
     /// <summary>Gets the store's location, as the command line writes it, without a password.</summary>

@@ -1,10 +1,8 @@
 using KaslrMt.Layout;
-using KaslrMt.Tenants.Etcd;
-using KaslrMt.Tenants.Sqlite;
 
 namespace KaslrMt.Tenants;
 
-/// <summary>Opens the store that a location names.</summary>
+/// <summary>Opens the store that a location names, of the built-in kinds.</summary>
 public static class TenantStores
 {
     private const string SqliteScheme = "sqlite:";
@@ -24,24 +22,8 @@ public static class TenantStores
 
     /// <summary>Opens the store, creating it where it is missing.</summary>
     /// <exception cref="KaslrMtException"><see cref="TenantErrors.LocationInvalid"/>; else as the store's own opening.</exception>
-    public static async Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(settings);
-        KeyRingFile keys = KeyRingFile.Find(settings.StateDirectory, settings.KeyFile);
-        string location = settings.Store ?? SqliteLocation(DefaultPath(settings.StateDirectory));
-        if (SqlitePath(location) is { } path)
-        {
-            return SqliteTenantStore.Open(path, keys);
-        }
-
-        if (EtcdLocation.IsOne(location))
-        {
-            return await EtcdTenantStore.OpenAsync(EtcdLocation.Parse(location), settings.Etcd, keys, cancellationToken).ConfigureAwait(false);
-        }
-
-        throw new KaslrMtException(
-            TenantErrors.LocationInvalid, "the store's location is not understood", "give sqlite:PATH or etcd://HOST:PORT,HOST:PORT/PREFIX");
-    }
+    public static Task<ITenantStore> OpenAsync(TableSettings settings, CancellationToken cancellationToken = default) =>
+        TenantStoreRegistry.BuiltIn.OpenAsync(settings, cancellationToken);
 }
 
 /// <summary>The parts of a store that tests replace: the clock, the source of keys, and a call at every step, to be killed or delayed there.</summary>

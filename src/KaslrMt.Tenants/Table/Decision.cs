@@ -4,7 +4,7 @@ namespace KaslrMt.Tenants;
 /// <param name="Tenant">The tenant, or null where the table has none of that name.</param>
 /// <param name="Vm">The VM of that name, or null; it may be another tenant's.</param>
 /// <param name="HostAlive">Whether the command's host has a lease; true when it names none.</param>
-internal readonly record struct TableSlice(TenantRecord? Tenant, VmRecord? Vm, bool HostAlive);
+public readonly record struct TableSlice(TenantRecord? Tenant, VmRecord? Vm, bool HostAlive);
 
 /// <summary>The effect of a command on a tenant's key. The numbers are stored in the audit log.</summary>
 public enum KeyEffect
@@ -25,7 +25,8 @@ public enum KeyEffect
 /// <param name="Key">The effect on the tenant's key; the store fills in <see cref="TenantRecord.KeyId"/> of a new one.</param>
 /// <param name="Action">The audit log's word for it, or null when nothing changes.</param>
 /// <param name="Detail">Further words for the audit log.</param>
-internal readonly record struct Decision(TenantRecord? Tenant, VmRecord? Vm, KeyEffect Key, string? Action, string? Detail = null)
+public readonly record struct Decision(TenantRecord? Tenant, VmRecord? Vm, KeyEffect Key, string? Action, string? Detail = null)
 {
-    internal bool Changes => Action is not null;
+    /// <summary>Gets whether anything changes: where nothing does, the store writes nothing, the audit log included.</summary>
+    public bool Changes => Action is not null;
 }

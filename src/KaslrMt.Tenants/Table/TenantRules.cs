@@ -16,11 +16,14 @@ namespace KaslrMt.Tenants;
 /// </list>
 /// <para>Commands that carry an incarnation may be repeated: a caller that does not know whether its change arrived asks again.</para>
 /// </remarks>
-internal static class TenantRules
+public static class TenantRules
 {
     /// <summary>Decides what a command does.</summary>
+    /// <param name="slice">What the command's <see cref="TableCommand.VmName"/>, <see cref="TableCommand.TenantName"/> (else the VM's tenant) and <see cref="TableCommand.HostId"/> name, read in the transaction that will write.</param>
+    /// <param name="command">The command.</param>
+    /// <param name="now">The time, by the clock that leases are measured with.</param>
     /// <exception cref="KaslrMtException">400x and 401x: the command is refused, and nothing changes.</exception>
-    internal static Decision Decide(TableSlice slice, TableCommand command, DateTimeOffset now) => command switch
+    public static Decision Decide(TableSlice slice, TableCommand command, DateTimeOffset now) => command switch
     {
         StartVm start => Start(slice, start, now),
         ReportRunning report => Run(slice, report, now),

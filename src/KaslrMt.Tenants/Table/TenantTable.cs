@@ -27,16 +27,27 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
     public static async Task<TenantTable> OpenAsync(TableSettings settings, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(settings);
-        string state = StateDirectory.Ensure(settings.StateDirectory);
-        var table = new TenantTable(await TenantStores.OpenAsync(settings, cancellationToken).ConfigureAwait(false), HostIdentity.Load(state), settings.Lease);
+        return await JoinAsync(await TenantStores.OpenAsync(settings, cancellationToken).ConfigureAwait(false), settings, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Has this host take part in the table of a store that is open, and gives the host a lease.</summary>
+    /// <param name="store">The store, of any kind; disposed of with the table, and when this fails.</param>
+    /// <param name="settings">The state directory, where this host's identity is, and the lease; the rest is not looked at.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <exception cref="KaslrMtException">40xx: this host's identity cannot be had, or the store failed.</exception>
+    public static async Task<TenantTable> JoinAsync(ITenantStore store, TableSettings settings, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(settings);
         try
         {
+            var table = new TenantTable(store, HostIdentity.Load(StateDirectory.Ensure(settings.StateDirectory)), settings.Lease);
             await table.RenewAsync(cancellationToken).ConfigureAwait(false);
             return table;
         }
         catch
         {
-            await table.DisposeAsync().ConfigureAwait(false);
+            await store.DisposeAsync().ConfigureAwait(false);
             throw;
         }
     }

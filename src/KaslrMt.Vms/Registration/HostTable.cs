@@ -26,6 +26,9 @@ internal sealed class HostTable : IAsyncDisposable
     /// <summary>Where the table is.</summary>
     public TableSettings Settings { get; }
 
+    /// <summary>The kinds of stores that can be opened.</summary>
+    public TenantStoreRegistry Stores { get; init; } = TenantStoreRegistry.BuiltIn;
+
     /// <summary>Raised when this host's lease had run out before it was renewed: the host may have been evicted, and each VM tells the table again.</summary>
     public event Action? Lapsed;
 
@@ -42,7 +45,7 @@ internal sealed class HostTable : IAsyncDisposable
         await _opening.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return _table ??= await TenantTable.OpenAsync(Settings, cancellationToken).ConfigureAwait(false);
+            return _table ??= await TenantTable.JoinAsync(await Stores.OpenAsync(Settings, cancellationToken).ConfigureAwait(false), Settings, cancellationToken).ConfigureAwait(false);
         }
         finally
         {

@@ -10,6 +10,9 @@ internal sealed class HostTables(ILogger log) : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly Dictionary<TableSettings, HostTable> _open = [];
 
+    /// <summary>The kinds of stores that can be opened.</summary>
+    public TenantStoreRegistry Stores { get; init; } = TenantStoreRegistry.BuiltIn;
+
     /// <summary>Gets the table of these settings. It is opened when it is first asked.</summary>
     public HostTable Get(TableSettings settings)
     {
@@ -17,7 +20,7 @@ internal sealed class HostTables(ILogger log) : IAsyncDisposable
         {
             if (!_open.TryGetValue(settings, out HostTable? table))
             {
-                _open.Add(settings, table = new HostTable(settings, log));
+                _open.Add(settings, table = new HostTable(settings, log) { Stores = Stores });
             }
 
             return table;

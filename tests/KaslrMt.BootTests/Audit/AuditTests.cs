@@ -75,14 +75,14 @@ public sealed class AuditTests : IDisposable
             await Task.Delay(50);
         }
 
-        IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, AuditCheck.All);
+        IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(subject, AuditCheckRegistry.BuiltIn);
         Assert.All(outcomes, outcome => Assert.Null(outcome.NotDone));
         AuditFinding leak = Assert.Single(outcomes.SelectMany(outcome => outcome.Findings));
         Assert.Equal("log", leak.Check);
         Assert.Contains("an address in kernel-virtual: a module's greeting: ffff************ is here", leak.What, StringComparison.Ordinal);
         Assert.DoesNotContain($"{guest.View.Text:x16}", leak.What, StringComparison.Ordinal);
         AuditSubject shown = new(subject.Kernel) { ShowAddresses = true };
-        AuditOutcome log = Assert.Single(GuestAudit.Run(shown, AuditCheck.All.Where(check => check.Name == "log")));
+        AuditOutcome log = Assert.Single(GuestAudit.Run(shown, AuditCheckRegistry.BuiltIn.Where(check => check.Name == "log")));
         Assert.Contains($"{guest.View.Text:x16}", Assert.Single(log.Findings).What, StringComparison.Ordinal);
     }
 
@@ -128,7 +128,7 @@ public sealed class AuditTests : IDisposable
 
     private static void CheckClean(AuditSubject subject)
     {
-        IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(Fresh(subject), AuditCheck.All);
+        IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(Fresh(subject), AuditCheckRegistry.BuiltIn);
         Assert.All(outcomes, outcome => Assert.Null(outcome.NotDone));
         Assert.True(outcomes.All(outcome => outcome.IsClean), Text(outcomes));
     }

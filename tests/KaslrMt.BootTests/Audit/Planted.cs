@@ -156,7 +156,7 @@ internal sealed class Planted(AuditSubject subject, GuestWriter writer)
 
     private AuditFinding Only(string check)
     {
-        IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(AuditTests.Fresh(subject), AuditCheck.All);
+        IReadOnlyList<AuditOutcome> outcomes = GuestAudit.Run(AuditTests.Fresh(subject), AuditCheckRegistry.BuiltIn);
         Assert.All(outcomes, outcome => Assert.Null(outcome.NotDone));
         AuditFinding[] findings = [.. outcomes.SelectMany(outcome => outcome.Findings)];
         Assert.True(findings.Length == 1 && findings[0].Check == check, $"expected one finding of {check}, found {findings.Length}:\n{AuditTests.Text(outcomes)}");

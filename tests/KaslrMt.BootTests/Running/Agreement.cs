@@ -24,7 +24,7 @@ internal static class Agreement
         LayoutVerification observed = await guest.ObserveAsync();
         string what = $"{plan}\n{guest.Console}\n{guest.Log}";
 
-        foreach (LayoutVerification.Row row in observed.Regions)
+        foreach (VerifiedRegion row in observed.Regions)
         {
             Same(planned[row.Region], row.Intended, $"{row.Region} given", what);
 

@@ -18,7 +18,7 @@ internal sealed class CodeCheck : AuditCheck
 
     public override bool NeedsImage => true;
 
-    internal override AuditOutcome Run(AuditSubject subject)
+    public override AuditOutcome Run(AuditSubject subject)
     {
         if (subject.Image is not { } image)
         {

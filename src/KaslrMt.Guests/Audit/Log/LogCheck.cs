@@ -13,7 +13,7 @@ internal sealed class LogCheck : AuditCheck
 
     public override string Subject => "kernel addresses in the guest's log";
 
-    internal override AuditOutcome Run(AuditSubject subject)
+    public override AuditOutcome Run(AuditSubject subject)
     {
         IReadOnlyList<LogMessage> messages = KernelLog.Read(subject.Kernel);
         var regions = new KernelRegions(subject.Kernel);

@@ -20,7 +20,7 @@ internal sealed class GuardPageCheck : AuditCheck
 
     public override string Subject => "missing guard pages of virtual areas, kernel stacks and exception stacks";
 
-    internal override AuditOutcome Run(AuditSubject subject)
+    public override AuditOutcome Run(AuditSubject subject)
     {
         SortedDictionary<ulong, string> guards = [];
         int areas = AddAreas(subject, guards);

@@ -12,7 +12,7 @@ internal sealed class UserAccessibleCheck : AuditCheck
 
     public override string Subject => "kernel pages that programs can use";
 
-    internal override AuditOutcome Run(AuditSubject subject)
+    public override AuditOutcome Run(AuditSubject subject)
     {
         List<AuditFinding> findings = [];
         foreach (KernelPages pages in subject.UnusualPages.Where(pages => pages.IsUser && !IsVsyscall(subject, pages)))

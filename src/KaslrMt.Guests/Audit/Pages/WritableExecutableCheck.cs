@@ -7,7 +7,7 @@ internal sealed class WritableExecutableCheck : AuditCheck
 
     public override string Subject => "writable and executable kernel mappings";
 
-    internal override AuditOutcome Run(AuditSubject subject)
+    public override AuditOutcome Run(AuditSubject subject)
     {
         List<AuditFinding> findings = [];
         foreach (KernelPages pages in subject.UnusualPages.Where(pages => pages.IsWritable && pages.IsExecutable))

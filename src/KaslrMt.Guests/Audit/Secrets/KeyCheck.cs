@@ -16,7 +16,7 @@ internal sealed class KeyCheck : AuditCheck
     /// <inheritdoc/>
     public override bool NeedsSecrets => true;
 
-    internal override AuditOutcome Run(AuditSubject subject)
+    public override AuditOutcome Run(AuditSubject subject)
     {
         if (subject.Secrets is not { Count: > 0 } secrets)
         {
