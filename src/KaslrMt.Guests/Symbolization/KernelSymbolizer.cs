@@ -32,7 +32,7 @@ public sealed class KernelSymbolizer
     /// then, and are not named.
     /// </param>
     /// <exception cref="KaslrMtException">KMT5033 when the kernel does not say where it begins.</exception>
-    public static KernelSymbolizer Of(GuestKernel kernel, VirtualAddress? textBase = null)
+    public static KernelSymbolizer Of(GuestKernel kernel, VirtualAddress? textBase)
     {
         ArgumentNullException.ThrowIfNull(kernel);
         bool same = textBase is null || textBase == kernel.VirtualBase;
