@@ -102,10 +102,10 @@ public sealed class AgentLogTests : IDisposable
     public void No_message_takes_a_secret()
     {
         Type[] secrets = [typeof(TenantKey), typeof(VmSeed), typeof(VmSecrets), typeof(KernelLayout), typeof(IntendedLayout), typeof(byte[])];
-        Assert.Empty(new[] { typeof(VmMessages), typeof(AgentMessages) }
-            .SelectMany(type => type.GetMethods())
-            .SelectMany(method => method.GetParameters())
-            .Where(parameter => secrets.Contains(parameter.ParameterType)));
+        Type[] taken = [.. new[] { typeof(VmMessages), typeof(AgentMessages) }
+            .SelectMany(type => type.GetMethods()).SelectMany(method => method.GetParameters()).Select(parameter => parameter.ParameterType)];
+        Assert.Contains(typeof(ILogger), taken);
+        Assert.Empty(taken.Intersect(secrets));
     }
 
     private DefaultHttpContext Context()
