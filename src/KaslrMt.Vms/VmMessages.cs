@@ -47,6 +47,9 @@ internal static partial class VmMessages
     [LoggerMessage(Level = LogLevel.Information, Message = "{Code}: {Vm} runs on without a supervisor: {Problem}")]
     public static partial void NotSupervised(this ILogger log, ErrorCode code, string vm, string problem);
 
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Code}: {Vm} is ended without being asked: {Problem}")]
+    public static partial void EndedUnasked(this ILogger log, ErrorCode code, string vm, string problem);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "{Vm}: internal error in its supervision")]
     public static partial void SupervisionFailed(this ILogger log, Exception error, string vm);
 

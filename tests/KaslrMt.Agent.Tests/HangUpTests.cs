@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using KaslrMt.Vms;
 
@@ -41,6 +42,65 @@ public sealed class HangUpTests(RunningAgent agent) : IClassFixture<RunningAgent
         Assert.Null((await agent.Api.PostAsync("v1/vms/stays/stop", """{"grace":0}""")).Problem);
         Assert.DoesNotContain("stays", await agent.Api.NamesAsync());
     }
+
+    [Fact]
+    public async Task A_VM_that_hangs_when_the_next_agent_finds_it_is_ended_by_a_stop()
+    {
+        using var host = new HostFolder();
+        int qemu;
+        using (Process first = RunningAgent.Start(host))
+        {
+            using var api = new AgentApi(AgentSocket.In(host.Runtime));
+            await Eventually.HoldsAsync(() => File.Exists(AgentSocket.In(host.Runtime)), "the agent to begin");
+            await Eventually.HoldsAsync(async () => await AnswersAsync(host), "the agent to answer");
+            Assert.Null((await api.StartAsync(Specs.Waiting("frozen", TestKernels.Image("6.1-cloud")))).Problem);
+            qemu = host.Runtime.List().Single().State!.ProcessId!.Value;
+            first.Kill();
+            await first.WaitForExitAsync();
+        }
+
+        using (Process freeze = Process.Start("kill", ["-STOP", $"{qemu}"]))
+        {
+            await freeze.WaitForExitAsync();
+        }
+
+        using Process second = RunningAgent.Start(host);
+        try
+        {
+            using var api = new AgentApi(AgentSocket.In(host.Runtime));
+            await Eventually.HoldsAsync(async () => await AnswersAsync(host), "the next agent to answer");
+
+            // It is tried again and again: between two attempts nobody supervises it, and then the agent says so.
+            Problem? problem = null;
+            await Eventually.HoldsAsync(
+                async () =>
+                {
+                    problem = (await api.PostAsync("v1/vms/frozen/stop", """{"grace":0}""")).Problem;
+                    return problem?.Code != VmErrors.NoSuchVm.ToString();
+                },
+                "an attempt to take it over");
+            Assert.Null(problem);
+            Assert.False(IsAlive(qemu), "the VM was said to be stopped, and its QEMU is there");
+            Assert.Empty(host.Runtime.List());
+        }
+        finally
+        {
+            second.Kill();
+            await second.WaitForExitAsync();
+            using Process kill = Process.Start("kill", ["-KILL", $"{qemu}"]);
+            await kill.WaitForExitAsync();
+        }
+    }
+
+    private static async Task<bool> AnswersAsync(HostFolder host)
+    {
+        using var client = new AgentClient(AgentSocket.In(host.Runtime));
+        return await client.TryConnectAsync(CancellationToken.None) is not null;
+    }
+
+    // One that nobody has waited for is not alive.
+    private static bool IsAlive(int process) =>
+        File.Exists($"/proc/{process}/status") && !File.ReadLines($"/proc/{process}/status").Any(line => line.StartsWith("State:\tZ", StringComparison.Ordinal));
 
     [Fact]
     public async Task A_VM_that_hangs_while_it_starts_delays_no_other()

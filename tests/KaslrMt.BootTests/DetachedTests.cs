@@ -166,11 +166,25 @@ public sealed class DetachedTests : IDisposable
         await _host.NothingIsLeftAsync();
     }
 
+    [Fact]
+    public async Task An_agent_that_ends_as_it_starts_is_noticed_at_once_and_says_why()
+    {
+        string inItsWay = Path.Combine(_host.Folder.Runtime.Path, "agent.sock");
+        Directory.CreateDirectory(Path.Combine(inItsWay, "full"));
+        (int code, string output, string error) = await _host.TryAsync(_host.Run("vm"));
+        Directory.Delete(inItsWay, recursive: true);
+        Assert.True(code == 4, error);
+        Assert.Contains("the agent ended as it started; its last line: kaslrmtd: KMT", error, StringComparison.Ordinal);
+        Assert.Empty(output);
+    }
+
     [Theory]
-    [InlineData("agent")]
-    [InlineData("claimed")]
-    [InlineData("started")]
-    public async Task Ctrl_C_while_it_starts_ends_the_vm(string moment)
+    [InlineData("agent", "INT")]
+    [InlineData("claimed", "INT")]
+    [InlineData("started", "INT")]
+    [InlineData("claimed", "TERM")]
+    [InlineData("started", "TERM")]
+    public async Task Ctrl_C_while_it_starts_ends_the_vm(string moment, string signal)
     {
         using KaslrmtProcess run = new(_host.Folder, _host.Run("vm"));
         await HostProcesses.EventuallyAsync(
@@ -181,7 +195,7 @@ public sealed class DetachedTests : IDisposable
                 _ => HostProcesses.Qemus(_host.Folder).Count > 0,
             },
             moment);
-        await run.SignalAsync("INT");
+        await run.SignalAsync(signal);
         (int code, string output, string error) = await run.EndAsync();
         Assert.True(code == 130, error);
         Assert.DoesNotContain("internal error", error, StringComparison.Ordinal);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using KaslrMt.BootTests.Running;
@@ -123,22 +124,48 @@ public sealed class OwnershipTests : IDisposable
 
         // The same look must find what is there.
         Assert.Contains("guest=vm", shown["QEMU's arguments"], StringComparison.Ordinal);
-        Assert.Contains("KASLRMT_RUNTIME_DIR", shown["QEMU's environment"], StringComparison.Ordinal);
+        Assert.Contains("PATH=", shown["QEMU's environment"], StringComparison.Ordinal);
+        Assert.DoesNotContain("KASLRMT_", shown["QEMU's environment"], StringComparison.Ordinal);
         Assert.Contains(Kernel, shown["state.json"], StringComparison.Ordinal);
         Assert.DoesNotContain(Path.Combine(folder, "image"), shown["QEMU's open files"] + shown["QEMU's mappings"], StringComparison.Ordinal);
         await run.SignalAsync("TERM");
         await run.EndAsync();
     }
 
-    private KaslrmtProcess Run()
+    [Fact]
+    public async Task A_guest_that_never_powers_off_is_waited_for_as_long_as_was_said_and_ended_at_once_where_nothing_was_granted()
+    {
+        using (KaslrmtProcess patient = Run("--grace", "86400"))
+        {
+            int qemu = await BootedAsync(patient);
+            await patient.SignalAsync("TERM");
+            await EventuallyAsync(() => patient.Error.Contains("vm: stopping", StringComparison.Ordinal), "the owner's asking the guest");
+            Assert.True(IsRunning(qemu));
+
+            // QEMU's end is the VM's: the owner, who would wait for a day, takes it as such.
+            using Process kill = Process.Start("kill", ["-KILL", $"{qemu}"]);
+            await kill.WaitForExitAsync();
+            Assert.Equal(130, (await patient.EndAsync()).ExitCode);
+        }
+
+        using KaslrmtProcess hasty = Run("--grace", "0");
+        int ended = await BootedAsync(hasty);
+        await hasty.SignalAsync("TERM");
+        (int code, _, string error) = await hasty.EndAsync();
+        Assert.True(code == 130, error);
+        Assert.False(IsRunning(ended));
+        Assert.Empty(_scratch.Leftovers);
+    }
+
+    private KaslrmtProcess Run(params string[] further)
     {
         string keyFile = _scratch.At("key");
         File.WriteAllText(keyFile, TestSecrets.Key("owned") + "\n", Encoding.ASCII);
         File.SetUnixFileMode(keyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         string initrd = GuestInit.WriteTo(_scratch.At("initrd"), Kernel, "sleep 100000");
         return new KaslrmtProcess(
-            _scratch, "run", "--name", "vm", "--tenant", "owned", "--kernel", TestKernels.Image(Kernel), "--initrd", initrd, "--accel", "tcg", "--append",
-            "console=ttyS0 quiet no_timer_check", "--console", _scratch.At("console"), "--tenant-key-file", keyFile, "--vm-seed", TestSecrets.Seed("owned"), "-M", "microvm");
+            _scratch, ["run", "--name", "vm", "--tenant", "owned", "--kernel", TestKernels.Image(Kernel), "--initrd", initrd, "--accel", "tcg", "--append",
+            "console=ttyS0 quiet no_timer_check", "--console", _scratch.At("console"), "--tenant-key-file", keyFile, "--vm-seed", TestSecrets.Seed("owned"), "-M", "microvm", .. further]);
     }
 
     private async Task<int> BootedAsync(KaslrmtProcess run)

@@ -126,6 +126,51 @@ public sealed class OwnershipTests : IDisposable
         bystander.Kill();
     }
 
+    [Fact]
+    public async Task QEMU_gets_no_variable_that_it_has_no_use_for_and_its_path_may_have_any_character()
+    {
+        const string Secret = "KASLRMT_TEST_SECRET";
+        string program = _scratch.Write(
+            "qemu=7.2", $"#!/bin/sh\npwd >{_scratch.At("where")}\nenv >{_scratch.At("variables")}\n", UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        MachineDefinition definition = TestVm.Settings(QemuMachine.Microvm, "/dev/null") with { Program = program, OutlivesOwner = true, WorkingDirectory = "/usr" };
+        Environment.SetEnvironmentVariable(Secret, "a password");
+        try
+        {
+            using QemuProcess process = await QemuProcess.StartAsync(definition, []);
+            Assert.Equal(0, await process.Exited);
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(Secret, null);
+        }
+
+        Assert.Equal("/usr", File.ReadAllText(_scratch.At("where")).Trim());
+        string[] variables = [.. File.ReadLines(_scratch.At("variables")).Select(line => line.Split('=')[0])];
+        Assert.Contains("PATH", variables);
+        Assert.DoesNotContain(Secret, variables);
+    }
+
+    [Fact]
+    public void QEMU_under_another_user_gets_nothing_of_this_user_s()
+    {
+        KeyValuePair<string, string>[] ours =
+            [.. new[] { "PATH", "LC_ALL", "HOME", "DBUS_SESSION_BUS_ADDRESS", "QEMU_AUDIO_DRV", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET" }.Select(name => KeyValuePair.Create(name, "x"))];
+        MachineDefinition own = TestVm.Settings(QemuMachine.Microvm, "/dev/null");
+        Assert.Equal(["PATH=x", "LC_ALL=x", "HOME=x", "DBUS_SESSION_BUS_ADDRESS=x", "QEMU_AUDIO_DRV=x"], QemuLaunch.Variables(own, ours));
+        Assert.Equal(["PATH=x", "LC_ALL=x"], QemuLaunch.Variables(own with { RunAs = new ProcessUser(65534, 65534, []) }, ours));
+    }
+
+    [Fact]
+    public async Task The_last_words_of_a_process_that_ends_at_once_are_known()
+    {
+        using DetachedProcess process = DetachedProcess.Start("/bin/sh", ["-c", "echo one; echo two >&2; exit 3"]);
+        Assert.Equal("two", await process.LastLineAsync());
+        Assert.Equal(3, await process.Exited);
+        using DetachedProcess silent = DetachedProcess.Start("/bin/sh", ["-c", "kill -9 $$"]);
+        Assert.Null(await silent.LastLineAsync());
+        Assert.Null(await silent.Exited);
+    }
+
     private static async Task<int> ReadyAsync(Process owner)
     {
         string? line = await owner.StandardOutput.ReadLineAsync().WaitAsync(TestVm.BootLimit);

@@ -26,13 +26,20 @@ internal static class Agents
         }
 
         RuntimeDirectory runtime = RuntimeDirectory.Open();
-        Start();
+        using DetachedProcess started = Start();
         var client = new AgentClient(AgentSocket.In(runtime));
         for (long start = Environment.TickCount64; Environment.TickCount64 - start < StartPatience.TotalMilliseconds;)
         {
             if (await client.TryConnectAsync(cancellationToken).ConfigureAwait(false) is not null)
             {
                 return client;
+            }
+
+            // One that ended in order found another agent, which answers in a moment, or was systemctl.
+            if (started.Exited.IsCompleted && await started.Exited.ConfigureAwait(false) != 0)
+            {
+                client.Dispose();
+                throw await EndedAsync(started, runtime).ConfigureAwait(false);
             }
 
             await Task.Delay(Interval, cancellationToken).ConfigureAwait(false);
@@ -92,16 +99,21 @@ internal static class Agents
     }
 
     // The packaged service where systemd runs; else a process of its own, which ends when nothing is left.
-    private static void Start()
+    private static DetachedProcess Start()
     {
         if (Environment.UserName == "root" && Directory.Exists("/run/systemd/system") && File.Exists($"/lib/systemd/system/{Unit}")
             && Environment.GetEnvironmentVariable("KASLRMT_RUNTIME_DIR") is null or "")
         {
-            using DetachedProcess systemctl = DetachedProcess.Start("/bin/systemctl", ["start", Unit]);
-            return;
+            return DetachedProcess.Start("/bin/systemctl", ["start", Unit]);
         }
 
-        using DetachedProcess agent = DetachedProcess.Start(Find(), ["--until-idle"]);
+        return DetachedProcess.Start(Find(), ["--until-idle"]);
+    }
+
+    private static async Task<KaslrMtException> EndedAsync(DetachedProcess started, RuntimeDirectory runtime)
+    {
+        string words = await started.LastLineAsync().ConfigureAwait(false) is { } line ? $"its last line: {Printable.Of(line)}" : "it said nothing";
+        return new KaslrMtException(VmErrors.AgentFailed, $"the agent ended as it started; {words}", $"see {Path.Combine(runtime.Path, "agent.log")}, or run {Program} by hand");
     }
 
     private static string Find()

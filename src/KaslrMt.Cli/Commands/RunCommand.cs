@@ -79,9 +79,12 @@ internal static class RunCommand
         Option<int> cpus = CommonOptions.Number(["--cpus", "--smp"], standard: 1, least: 1, most: 255);
         cpus.Description = "Virtual CPUs";
         cpus.HelpName = "N";
+        Option<int> grace = CommonOptions.Number(["--grace"], standard: 3, least: 0, most: 86400);
+        grace.Description = "Seconds the guest may take to power off when the command is told to end; 0 ends it at once";
+        grace.HelpName = "SECONDS";
         var command = new Command(Word, "Run a VM: in the foreground, where it ends with this command, however that ends, or detached");
         layout.AddTo(command);
-        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, FreePages, Fallback, NoVerify, noCache, HypervisorProgram, Detach])
+        foreach (Option option in (Option[])[Name, Tenant, Store, cpus, Accel, Console, FreePages, Fallback, NoVerify, noCache, HypervisorProgram, grace, Detach])
         {
             command.Options.Add(option);
         }
@@ -98,12 +101,17 @@ internal static class RunCommand
             using var signals = new OwnerSignals();
             if (parsed.GetValue(Detach))
             {
+                if (parsed.GetResult(grace) is { Implicit: false })
+                {
+                    throw new KaslrMtException(CoreErrors.Usage, "--grace and --detach exclude each other", "leave it out here, and give it to kaslrmt stop");
+                }
+
                 AnswerDone done = await StartDetachedAsync(spec, request, log, signals.StopRequested).ConfigureAwait(false);
                 await parsed.InvocationConfiguration.Output.WriteLineAsync(options.Name).ConfigureAwait(false);
                 return done.Verified == false ? ExitCode.CheckFailed : ExitCode.Success;
             }
 
-            VmExit exit = await RunHereAsync(spec, request, new LineLogger(log.WriteLine), signals.StopRequested).ConfigureAwait(false);
+            VmExit exit = await RunHereAsync(spec, request, TimeSpan.FromSeconds(parsed.GetValue(grace)), new LineLogger(log.WriteLine), signals.StopRequested).ConfigureAwait(false);
             return Explain(exit, options.Name, log, signals.StopRequested.IsCancellationRequested);
         });
         return command.WithExamples(
@@ -168,7 +176,7 @@ internal static class RunCommand
         }
     }
 
-    private static async Task<VmExit> RunHereAsync(VmSpec spec, LayoutRequest request, LineLogger log, CancellationToken cancellationToken)
+    private static async Task<VmExit> RunHereAsync(VmSpec spec, LayoutRequest request, TimeSpan grace, LineLogger log, CancellationToken cancellationToken)
     {
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         runtime.Sweep();
@@ -176,14 +184,14 @@ internal static class RunCommand
         using VmFolder folder = runtime.Claim(spec.Name);
         if (spec.Table is null)
         {
-            return await new VmOwner(host, spec, request, log).RunAsync(folder, null, null, cancellationToken).ConfigureAwait(false);
+            return await new VmOwner(host, spec, request, log) { StopGrace = grace }.RunAsync(folder, null, null, cancellationToken).ConfigureAwait(false);
         }
 
         await using VmRegistration registration = await VmRegistration
             .EnterAsync(host.Tables.Get(spec.Table), spec, request.Policy, outlivesOwner: false, log, cancellationToken).ConfigureAwait(false);
         request.Key = registration.TakeKey();
         RegistrationFile.Of(registration.Vm, spec.Table).WriteTo(folder);
-        return await new VmOwner(host, spec, request, log) { Registration = registration }.RunAsync(folder, null, null, cancellationToken).ConfigureAwait(false);
+        return await new VmOwner(host, spec, request, log) { Registration = registration, StopGrace = grace }.RunAsync(folder, null, null, cancellationToken).ConfigureAwait(false);
     }
 
     // A detached VM has no terminal: what was not chosen becomes a socket.

@@ -16,17 +16,28 @@ internal static unsafe class SpawnRequest
     /// <summary>Starts the program with standard error to a pipe and, unless they are shared, nothing at standard input and output.</summary>
     /// <returns>The process id.</returns>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SystemCall"/>.</exception>
-    internal static int Start(string program, IReadOnlyList<string> arguments, SafeFileHandle standardError, bool sharesStandardStreams) =>
-        Start(program, arguments, null, null, standardError, sharesStandardStreams);
+    internal static int Start(
+        string program, IReadOnlyList<string> arguments, IEnumerable<string> variables, SafeFileHandle standardError, bool sharesStandardStreams) =>
+        Start(program, arguments, variables, null, null, standardError, sharesStandardStreams);
 
-    /// <summary>Starts the program with these as its standard streams; null stands for nothing.</summary>
-    /// <inheritdoc cref="Start(string, IReadOnlyList{string}, SafeFileHandle, bool)"/>
+    /// <summary>Starts the program with these as its standard streams, null standing for nothing, and with this process's variables.</summary>
+    /// <inheritdoc cref="Start(string, IReadOnlyList{string}, IEnumerable{string}, SafeFileHandle, bool)"/>
     internal static int Start(
         string program, IReadOnlyList<string> arguments, SafeFileHandle? input, SafeFileHandle? output, SafeFileHandle? error) =>
-        Start(program, arguments, input, output, error, sharesStandardStreams: false);
+        Start(program, arguments, Inherited().Select(variable => $"{variable.Key}={variable.Value}"), input, output, error, sharesStandardStreams: false);
+
+    /// <summary>Gets this process's variables.</summary>
+    internal static IEnumerable<KeyValuePair<string, string>> Inherited() =>
+        Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => KeyValuePair.Create((string)entry.Key, (string?)entry.Value ?? ""));
 
     private static int Start(
-        string program, IReadOnlyList<string> arguments, SafeFileHandle? input, SafeFileHandle? output, SafeFileHandle? error, bool sharesStandardStreams)
+        string program,
+        IReadOnlyList<string> arguments,
+        IEnumerable<string> variables,
+        SafeFileHandle? input,
+        SafeFileHandle? output,
+        SafeFileHandle? error,
+        bool sharesStandardStreams)
     {
         byte* actions = stackalloc byte[OpaqueSize];
         byte* attributes = stackalloc byte[OpaqueSize];
@@ -35,7 +46,7 @@ internal static unsafe class SpawnRequest
         Check(Linux.SpawnActionsInit(actions));
         Check(Linux.SpawnAttributesInit(attributes));
         byte** argv = ToNative([program, .. arguments]);
-        byte** envp = ToNative(Variables());
+        byte** envp = ToNative(variables);
         try
         {
             // What was closed when this process began must not be the number of the first file or socket that the program opens.
@@ -85,9 +96,6 @@ internal static unsafe class SpawnRequest
 
     // The runtime opens its own files close-on-exec.
     private static bool IsInherited(int descriptor) => Linux.FileControl(descriptor, Linux.GetDescriptorFlags, 0) == 0;
-
-    private static IEnumerable<string> Variables() =>
-        Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(entry => $"{entry.Key}={entry.Value}");
 
     private static byte** ToNative(IEnumerable<string> texts)
     {

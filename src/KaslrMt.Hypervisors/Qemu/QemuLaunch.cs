@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Globalization;
 
 namespace KaslrMt.Hypervisors;
@@ -7,10 +8,16 @@ internal static class QemuLaunch
 {
     private const string Slice = "kaslrmt.slice";
 
+    private static readonly FrozenSet<string> Always = FrozenSet.Create("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR");
+
+    private static readonly FrozenSet<string> OfTheUser = FrozenSet.Create(
+        "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "PULSE_SERVER", "DBUS_SESSION_BUS_ADDRESS");
+
     /// <summary>Gets the programs before QEMU.</summary>
     /// <param name="definition">The VM.</param>
+    /// <param name="program">QEMU's path.</param>
     /// <param name="find">Finds a program, or throws and names Debian's package.</param>
-    internal static List<string> Prefix(MachineDefinition definition, Func<string, string, string> find)
+    internal static List<string> Prefix(MachineDefinition definition, string program, Func<string, string, string> find)
     {
         List<string> words = [];
         if (definition.Scope is { } scope)
@@ -44,10 +51,26 @@ internal static class QemuLaunch
         if (definition.WorkingDirectory is { } folder && folder != Environment.CurrentDirectory && (definition.RunAs is not null || Directory.Exists(folder)))
         {
             words.AddRange([find("env", "coreutils"), $"--chdir={folder}"]);
+
+            // To env(1), a first word with '=' is a variable, behind "--" too. So another program comes first, and becomes the hypervisor.
+            if (program.Contains('=', StringComparison.Ordinal))
+            {
+                words.AddRange([find("setpriv", "util-linux"), "--"]);
+            }
         }
 
         return words;
     }
+
+    /// <summary>Gets the variables that QEMU is given: this process's may hold secrets, and QEMU is the first thing that a hostile guest takes over.</summary>
+    /// <param name="definition">The VM.</param>
+    /// <param name="variables">This process's variables.</param>
+    /// <returns>What finds files and speaks the user's language; with this process's own rights also what reaches the user's home, display and sound.</returns>
+    internal static IEnumerable<string> Variables(MachineDefinition definition, IEnumerable<KeyValuePair<string, string>> variables) =>
+        from variable in variables
+        where Always.Contains(variable.Key) || variable.Key.StartsWith("LC_", StringComparison.Ordinal)
+            || (definition.RunAs is null && (OfTheUser.Contains(variable.Key) || variable.Key.StartsWith("QEMU_", StringComparison.Ordinal)))
+        select $"{variable.Key}={variable.Value}";
 
     private static string Text(uint number) => number.ToString(CultureInfo.InvariantCulture);
 }

@@ -40,9 +40,10 @@ internal sealed class QemuProcess : IDisposable
     internal static async Task<QemuProcess> StartAsync(MachineDefinition definition, IReadOnlyList<string> arguments)
     {
         string qemu = Find(definition.Program, "qemu-system-x86");
-        string[] words = [.. QemuLaunch.Prefix(definition, Find), qemu, .. arguments];
+        string[] words = [.. QemuLaunch.Prefix(definition, qemu, Find), qemu, .. arguments];
+        string[] variables = [.. QemuLaunch.Variables(definition, SpawnRequest.Inherited())];
         QemuProcess process = new();
-        StartThread(() => process.Run(words[0], words[1..], definition.Console.UsesStandardStreams));
+        StartThread(() => process.Run(words[0], words[1..], variables, definition.Console.UsesStandardStreams));
         await process._started.Task.ConfigureAwait(false);
         return process;
     }
@@ -109,7 +110,7 @@ internal sealed class QemuProcess : IDisposable
             HypervisorErrors.ProgramMissing, $"{Printable.Of(program)} is not installed", $"install Debian's package {package}");
     }
 
-    private unsafe void Run(string program, string[] arguments, bool sharesStandardStreams)
+    private unsafe void Run(string program, string[] arguments, string[] variables, bool sharesStandardStreams)
     {
         int pid;
         try
@@ -124,7 +125,7 @@ internal sealed class QemuProcess : IDisposable
             SafeFileHandle readEnd = new(ends[0], ownsHandle: true);
             using (SafeFileHandle writeEnd = new(ends[1], ownsHandle: true))
             {
-                pid = SpawnRequest.Start(program, arguments, writeEnd, sharesStandardStreams);
+                pid = SpawnRequest.Start(program, arguments, variables, writeEnd, sharesStandardStreams);
             }
 
             // Nobody has waited for it yet: even if it has exited, number and start time are still its own.

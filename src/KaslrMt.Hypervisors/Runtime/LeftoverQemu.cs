@@ -21,6 +21,19 @@ internal static class LeftoverQemu
         }
     }
 
+    /// <summary>Ends the QEMU of a folder: the one that was noted, or, where its owner could not note one, any that is of this folder.</summary>
+    internal static void EndOf(string folder)
+    {
+        if (VmFolder.ReadState(folder) is { ProcessId: { } pid, ProcessStartTime: { } start })
+        {
+            End(pid, start, folder);
+        }
+        else
+        {
+            EndAllOf(folder);
+        }
+    }
+
     /// <summary>Looks through all processes for a QEMU of this folder and ends it.</summary>
     internal static void EndAllOf(string folder)
     {

@@ -86,7 +86,7 @@ public sealed class RuntimeDirectory
                     throw InUse(name, "nobody at the moment: its supervisor died");
                 }
 
-                EndLeftovers(folder);
+                LeftoverQemu.EndOf(folder);
                 VmFolder.Empty(folder);
                 return new VmFolder(folder, held);
             }
@@ -171,7 +171,7 @@ public sealed class RuntimeDirectory
                     ended?.Add(new EndedVm(System.IO.Path.GetFileName(folder), state, QemuEventFile.ReadEnd(folder)));
                 }
 
-                EndLeftovers(folder);
+                LeftoverQemu.EndOf(folder);
                 VmFolder.Remove(folder);
                 swept.Add(System.IO.Path.GetFileName(folder));
             }
@@ -243,20 +243,6 @@ public sealed class RuntimeDirectory
         catch (IOException)
         {
             // Not empty any more: its owner is at work.
-        }
-    }
-
-    private static void EndLeftovers(string folder)
-    {
-        VmState? state = VmFolder.ReadState(folder);
-        if (state is { ProcessId: { } pid, ProcessStartTime: { } start })
-        {
-            LeftoverQemu.End(pid, start, folder);
-        }
-        else
-        {
-            // The owner died before it could note QEMU's number.
-            LeftoverQemu.EndAllOf(folder);
         }
     }
 

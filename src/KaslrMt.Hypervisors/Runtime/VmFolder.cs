@@ -38,6 +38,9 @@ public sealed class VmFolder : IDisposable
     /// <summary>Creates (or empties) the image file, mode 0600.</summary>
     public FileStream CreateImage() => CreatePrivate(ImagePath);
 
+    /// <summary>Ends the VM's hypervisor at once, whatever it is doing: the process that the state names, and any other that provably is this folder's.</summary>
+    public void EndHypervisor() => LeftoverQemu.EndOf(Path);
+
     /// <summary>Replaces the state in one step: a reader sees the old one or the new one, whole.</summary>
     public void WriteState(VmState state)
     {

@@ -235,9 +235,17 @@ internal sealed class SupervisedVm
             _running.TrySetResult(null);
             return await GoOnAsync(request, state, running, registration).ConfigureAwait(false);
         }
-        catch (KaslrMtException error)
+        catch (KaslrMtException error) when (_stop.IsCancellationRequested && _owner is null)
         {
-            _log.NotSupervised(error.Code, Spec.Name, error.Message);
+            // It hangs, and was told to stop meanwhile: what cannot be asked is ended, as a VM that does not answer its owner is.
+            _log.EndedUnasked(error.Code, Spec.Name, error.Message);
+            _folder.EndHypervisor();
+            return new VmExit(ShutdownReason.HostSignal, null, null, "");
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            (ErrorCode code, string problem) = error is KaslrMtException known ? (known.Code, known.Message) : (CoreErrors.Internal, error.GetType().Name);
+            _log.NotSupervised(code, Spec.Name, problem);
 
             // Its hypervisor, if there is one, goes on; the next look tries again.
             _folder.Abandon();

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Reflection;
+using System.Text;
 
 namespace KaslrMt.BootTests.Running;
 
@@ -15,6 +16,7 @@ internal sealed class KaslrmtProcess : IDisposable
     private readonly Process _process;
     private readonly Task<string> _output;
     private readonly Task<string> _error;
+    private readonly StringBuilder _said = new();
 
     internal KaslrmtProcess(HostFolder scratch, params string[] arguments)
     {
@@ -29,10 +31,22 @@ internal sealed class KaslrmtProcess : IDisposable
         Enter(start, scratch);
         _process = Process.Start(start)!;
         _output = _process.StandardOutput.ReadToEndAsync();
-        _error = _process.StandardError.ReadToEndAsync();
+        _error = Task.Run(ListenAsync);
     }
 
     internal int Id => _process.Id;
+
+    /// <summary>What it has written to standard error so far.</summary>
+    internal string Error
+    {
+        get
+        {
+            lock (_said)
+            {
+                return _said.ToString();
+            }
+        }
+    }
 
     internal bool HasExited => _process.HasExited;
 
@@ -78,5 +92,19 @@ internal sealed class KaslrmtProcess : IDisposable
         }
 
         _process.Dispose();
+    }
+
+    private async Task<string> ListenAsync()
+    {
+        char[] block = new char[1024];
+        for (int read; (read = await _process.StandardError.ReadAsync(block)) > 0;)
+        {
+            lock (_said)
+            {
+                _said.Append(block, 0, read);
+            }
+        }
+
+        return Error;
     }
 }

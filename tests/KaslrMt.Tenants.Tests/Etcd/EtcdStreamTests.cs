@@ -1,5 +1,4 @@
 using KaslrMt.Tenants.Etcd;
-using KaslrMt.Tenants.Etcd.Api;
 
 namespace KaslrMt.Tenants.Tests.Etcd;
 
