@@ -24,7 +24,7 @@ mkdir -p docs/images
 # NAME SOURCE SECTION HEIGHT [HIDDEN]: SECTION is shown alone, from its top, HEIGHT pixels of it, without what the selector HIDDEN finds.
 shoot() {
   local name=$1 source=$2 section=$3 height=$4 page=$work/$1.html target=docs/images/report-$1.png sandbox=()
-  out/kaslrmt report "$source" --output "$page" --force
+  out/kaslrmt-lab report "$source" --output "$page" --force
   # The page's own style stays; what is around the section goes.
   printf '<style>header, nav, footer, section:not(#%s), %s { display: none !important } section#%s { border: 0; margin: 0 }</style>\n' "$section" "${5:-noscript}" "$section" >>"$page"
   [ "$(id -u)" -ne 0 ] || sandbox=(--no-sandbox)
