@@ -1,7 +1,7 @@
 using System.Globalization;
 using KaslrMt.Bench;
 
-// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests|sharing|change|grown]...
+// Usage: dotnet run -c Release --project bench/KaslrMt.Bench -- [micro|image|command|boot|store|guests|sharing|change|grown|agent]...
 string[] parts = args.Length > 0 ? args : ["micro", "image", "command", "boot", "store", "guests", "sharing"];
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
@@ -14,13 +14,14 @@ foreach (string part in parts)
         "micro" => MicroBenchmarks.Run(),
         "image" => ImageBenchmark.Run(),
         "command" => CommandBenchmark.Run(),
+        "agent" => AgentBenchmark.Run(),
         "boot" => BootBenchmark.Run(),
         "store" => await StoreBenchmark.RunAsync(),
         "change" => await StoreBenchmark.ChangeAsync(),
         "grown" => await GrownStoreBenchmark.RunAsync(),
         "guests" => await GuestBenchmark.RunAsync(),
         "sharing" => await SharingBenchmark.RunAsync(),
-        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, guests, sharing, or one of store's parts, change or grown"),
+        _ => throw new ArgumentException($"'{part}' is no part: give micro, image, command, boot, store, guests, sharing, agent, or one of store's parts, change or grown"),
     });
 }
 

@@ -92,6 +92,7 @@ internal static class AgentServer
         builder.Services.AddSingleton<ConnectionLimits>();
         builder.Services.AddSingleton<EventStream>();
         builder.Services.AddHostedService<Watchdog>();
+        builder.Services.AddHostedService<MemoryTrim>();
         builder.Services.AddSingleton(_ => new Access(configuration, Users.Effective));
         builder.Services.AddSingleton(services => new AgentVms(runtime, services.GetRequiredService<EventStream>(), services.GetRequiredService<ILogger>()));
         builder.Services.ConfigureHttpJsonOptions(options => options.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default));

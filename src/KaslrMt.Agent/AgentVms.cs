@@ -123,12 +123,12 @@ internal sealed class AgentVms
         Keep(SupervisedVm.Start(Host, spec, secrets, user, lines), "starting");
 
     /// <summary>Starts a VM from the file that it was saved to.</summary>
-    public SupervisedVm Restore(string name, string file, TableSettings? table, Action<string> lines) =>
-        Keep(SupervisedVm.Restore(Host, name, file, table, lines), "restored");
+    public SupervisedVm Restore(string name, string file, TableSettings? table, ProcessUser? user, Action<string> lines) =>
+        Keep(SupervisedVm.Restore(Host, name, file, table, user, lines), "restored");
 
     /// <summary>Takes a VM that another host sends.</summary>
-    public SupervisedVm Receive(MigrationLink link, MigrationHeader header, HostTable table, Action<string>? lines, CancellationToken cancellationToken) =>
-        Keep(SupervisedVm.Receive(Host, link, header, table, lines, cancellationToken), "arrived");
+    public SupervisedVm Receive(MigrationLink link, MigrationHeader header, HostTable table, ProcessUser? user, Action<string>? lines, CancellationToken cancellationToken) =>
+        Keep(SupervisedVm.Receive(Host, link, header, table, user, lines, cancellationToken), "arrived");
 
     private SupervisedVm Keep(SupervisedVm vm, string how)
     {

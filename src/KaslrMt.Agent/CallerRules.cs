@@ -56,8 +56,12 @@ internal static class CallerRules
             return new ProcessUser(caller.User, caller.Group, caller.Groups);
         }
 
-        return caller.User == 0 && configuration.VmUser is { } name ? VmUser.Find(name) : null;
+        return OwnRights(configuration);
     }
+
+    /// <summary>Gets the rights that this agent's own VMs run with: those of the configured user where the agent is root's, else the agent's (null).</summary>
+    /// <exception cref="KaslrMtException">KMT9014: this host has no such user.</exception>
+    public static ProcessUser? OwnRights(HostConfiguration configuration) => Users.Effective == 0 && configuration.VmUser is { } name ? VmUser.Find(name) : null;
 
     /// <summary>Checks the path of a new file that a caller names.</summary>
     /// <exception cref="KaslrMtException">KMT9025, KMT9026.</exception>

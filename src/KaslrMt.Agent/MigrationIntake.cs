@@ -30,7 +30,7 @@ internal static class MigrationIntake
                     {
                         try
                         {
-                            await vms.Receive(link, header, table, line => log.Arriving(line[LineLogger.Prefix.Length..]), token).Running.ConfigureAwait(false);
+                            await vms.Receive(link, header, table, CallerRules.OwnRights(configuration), line => log.Arriving(line[LineLogger.Prefix.Length..]), token).Running.ConfigureAwait(false);
                         }
                         catch (Exception error) when (error is KaslrMtException or IOException)
                         {

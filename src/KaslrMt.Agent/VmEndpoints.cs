@@ -60,7 +60,7 @@ internal static class VmEndpoints
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
         {
             VmSecrets secrets = SecretsOf(start);
-            SupervisedVm vm = Vms(context).Start(spec, secrets, CallerRules.RightsOf(caller, context.RequestServices.GetRequiredService<HostConfiguration>()), lines);
+            SupervisedVm vm = Vms(context).Start(spec, secrets, Rights(context), lines);
 
             // Whoever starts a VM and hangs up before it runs does not want it.
             using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);
@@ -100,7 +100,7 @@ internal static class VmEndpoints
         CallerRules.CheckTable(restore.Table);
         await Answer.RunAsync(context, async (lines, cancellationToken) =>
         {
-            SupervisedVm vm = Vms(context).Restore(name, restore.File, restore.Table ?? Configured(context), lines);
+            SupervisedVm vm = Vms(context).Restore(name, restore.File, restore.Table ?? Configured(context), Rights(context), lines);
             using CancellationTokenRegistration gone = cancellationToken.Register(vm.Stop);
             return new AnswerDone(await RunningAsync(vm).ConfigureAwait(false), null);
         }).ConfigureAwait(false);
@@ -134,7 +134,7 @@ internal static class VmEndpoints
                 name,
                 async (link, header, token) =>
                 {
-                    verified = await vms.Receive(link, header, table, lines, token).Running.ConfigureAwait(false);
+                    verified = await vms.Receive(link, header, table, Rights(context), lines, token).Running.ConfigureAwait(false);
                     return true;
                 },
                 cancellationToken).ConfigureAwait(false);
@@ -197,6 +197,8 @@ internal static class VmEndpoints
     private static AgentVms Vms(HttpContext context) => context.RequestServices.GetRequiredService<AgentVms>();
 
     private static KaslrMt.Tenants.TableSettings Configured(HttpContext context) => context.RequestServices.GetRequiredService<HostConfiguration>().Table;
+
+    private static ProcessUser? Rights(HttpContext context) => CallerRules.RightsOf(Requests.Caller(context), context.RequestServices.GetRequiredService<HostConfiguration>());
 
     private static string NameOf(HttpContext context) => VmName.Check(context.Request.RouteValues["name"] as string);
 

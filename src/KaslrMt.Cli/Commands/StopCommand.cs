@@ -47,7 +47,7 @@ internal static class StopCommand
             if (vm.State is { Moving: true, ProcessId: null, OwnerProcess: var owner })
             {
                 throw new KaslrMtException(
-                    VmErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end its supervisor, process {owner}");
+                    VmErrors.NoSuchVm, $"'{vm.Name}' does not run here yet: it is awaited, or being restored", $"Ctrl-C to 'kaslrmt receive', or end the process that awaits it, {owner}");
             }
 
             if (vm.State is not { Detached: true } || !await StopDetachedAsync(vm, parsed.GetValue(grace), parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false))

@@ -13,7 +13,7 @@ internal static class RunningVms
     {
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         await Agents.Orphans.AdoptAsync(runtime, error).ConfigureAwait(false);
-        return runtime.List();
+        return runtime.ListSwept();
     }
 
     /// <summary>The VM of that name.</summary>

@@ -23,7 +23,7 @@ internal sealed partial class QemuVirtualMachine
         using FileStream file = OpenSaved(path);
         file.Position = offset;
         QemuVirtualMachine vm = await StartAsync(definition with { AwaitsMigration = true }, folder, cancellationToken).ConfigureAwait(false);
-        string socketPath = Path.Combine(folder.Path, "restore.sock");
+        string socketPath = folder.HypervisorFile("restore.sock");
         try
         {
             using (UnixSocketPath address = UnixSocketPath.For(socketPath))

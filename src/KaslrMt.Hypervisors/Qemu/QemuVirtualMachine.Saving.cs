@@ -24,6 +24,7 @@ internal sealed partial class QemuVirtualMachine
         using UnixSocketPath address = UnixSocketPath.For(socketPath);
         using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(new UnixDomainSocketEndPoint(address.Short));
+        folder.LetHypervisorConnect(socketPath);
         listener.Listen(1);
 
         MigrationTransfer migration = new(Monitor);

@@ -157,6 +157,11 @@ public sealed class RuntimeDirectory
             // Without a lock file it is a claim between mkdir and lock, or a removal between its last two steps: not ours to judge by age,
             // and empty in either case. Removing an empty folder harms neither.
             using SafeFileHandle? held = VmLock.TryTake(VmFolder.LockIn(folder), create: false, out bool vanished);
+            if (held is null && !vanished && orphans is null)
+            {
+                continue;
+            }
+
             VmState? state = VmFolder.ReadState(folder);
 
             // Another sweep may hold the lock for a moment: an orphan is one to each of them.
@@ -188,12 +193,16 @@ public sealed class RuntimeDirectory
     public IReadOnlyList<RunningVm> List()
     {
         Sweep();
-        return [.. Folders()
+        return ListSwept();
+    }
+
+    /// <summary>The same for a caller that has just swept.</summary>
+    public IReadOnlyList<RunningVm> ListSwept() =>
+        [.. Folders()
             .Where(folder => File.Exists(VmFolder.LockIn(folder)))
             .Select(folder => new RunningVm(
                 System.IO.Path.GetFileName(folder), ReadSettledState(folder), folder))
             .OrderBy(vm => vm.Name, StringComparer.Ordinal)];
-    }
 
     internal static string DefaultPath(Func<string, string?> environment, uint user)
     {

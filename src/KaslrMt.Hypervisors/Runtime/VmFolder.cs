@@ -90,6 +90,23 @@ public sealed class VmFolder : IDisposable
         }
     }
 
+    /// <summary>Lets the hypervisor connect to a socket of this folder: gives the socket to the hypervisor's user, where that is another than this process's.</summary>
+    /// <param name="path">The socket.</param>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.RuntimeDirectoryFailed"/>.</exception>
+    public unsafe void LetHypervisorConnect(string path)
+    {
+        string own = HypervisorPathIn(Path);
+        Native.Linux.FileStatus status;
+        if (own != Path && Native.Linux.Statx(Native.Linux.AtWorkingDirectory, own, Native.Linux.NoFollow, Native.Linux.StatxUser, &status) == 0)
+        {
+            Give(path, new ProcessUser(status.UserId, status.GroupId, []));
+        }
+    }
+
+    /// <summary>Gets the path of a file that the hypervisor makes.</summary>
+    /// <param name="name">The file's name.</param>
+    public string HypervisorFile(string name) => System.IO.Path.Combine(HypervisorPathIn(Path), name);
+
     /// <summary>Removes the folder with all it holds and gives the name back.</summary>
     public void Dispose()
     {

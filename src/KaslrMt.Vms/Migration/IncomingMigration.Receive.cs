@@ -11,23 +11,25 @@ internal sealed partial class IncomingMigration
     /// <summary>Takes a VM over a link whose other end has proven itself and was not refused.</summary>
     /// <param name="link">The link; the caller disposes of it.</param>
     /// <param name="header">The VM that the source offers.</param>
-    /// <param name="host">This host's tenant table.</param>
+    /// <param name="table">This host's tenant table.</param>
+    /// <param name="host">What all VMs of this process share.</param>
+    /// <param name="user">The rights that its files are opened with and its hypervisor runs with; null for this process's own.</param>
     /// <param name="folder">The VM's folder here.</param>
     /// <param name="log">Takes what happens meanwhile.</param>
     /// <param name="cancellationToken">Gives up, as long as the source has not given the guest away.</param>
     /// <param name="endToken">Ends the guest, whatever becomes of it.</param>
     /// <exception cref="KaslrMtException">KMT9018, 40xx, 30xx. The VM goes on where it was.</exception>
     public static async Task<IncomingMigration> FromHostAsync(
-        MigrationLink link, MigrationHeader header, HostTable host, VmFolder folder, ILogger log, CancellationToken cancellationToken, CancellationToken endToken)
+        MigrationLink link, MigrationHeader header, HostTable table, VmHost host, VmFolder folder, ProcessUser? user, ILogger log, CancellationToken cancellationToken, CancellationToken endToken)
     {
-        TenantTable table = await host.GetAsync(cancellationToken).ConfigureAwait(false);
-        var incoming = new IncomingMigration(header, host.Settings);
+        TenantTable open = await table.GetAsync(cancellationToken).ConfigureAwait(false);
+        var incoming = new IncomingMigration(header, table.Settings);
         try
         {
             try
             {
                 incoming.Keep(header, folder);
-                incoming._vm = await Hypervisor.Default.StartAsync(incoming.Define(folder, log), folder, cancellationToken).ConfigureAwait(false);
+                incoming._vm = await Hypervisor.Default.StartAsync(incoming.Define(folder, host, user, log), folder, cancellationToken).ConfigureAwait(false);
             }
             catch (KaslrMtException error)
             {
@@ -35,14 +37,14 @@ internal sealed partial class IncomingMigration
                 throw;
             }
 
-            LinkRelay relay = await incoming.LoadAsync(folder, link, table.Host.Id, cancellationToken).ConfigureAwait(false);
+            LinkRelay relay = await incoming.LoadAsync(folder, link, open.Host.Id, cancellationToken).ConfigureAwait(false);
             await using (relay.ConfigureAwait(false))
             {
                 // From here on it is not to be lost: the source has stopped it, and whoever takes this over asks the table.
                 incoming.NoteProcess(folder);
-                VmRecord record = await FinishAsync(table, header.Spec.Name, header.Registration!.Incarnation, incoming.Processes, log, endToken).ConfigureAwait(false);
-                await incoming.BeginAsync(folder, host, record, log).ConfigureAwait(false);
-                await TellAsync(link, table.Host.Id).ConfigureAwait(false);
+                VmRecord record = await FinishAsync(open, header.Spec.Name, header.Registration!.Incarnation, incoming.Processes, log, endToken).ConfigureAwait(false);
+                await incoming.BeginAsync(folder, table, record, log).ConfigureAwait(false);
+                await TellAsync(link, open.Host.Id).ConfigureAwait(false);
             }
 
             log.Arrived(header.Spec.Name);
@@ -57,7 +59,7 @@ internal sealed partial class IncomingMigration
 
     private async Task<LinkRelay> LoadAsync(VmFolder folder, MigrationLink link, string host, CancellationToken cancellationToken)
     {
-        string path = Path.Combine(folder.Path, "arrive.sock");
+        string path = folder.HypervisorFile("arrive.sock");
         using LocalSocket door = LocalSocket.Expect(path);
         await _vm!.ListenAsync(MigrationAddress.Unix(door.Address), cancellationToken).ConfigureAwait(false);
         var relay = new LinkRelay(link, await LocalSocket.ConnectAsync(path, cancellationToken).ConfigureAwait(false));

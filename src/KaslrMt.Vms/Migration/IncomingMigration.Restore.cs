@@ -11,12 +11,14 @@ internal sealed partial class IncomingMigration
     /// <param name="name">The VM.</param>
     /// <param name="file">The absolute path of the file.</param>
     /// <param name="table">The VM's tenant table; null where it is in none.</param>
+    /// <param name="host">What all VMs of this process share.</param>
     /// <param name="folder">Its folder here.</param>
+    /// <param name="user">The rights that its files are opened with and its hypervisor runs with; null for this process's own.</param>
     /// <param name="log">Takes what happens meanwhile.</param>
     /// <param name="cancellationToken">Gives up, as long as the guest has not begun.</param>
     /// <exception cref="KaslrMtException">KMT9015, 40xx, 30xx.</exception>
     public static async Task<IncomingMigration> FromFileAsync(
-        string name, string file, HostTable? table, VmFolder folder, ILogger log, CancellationToken cancellationToken)
+        string name, string file, HostTable? table, VmHost host, VmFolder folder, ProcessUser? user, ILogger log, CancellationToken cancellationToken)
     {
         (MigrationHeader header, long offset) = MigrationHeader.ReadFrom(file);
         if (header.Spec.Name != name)
@@ -35,7 +37,7 @@ internal sealed partial class IncomingMigration
             }
 
             incoming.Keep(header, folder);
-            incoming._vm = await Hypervisor.Default.RestoreAsync(incoming.Define(folder, log), folder, file, offset, cancellationToken).ConfigureAwait(false);
+            incoming._vm = await Hypervisor.Default.RestoreAsync(incoming.Define(folder, host, user, log), folder, file, offset, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             incoming.NoteProcess(folder);
             VmRecord? record = null;

@@ -96,7 +96,9 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         }
 
         await registration.LeavesForAsync(host, cancellationToken).ConfigureAwait(false);
-        using LocalSocket door = LocalSocket.Listen(Path.Combine(folder.Path, "migrate.sock"));
+        string path = Path.Combine(folder.Path, "migrate.sock");
+        using LocalSocket door = LocalSocket.Listen(path);
+        folder.LetHypervisorConnect(path);
         using var end = new CancellationTokenSource();
         Task<LinkRelay> meeting = MeetAsync(door, link, end.Token);
         try

@@ -91,13 +91,14 @@ internal sealed class SupervisedVm
     /// <param name="name">The VM.</param>
     /// <param name="file">The absolute path of the file.</param>
     /// <param name="table">The VM's tenant table; null where it is in none.</param>
+    /// <param name="user">The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</param>
     /// <param name="starter">Takes lines of its log until it runs.</param>
-    public static SupervisedVm Restore(VmHost host, string name, string file, TableSettings? table, Action<string>? starter)
+    public static SupervisedVm Restore(VmHost host, string name, string file, TableSettings? table, ProcessUser? user, Action<string>? starter)
     {
         (MigrationHeader header, _) = MigrationHeader.ReadFrom(file);
-        SupervisedVm vm = Claim(host, header.Spec, name, starter);
+        SupervisedVm vm = Claim(host, header.Spec, name, user, starter);
         HostTable? shared = table is null ? null : host.Tables.Get(table);
-        vm.Begin(async () => await vm.GoOnAsync(await IncomingMigration.FromFileAsync(name, file, shared, vm._folder, vm._log, vm._stop.Token).ConfigureAwait(false)).ConfigureAwait(false));
+        vm.Begin(async () => await vm.GoOnAsync(await IncomingMigration.FromFileAsync(name, file, shared, host, vm._folder, user, vm._log, vm._stop.Token).ConfigureAwait(false)).ConfigureAwait(false));
         return vm;
     }
 
@@ -106,14 +107,15 @@ internal sealed class SupervisedVm
     /// <param name="link">The link; in use until <see cref="Running"/> completes.</param>
     /// <param name="header">The VM.</param>
     /// <param name="table">This host's tenant table.</param>
+    /// <param name="user">The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</param>
     /// <param name="starter">Takes lines of its log until it runs.</param>
     /// <param name="cancellationToken">Gives up, as long as the source has not given the guest away.</param>
     public static SupervisedVm Receive(
-        VmHost host, MigrationLink link, MigrationHeader header, HostTable table, Action<string>? starter, CancellationToken cancellationToken)
+        VmHost host, MigrationLink link, MigrationHeader header, HostTable table, ProcessUser? user, Action<string>? starter, CancellationToken cancellationToken)
     {
-        SupervisedVm vm = Claim(host, header.Spec, header.Spec.Name, starter);
+        SupervisedVm vm = Claim(host, header.Spec, header.Spec.Name, user, starter);
         vm.Begin(async () => await vm.GoOnAsync(
-            await IncomingMigration.FromHostAsync(link, header, table, vm._folder, vm._log, cancellationToken, vm._stop.Token).ConfigureAwait(false)).ConfigureAwait(false));
+            await IncomingMigration.FromHostAsync(link, header, table, host, vm._folder, user, vm._log, cancellationToken, vm._stop.Token).ConfigureAwait(false)).ConfigureAwait(false));
         return vm;
     }
 
@@ -142,9 +144,10 @@ internal sealed class SupervisedVm
     /// <param name="cancellationToken">Cancels, if it is not too late.</param>
     public Task<MoveReport> MigrateAsync(LinkAddress address, CancellationToken cancellationToken) => Movable().MigrateAsync(address, cancellationToken);
 
-    private static SupervisedVm Claim(VmHost host, VmSpec spec, string name, Action<string>? starter)
+    private static SupervisedVm Claim(VmHost host, VmSpec spec, string name, ProcessUser? user, Action<string>? starter)
     {
         VmFolder folder = host.Runtime.Claim(name);
+        VmUserFile.Write(folder, user);
         folder.WriteState(VmState.OwnedByThisProcess(name) with { Tenant = spec.Tenant, Detached = true, Moving = true });
         return new SupervisedVm(host, folder, spec, starter);
     }
