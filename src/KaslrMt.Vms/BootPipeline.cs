@@ -45,7 +45,10 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
         finally
         {
             // The hypervisor has read the image into the guest's memory: the layout need not lie around any longer.
-            File.Delete(folder.ImagePath);
+            if (Directory.Exists(folder.Path))
+            {
+                File.Delete(folder.ImagePath);
+            }
         }
     }
 

@@ -55,7 +55,7 @@ internal sealed partial class QemuVirtualMachine
         }
         finally
         {
-            File.Delete(socketPath);
+            LocalSocket.Remove(socketPath);
         }
     }
 

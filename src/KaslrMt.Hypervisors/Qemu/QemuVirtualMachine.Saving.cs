@@ -72,7 +72,7 @@ internal sealed partial class QemuVirtualMachine
         }
         finally
         {
-            File.Delete(socketPath);
+            LocalSocket.Remove(socketPath);
         }
     }
 

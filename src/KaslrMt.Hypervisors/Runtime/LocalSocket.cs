@@ -68,6 +68,19 @@ public sealed class LocalSocket : IDisposable
     {
         _listener.Dispose();
         _address.Dispose();
-        File.Delete(_path);
+        Remove(_path);
+    }
+
+    /// <summary>Removes a socket of a VM's folder, which may be gone already: the VM's owner removes the folder as soon as the hypervisor has ended.</summary>
+    internal static void Remove(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // And the socket with it.
+        }
     }
 }

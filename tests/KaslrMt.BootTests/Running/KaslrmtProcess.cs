@@ -7,8 +7,11 @@ namespace KaslrMt.BootTests.Running;
 /// <summary>The real command in a process of its own, with a test's runtime, state and configuration directories: a host of its own.</summary>
 internal sealed class KaslrmtProcess : IDisposable
 {
+    // The native binaries that ./test.sh publishes; what the build made for this project where a developer runs the tests alone.
+    private static readonly string? Published = Environment.GetEnvironmentVariable("KASLRMT_PROGRAMS") is { Length: > 0 } folder ? Path.GetFullPath(folder) : null;
+
     /// <summary>Where <c>kaslrmtd</c> is: the command looks for it beside itself, then in PATH.</summary>
-    internal static readonly string AgentFolder = Path.GetFullPath(
+    internal static readonly string AgentFolder = Published ?? Path.GetFullPath(
         typeof(KaslrmtProcess).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(one => one.Key == "Agent").Value!);
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
@@ -22,7 +25,7 @@ internal sealed class KaslrmtProcess : IDisposable
     {
         // The laboratory's commands are a program of their own.
         string program = arguments is ["demo" or "experiment" or "report", ..] ? "kaslrmt-lab" : "kaslrmt";
-        ProcessStartInfo start = new(Path.Combine(AppContext.BaseDirectory, program), arguments)
+        ProcessStartInfo start = new(Path.Combine(Published ?? AppContext.BaseDirectory, program), arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
