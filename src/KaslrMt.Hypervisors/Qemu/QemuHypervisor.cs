@@ -41,9 +41,9 @@ internal sealed class QemuHypervisor : IHypervisor
     public async Task<IVmConnection> OpenAsync(RunningVm vm, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(vm);
+        int process = vm.State?.ProcessId ?? throw NotStarted(vm);
         return new QemuConnection(
-            await QmpClient.ConnectAsync(VmFolder.MonitorSocketIn(vm.Folder), QmpClient.DefaultTimeout, cancellationToken).ConfigureAwait(false),
-            vm.State?.ProcessId ?? throw NotStarted(vm));
+            await QmpClient.ConnectAsync(VmFolder.MonitorSocketIn(vm.Folder), QmpClient.DefaultTimeout, process, cancellationToken).ConfigureAwait(false), process);
     }
 
     /// <inheritdoc/>
