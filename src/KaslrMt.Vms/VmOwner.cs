@@ -95,9 +95,11 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
     private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken cancellationToken)
     {
         (IVirtualMachine vm, IntendedLayout? intended, _, _) = await new BootPipeline(spec, request, log, host, User).StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
+        CrashPoint.Reached("start-launched");
         await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
         state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
         folder.WriteState(state);
+        CrashPoint.Reached("start-noted");
         if (boot == 0)
         {
             log.Started(spec.Name, request.Memory.ToString(), request.Machine.ToString()!, spec.AcceleratorChoice.Argument, spec.AcceleratorReason);

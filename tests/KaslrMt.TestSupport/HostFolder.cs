@@ -9,6 +9,9 @@ internal sealed class HostFolder : Scratch
 
     internal RuntimeDirectory Runtime { get; }
 
+    /// <summary>The named moment at which this host's next agent dies; null for none.</summary>
+    internal string? CrashAt { get; set; }
+
     /// <summary>Where this host's tenant table and identity are.</summary>
     internal string StateDirectory => At("state");
 

@@ -29,6 +29,7 @@ internal sealed partial class IncomingMigration
             try
             {
                 incoming.Keep(header, folder);
+                CrashPoint.Reached("receive-kept");
                 incoming._vm = await Hypervisor.Default.StartAsync(incoming.Define(folder, host, user, log), folder, cancellationToken).ConfigureAwait(false);
             }
             catch (KaslrMtException error)
@@ -37,13 +38,17 @@ internal sealed partial class IncomingMigration
                 throw;
             }
 
+            CrashPoint.Reached("receive-started");
             LinkRelay relay = await incoming.LoadAsync(folder, link, open.Host.Id, cancellationToken).ConfigureAwait(false);
             await using (relay.ConfigureAwait(false))
             {
                 // From here on it is not to be lost: the source has stopped it, and whoever takes this over asks the table.
                 incoming.NoteProcess(folder);
+                CrashPoint.Reached("receive-loaded");
                 VmRecord record = await FinishAsync(open, header.Spec.Name, header.Registration!.Incarnation, incoming.Processes, log, endToken).ConfigureAwait(false);
+                CrashPoint.Reached("receive-entered");
                 await incoming.BeginAsync(folder, table, record, log).ConfigureAwait(false);
+                CrashPoint.Reached("receive-begun");
                 await TellAsync(link, open.Host.Id).ConfigureAwait(false);
             }
 

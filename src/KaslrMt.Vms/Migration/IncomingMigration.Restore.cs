@@ -37,18 +37,22 @@ internal sealed partial class IncomingMigration
             }
 
             incoming.Keep(header, folder);
+            CrashPoint.Reached("restore-kept");
             incoming._vm = await Hypervisor.Default.RestoreAsync(incoming.Define(folder, host, user, log), folder, file, offset, cancellationToken).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             incoming.NoteProcess(folder);
+            CrashPoint.Reached("restore-loaded");
             VmRecord? record = null;
             if (open is not null)
             {
                 using Outcome outcome = await open.RestoreAsync(name, incoming.Processes, CancellationToken.None).ConfigureAwait(false);
                 record = outcome.Vm!;
+                CrashPoint.Reached("restore-entered");
                 RegistrationFile.Of(record, registered!.Settings).WriteTo(folder);
             }
 
             await incoming.BeginAsync(folder, registered, record, log).ConfigureAwait(false);
+            CrashPoint.Reached("restore-begun");
             File.Delete(file);
             log.Restored(name);
             return incoming;

@@ -41,9 +41,11 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         {
             OwnedVm running = owner.Current ?? throw new KaslrMtException(VmErrors.CannotMove, $"'{spec.Name}' is just starting", "try again in a moment");
             owner.Note(running, folder, running.State with { Moving = true });
+            CrashPoint.Reached("move-noted");
             try
             {
                 await (registration?.BeginMoveAsync(cancellationToken) ?? Task.CompletedTask).ConfigureAwait(false);
+                CrashPoint.Reached("move-begun");
                 try
                 {
                     return await move(running.Vm, running.State).ConfigureAwait(false);
@@ -70,8 +72,17 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
     {
         byte[] preface = MigrationHeader.Of(spec, folder, state).ToPreface();
         MigrationProgress last = await vm
-            .SaveAsync(file, folder, preface: preface, saved: () => registration?.SavedAsync() ?? Task.CompletedTask, cancellationToken: cancellationToken).ConfigureAwait(false);
+            .SaveAsync(file, folder, preface: preface, saved: EnterSavedAsync, cancellationToken: cancellationToken).ConfigureAwait(false);
+        CrashPoint.Reached("save-departed");
         return new MoveReport(spec.Name, file, null, preface.Length + last.Transferred, null);
+    }
+
+    // The file is whole; from the table's word on it is the VM.
+    private async Task EnterSavedAsync()
+    {
+        CrashPoint.Reached("save-written");
+        await (registration?.SavedAsync() ?? Task.CompletedTask).ConfigureAwait(false);
+        CrashPoint.Reached("save-entered");
     }
 
     private async Task<MoveReport> MigrateAsync(IVirtualMachine vm, VmState state, LinkAddress address, CancellationToken cancellationToken)
@@ -95,7 +106,9 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
             throw new KaslrMtException(VmErrors.Link, $"the other host hung up ({error.Message})", "see what it says", error);
         }
 
+        CrashPoint.Reached("migrate-ready");
         await registration.LeavesForAsync(host, cancellationToken).ConfigureAwait(false);
+        CrashPoint.Reached("migrate-left");
         string path = Path.Combine(folder.Path, "migrate.sock");
         using LocalSocket door = LocalSocket.Listen(path);
         folder.LetHypervisorConnect(path);
@@ -121,9 +134,12 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         try
         {
             LinkRelay relay = await meeting.ConfigureAwait(false);
+            CrashPoint.Reached("migrate-arrived");
             await link.SendAsync(LinkFrame.Go, new LinkMessages(), CancellationToken.None).ConfigureAwait(false);
+            CrashPoint.Reached("migrate-gone");
             using var patience = new CancellationTokenSource(AnswerPatience);
             await AwaitAsync(LinkFrame.Taken, await relay.NextAsync(patience.Token).ConfigureAwait(false)).ConfigureAwait(false);
+            CrashPoint.Reached("migrate-taken");
             registration!.Left();
             return;
         }

@@ -55,6 +55,7 @@ internal sealed class SupervisedVm
     public static SupervisedVm Start(VmHost host, VmSpec spec, VmSecrets secrets, ProcessUser? user, Action<string>? starter)
     {
         VmFolder folder = host.Runtime.Claim(spec.Name);
+        CrashPoint.Reached("start-claimed");
         VmUserFile.Write(folder, user);
         var vm = new SupervisedVm(host, folder, spec, starter);
         vm.Begin(() => vm.StartAsync(secrets));
@@ -128,6 +129,7 @@ internal sealed class SupervisedVm
             _owner.StopGrace = grace;
         }
 
+        CrashPoint.Reached("stop-told");
         _stop.Cancel();
     }
 
@@ -160,6 +162,7 @@ internal sealed class SupervisedVm
         try
         {
             VmExit? exit = await run().ConfigureAwait(false);
+            CrashPoint.Reached("stop-left");
             _log.Ended(Spec.Name, exit?.Reason.ToString() ?? "not here");
             _running.TrySetException(Failure(exit));
             return exit;
@@ -187,6 +190,7 @@ internal sealed class SupervisedVm
     {
         using LayoutRequest request = LayoutRequest.Of(Spec, secrets);
         Spec.WriteTo(_folder);
+        CrashPoint.Reached("start-kept");
         if (Spec.Table is null)
         {
             return await OwnAsync(request, null, null, null, null).ConfigureAwait(false);
@@ -195,6 +199,7 @@ internal sealed class SupervisedVm
         HostTable table = _host.Tables.Get(Spec.Table);
         await using VmRegistration registration = await VmRegistration
             .EnterAsync(table, Spec, request.Policy, outlivesOwner: true, _log, _stop.Token).ConfigureAwait(false);
+        CrashPoint.Reached("start-entered");
         request.Key = registration.TakeKey();
         RegistrationFile.Of(registration.Vm, Spec.Table).WriteTo(_folder);
         registration.Renewed = vm => RegistrationFile.Of(vm, Spec.Table).WriteTo(_folder);

@@ -60,6 +60,7 @@ internal sealed class KaslrmtProcess : IDisposable
         start.Environment["KASLRMT_STATE_DIR"] = host.StateDirectory;
         start.Environment["PATH"] = $"{AgentFolder}:{start.Environment["PATH"]}";
         start.Environment["XDG_CONFIG_HOME"] = host.ConfigurationHome;
+        start.Environment["KASLRMT_CRASH_AT"] = host.CrashAt;
         start.Environment.Remove("KASLRMT_STORE");
         start.Environment.Remove("KASLRMT_KEK_FILE");
     }

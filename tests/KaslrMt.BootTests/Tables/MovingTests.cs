@@ -4,6 +4,7 @@ using KaslrMt.BootTests.Running;
 using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.TestSupport.Etcd;
+using KaslrMt.Vms;
 
 namespace KaslrMt.BootTests.Tables;
 
@@ -153,44 +154,64 @@ public sealed class MovingTests : IDisposable
         await _here.NoKeyIsLeftAsync();
     }
 
+    public static TheoryData<string, string> CrashPoints
+    {
+        get
+        {
+            var points = new TheoryData<string, string>();
+            foreach (string point in CrashPoint.Migrate)
+            {
+                points.Add("source", point);
+            }
+
+            foreach (string point in CrashPoint.Receive)
+            {
+                points.Add("destination", point);
+            }
+
+            points.Add("store", "");
+            return points;
+        }
+    }
+
     [Theory]
-    [InlineData("source", 0)]
-    [InlineData("source", 60)]
-    [InlineData("source", 120)]
-    [InlineData("source", 200)]
-    [InlineData("destination", 0)]
-    [InlineData("destination", 60)]
-    [InlineData("destination", 120)]
-    [InlineData("destination", 200)]
-    [InlineData("store", 0)]
-    [InlineData("store", 100)]
-    [InlineData("store", 200)]
-    public async Task Whatever_fails_in_the_middle_the_VM_runs_on_one_host(string victim, int milliseconds)
+    [MemberData(nameof(CrashPoints))]
+    public async Task Whatever_fails_in_the_middle_the_VM_runs_on_one_host(string victim, string point)
     {
         await _here.DoAsync(TableHost.Run("mover", "--detach"));
         ulong[] bases = _here.SharedBases("mover");
+        if (victim == "source")
+        {
+            await HostProcesses.KillAgentAsync(_here.Folder);
+            _here.Folder.CrashAt = point;
+            await _here.DoAsync("ps");
+        }
+
         string meeting = $"unix:{_there.Folder.At("meet")}";
+        _there.Folder.CrashAt = victim == "destination" ? point : null;
         using (KaslrmtProcess receiver = await AwaitingAsync(_there, meeting))
         {
             int[] agents = [_here.State("mover").OwnerProcess, Assert.Single(HostProcesses.Agents(_there.Folder))];
             Task moving = KaslrmtProcess.RunAsync(_here.Folder, "migrate", "mover", "--to", meeting);
-            await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Folder.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
-            await Task.Delay(milliseconds);
             if (victim == "store")
             {
+                await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _here.Folder.Runtime.List() is not [{ State.Moving: false }]), "the move's beginning");
                 _etcd.Nodes[0].Freeze();
-                await Task.Delay(2000);
+                await TableHost.EventuallyAsync(() => Task.FromResult(moving.IsCompleted || _there.Folder.Runtime.List() is [{ State.ProcessId: not null }]), "the guest at its destination");
                 _etcd.Nodes[0].Thaw();
             }
             else
             {
-                TableHost.Kill(agents[victim == "source" ? 0 : 1]);
+                int dying = agents[victim == "source" ? 0 : 1];
+                await TableHost.EventuallyAsync(() => Task.FromResult(!Directory.Exists($"/proc/{dying}")), $"the agent's death at {point}");
             }
 
             await moving;
             await receiver.SignalAsync("INT");
             await receiver.EndAsync();
         }
+
+        (_here.Folder.CrashAt, _there.Folder.CrashAt) = (null, null);
 
         // The next commands settle it, on both hosts.
         TableHost? home = null;
