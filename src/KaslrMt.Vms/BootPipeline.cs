@@ -36,6 +36,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
         var clock = Stopwatch.StartNew();
         (IntendedLayout? intended, bool prepared) = spec.Stock ? (null, false) : Place(folder, cache, boot);
         TimeSpan placing = clock.Elapsed;
+        CrashPoint.Reached("start-placed");
         try
         {
             string kernel = intended is null ? spec.Kernel : folder.ImagePath;

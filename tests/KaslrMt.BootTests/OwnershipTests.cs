@@ -60,19 +60,15 @@ public sealed class OwnershipTests : IDisposable
     }
 
     [Theory]
-    [InlineData(60)]
-    [InlineData(120)]
-    [InlineData(180)]
-    [InlineData(240)]
-    [InlineData(320)]
-    [InlineData(400)]
-    [InlineData(600)]
-    public async Task Kill_9_at_any_moment_of_the_start_leaves_nothing_after_the_next_command(int milliseconds)
+    [InlineData("start-placed")]
+    [InlineData("start-launched")]
+    [InlineData("start-noted")]
+    public async Task Kill_9_at_a_step_of_the_start_leaves_nothing_after_the_next_command(string point)
     {
+        _scratch.CrashAt = point;
         using KaslrmtProcess run = Run();
-        await Task.Delay(milliseconds);
-        await run.SignalAsync("KILL");
-        await run.EndAsync();
+        Assert.Equal(128 + 9, (await run.EndAsync()).ExitCode);
+        _scratch.CrashAt = null;
         await EventuallyAsync(() => !QemusOf(_scratch.Runtime.Path).Any(), "QEMU's end");
         (int code, _, string error) = await KaslrmtProcess.RunAsync(_scratch, "ps");
         Assert.True(code == 0, error);

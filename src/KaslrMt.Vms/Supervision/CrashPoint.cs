@@ -13,8 +13,8 @@ internal static class CrashPoint
 
     private static readonly string? Chosen = Environment.GetEnvironmentVariable(Variable);
 
-    /// <summary>Gets the moments of a start: the name is taken, the specification is kept, the VM is in the table, its hypervisor runs, its process is noted.</summary>
-    public static IReadOnlyList<string> Start { get; } = ["start-claimed", "start-kept", "start-entered", "start-launched", "start-noted"];
+    /// <summary>Gets the moments of a start: the name is taken, the specification is kept, the VM is in the table, its kernel is placed, its hypervisor runs, its process is noted.</summary>
+    public static IReadOnlyList<string> Start { get; } = ["start-claimed", "start-kept", "start-entered", "start-placed", "start-launched", "start-noted"];
 
     /// <summary>Gets the moments of a stop: the VM is told, it has ended and left the table.</summary>
     public static IReadOnlyList<string> Stop { get; } = ["stop-told", "stop-left"];
