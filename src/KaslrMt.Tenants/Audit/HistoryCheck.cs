@@ -157,7 +157,7 @@ public sealed class HistoryCheck
         string vm = entry.Vm ?? "";
         Expect(_tenantOfVm.TryAdd(vm, entry.Tenant!), entry, "a VM started that was alive");
         tenant.Vms[vm] = entry.Action == "reattach" && (tenant.KeyId is null || entry.Generation != tenant.Generation);
-        tenant.Generation = Math.Max(tenant.Generation, entry.Generation);
+        tenant.Generation = entry.Action == "reattach" && tenant.KeyId is not null ? tenant.Generation : Math.Max(tenant.Generation, entry.Generation);
     }
 
     private void Disappear(AuditEntry entry, Tenant tenant)

@@ -201,7 +201,9 @@ public static class TenantRules
         string detail = tenant.HasKey && tenant.Generation == vm.Generation
             ? "under the key its tenant has"
             : string.Create(CultureInfo.InvariantCulture, $"under generation {vm.Generation}, whose key was purged");
-        tenant = tenant with { Generation = Math.Max(tenant.Generation, vm.Generation), Vms = tenant.Vms + 1 };
+
+        // A key's generation is the tenant's as long as there is one: a tenant that was removed and made anew counts from one again.
+        tenant = tenant with { Generation = tenant.HasKey ? tenant.Generation : Math.Max(tenant.Generation, vm.Generation), Vms = tenant.Vms + 1 };
         return new Decision(tenant, vm with { Since = now }, KeyEffect.None, "reattach", detail);
     }
 
