@@ -85,7 +85,7 @@ internal static class PsCommand
         }
     }
 
-    private static void Print(TextWriter output, IReadOnlyList<VmReport> vms)
+    internal static void Print(TextWriter output, IReadOnlyList<VmReport> vms)
     {
         if (vms.Count == 0)
         {

@@ -113,7 +113,7 @@ internal static class TenantCommand
         return command;
     }
 
-    private static void Print(TextWriter output, IReadOnlyList<TenantReport> tenants)
+    internal static void Print(TextWriter output, IReadOnlyList<TenantReport> tenants)
     {
         if (tenants.Count == 0)
         {

@@ -99,7 +99,7 @@ internal static class VerifyCommand
         return reports;
     }
 
-    private static void Print(TextWriter output, IReadOnlyList<VerifyReport> reports)
+    internal static void Print(TextWriter output, IReadOnlyList<VerifyReport> reports)
     {
         foreach (VerifyReport report in reports)
         {
