@@ -79,12 +79,15 @@ public sealed class TerminalOutputTests
                 break;
             default:
                 TenantCommand.Print(output, [
-                    new TenantReport("acme", 3, "0123456789abcdef", 2, false, DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch),
-                    new TenantReport("a-tenant-with-a-long-name-of-its-own", 12345, "fedcba9876543210", 1234, true, DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch),
-                    new TenantReport("gone", 1, null, 0, false, DateTimeOffset.UnixEpoch, null)]);
+                    new TenantReport("acme", 3, "0123456789abcdef", 2, false, Days(3), Days(3)),
+                    new TenantReport("a-tenant-with-a-long-name-of-its-own", 12345, "fedcba9876543210", 1234, true, Days(3), Days(3)),
+                    new TenantReport("gone", 1, null, 0, false, Days(3), null)]);
                 break;
         }
     }
+
+    // Ages are shown, not times.
+    private static DateTimeOffset Days(int days) => DateTimeOffset.UtcNow.AddDays(-days).AddHours(-2);
 
     private static VmReport Vm(string name, string tenant, string state) => new()
     {
