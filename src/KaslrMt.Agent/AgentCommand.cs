@@ -25,7 +25,7 @@ internal static class AgentCommand
           -h, --help     Show this help
 
         It listens at agent.sock in the runtime directory ($KASLRMT_RUNTIME_DIR, else
-        $XDG_RUNTIME_DIR/kaslrmt; /run/kaslrmt for root). VMs go on when it ends, however
+        /run/kaslrmt for root, else $XDG_RUNTIME_DIR/kaslrmt). VMs go on when it ends, however
         it ends; the next agent takes them back.
 
         Examples:

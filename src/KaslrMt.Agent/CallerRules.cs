@@ -59,9 +59,13 @@ internal static class CallerRules
         return OwnRights(configuration);
     }
 
-    /// <summary>Gets the rights that this agent's own VMs run with: those of the configured user where the agent is root's, else the agent's (null).</summary>
+    /// <summary>
+    /// Gets the rights that this agent's own VMs run with. Where the agent is root's: those of the configured user, or of the package's user where this host has it. Else the agent's own (null).
+    /// </summary>
     /// <exception cref="KaslrMtException">KMT9014: this host has no such user.</exception>
-    public static ProcessUser? OwnRights(HostConfiguration configuration) => Users.Effective == 0 && configuration.VmUser is { } name ? VmUser.Find(name) : null;
+    public static ProcessUser? OwnRights(HostConfiguration configuration) => Users.Effective != 0
+        ? null
+        : configuration.VmUser is { } name ? VmUser.Find(name) : VmUser.FindPackaged();
 
     /// <summary>Checks the path of a new file that a caller names.</summary>
     /// <exception cref="KaslrMtException">KMT9025, KMT9026.</exception>

@@ -7,6 +7,12 @@ namespace KaslrMt.Agent;
 /// <summary>The unprivileged user that root's VMs run as.</summary>
 internal static class VmUser
 {
+    // eng/packaging/kaslrmt.sysusers.conf
+    private const string Packaged = "kaslrmt-qemu";
+
+    /// <summary>Gets the rights of the user that the package makes; null where this host has no such user.</summary>
+    public static ProcessUser? FindPackaged() => HasUser(Packaged) ? Find(Packaged) : null;
+
     /// <summary>Gets its rights.</summary>
     /// <param name="name">The user's name, or <c>USER:GROUP</c> as numbers; <c>root</c> for none.</param>
     /// <returns>Null for root.</returns>
@@ -40,4 +46,6 @@ internal static class VmUser
 
         throw new KaslrMtException(VmErrors.Configuration, $"vm-user: this host has no user '{Printable.Of(name, 40)}'", "make it (useradd --system), or name another one");
     }
+
+    private static bool HasUser(string name) => File.ReadLines("/etc/passwd").Any(line => line.StartsWith(name + ":", StringComparison.Ordinal));
 }

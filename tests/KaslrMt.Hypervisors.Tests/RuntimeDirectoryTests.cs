@@ -130,6 +130,7 @@ public sealed class RuntimeDirectoryTests : IDisposable
         Assert.Equal("/a", RuntimeDirectory.DefaultPath(name => name == "KASLRMT_RUNTIME_DIR" ? "/a" : "/b", 1000));
         Assert.Equal("/b/kaslrmt", RuntimeDirectory.DefaultPath(name => name == "XDG_RUNTIME_DIR" ? "/b" : "", 1000));
         Assert.Equal("/run/kaslrmt", RuntimeDirectory.DefaultPath(_ => null, 0));
+        Assert.Equal("/run/kaslrmt", RuntimeDirectory.DefaultPath(name => name == "XDG_RUNTIME_DIR" ? "/b" : "", 0));
         Assert.Equal("/tmp/kaslrmt-1000", RuntimeDirectory.DefaultPath(_ => null, 1000));
     }
 

@@ -2,9 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Agents;
-using KaslrMt.Hypervisors;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
@@ -23,10 +21,10 @@ internal static class MigrateCommand
         {
             TextWriter error = parsed.InvocationConfiguration.Error;
             var address = LinkAddress.Parse(parsed.GetRequiredValue(to), "--to");
-            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), error).ConfigureAwait(false);
+            string vm = parsed.GetRequiredValue(name);
             using var signals = new OwnerSignals();
             using AgentClient agent = await DetachedVms.AgentOfAsync(vm, error, signals.StopRequested).ConfigureAwait(false);
-            AnswerDone done = await agent.MigrateAsync(vm.Name, new MigrateRequest(address.ToString()), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            AnswerDone done = await agent.MigrateAsync(vm, new MigrateRequest(address.ToString()), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), done.Move!, ReportJson.Default.MoveReport, Print);
             return ExitCode.Success;
         });

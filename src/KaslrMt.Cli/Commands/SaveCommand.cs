@@ -2,9 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Cli.Vms;
 using KaslrMt.Cli.Agents;
-using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
@@ -27,11 +25,11 @@ internal static class SaveCommand
         command.SetAction(async (parsed, _) =>
         {
             TextWriter error = parsed.InvocationConfiguration.Error;
-            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), error).ConfigureAwait(false);
-            string file = Prepare(parsed.GetValue(output), vm.Name);
+            string vm = parsed.GetRequiredValue(name);
             using var signals = new OwnerSignals();
             using AgentClient agent = await DetachedVms.AgentOfAsync(vm, error, signals.StopRequested).ConfigureAwait(false);
-            AnswerDone done = await agent.SaveAsync(vm.Name, new SaveRequest(file), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            string file = Prepare(parsed.GetValue(output), vm);
+            AnswerDone done = await agent.SaveAsync(vm, new SaveRequest(file), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), done.Move!, ReportJson.Default.MoveReport, Print);
             return ExitCode.Success;
         });

@@ -43,7 +43,15 @@ internal static class StopCommand
                 throw new KaslrMtException(CoreErrors.Usage, "--store goes with --forget only", "leave it out: a running VM's owner knows its store");
             }
 
-            RunningVm vm = await RunningVms.FindAsync(parsed.GetRequiredValue(name), parsed.InvocationConfiguration.Error).ConfigureAwait(false);
+            string wanted = VmName.Check(parsed.GetRequiredValue(name));
+            using AgentClient? host = RunningVms.TryFind(wanted) is null ? await Agents.Agents.TryFindHostsAsync(parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false) : null;
+            if (host is not null)
+            {
+                await host.StopAsync(wanted, new StopRequest(parsed.GetValue(grace)), parsed.InvocationConfiguration.Error.WriteLine, cancellationToken).ConfigureAwait(false);
+                return ExitCode.Success;
+            }
+
+            RunningVm vm = await RunningVms.FindAsync(wanted, parsed.InvocationConfiguration.Error).ConfigureAwait(false);
             if (vm.State is { Moving: true, ProcessId: null, OwnerProcess: var owner })
             {
                 throw new KaslrMtException(

@@ -23,7 +23,7 @@ public sealed class RuntimeDirectory
     public string Path { get; }
 
     /// <summary>
-    /// Opens, creating it if needed, <c>$KASLRMT_RUNTIME_DIR</c>, else <c>$XDG_RUNTIME_DIR/kaslrmt</c>, else <c>/run/kaslrmt</c> (root), else
+    /// Opens, creating it if needed, <c>$KASLRMT_RUNTIME_DIR</c>, else <c>/run/kaslrmt</c> for root, else <c>$XDG_RUNTIME_DIR/kaslrmt</c>, else
     /// <c>/tmp/kaslrmt-UID</c>.
     /// </summary>
     /// <exception cref="KaslrMtException">
@@ -211,12 +211,15 @@ public sealed class RuntimeDirectory
             return chosen;
         }
 
-        if (environment("XDG_RUNTIME_DIR") is { Length: > 0 } session)
+        // Root's VMs are the host's, whether root has a session or is systemd's service.
+        if (user == 0)
         {
-            return System.IO.Path.Combine(session, "kaslrmt");
+            return "/run/kaslrmt";
         }
 
-        return user == 0 ? "/run/kaslrmt" : string.Create(CultureInfo.InvariantCulture, $"/tmp/kaslrmt-{user}");
+        return environment("XDG_RUNTIME_DIR") is { Length: > 0 } session
+            ? System.IO.Path.Combine(session, "kaslrmt")
+            : string.Create(CultureInfo.InvariantCulture, $"/tmp/kaslrmt-{user}");
     }
 
     // A dead owner in the state of a folder that somebody holds: it is being adopted, and the next look tells by whom.
