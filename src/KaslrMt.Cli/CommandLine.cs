@@ -126,7 +126,8 @@ internal static class CommandLine
 
     private static int Fail(TextWriter error, KaslrMtException failure)
     {
-        error.WriteLine($"kaslrmt: {failure.Code}: {Printable.Of(failure.Message, LongestMessage)}");
+        string hint = CommandHints.Of(failure.Code) is { } command && !failure.Message.Contains(command, StringComparison.Ordinal) ? $" ({command})" : "";
+        error.WriteLine($"kaslrmt: {failure.Code}: {Printable.Of(failure.Message, LongestMessage)}{hint}");
         if (Debugging.IsOn)
         {
             error.WriteLine(failure.ToString());

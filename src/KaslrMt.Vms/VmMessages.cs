@@ -73,11 +73,11 @@ internal static partial class VmMessages
 
     [LoggerMessage(
         Level = LogLevel.Information,
-        Message = "{Vm} has ended, and may still count in the tenant table, which does not answer; the next 'kaslrmt ps' settles it")]
+        Message = "{Vm} has ended, and may still count in the tenant table, which does not answer; the next look at the VMs settles it")]
     public static partial void MayStillCount(this ILogger log, string vm);
 
     [LoggerMessage(
-        Level = LogLevel.Information, Message = "{Code}: {Vm} has ended, and still counts in the tenant table: {Problem}; the next 'kaslrmt ps' settles it")]
+        Level = LogLevel.Information, Message = "{Code}: {Vm} has ended, and still counts in the tenant table: {Problem}; the next look at the VMs settles it")]
     public static partial void StillCounts(this ILogger log, ErrorCode code, string vm, string problem);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "{Vm} of {Tenant}: its processes are gone; it counts no more")]

@@ -11,7 +11,7 @@ internal static class DetachedVms
     /// <exception cref="KaslrMtException">KMT9006: there is no such VM; KMT9016: it runs in the foreground; KMT9024.</exception>
     public static async Task<AgentClient> AgentOfAsync(string name, TextWriter error, CancellationToken cancellationToken)
     {
-        if (RunningVms.TryFind(VmName.Check(name)) is null && await Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false) is { } host)
+        if (RunningVms.TryFind(VmName.Check(name)) is null && await AgentFinder.TryFindHostsAsync(error.WriteLine, cancellationToken).ConfigureAwait(false) is { } host)
         {
             return host;
         }
@@ -22,6 +22,6 @@ internal static class DetachedVms
     /// <summary>Gets the agent that supervises a VM.</summary>
     /// <exception cref="KaslrMtException">KMT9016: the VM runs in the foreground; KMT9024.</exception>
     public static Task<AgentClient> AgentOfAsync(RunningVm vm, TextWriter error, CancellationToken cancellationToken) => vm.State is { Detached: true }
-        ? Agents.EnsureAsync(error, cancellationToken)
+        ? AgentFinder.EnsureAsync(error.WriteLine, cancellationToken)
         : throw new KaslrMtException(VmErrors.CannotMove, $"'{vm.Name}' runs in the foreground, or is starting", "only a VM of 'kaslrmt run --detach' can be saved or migrated");
 }

@@ -26,7 +26,7 @@ internal static class Orphans
 
         try
         {
-            using AgentClient agent = await Agents.EnsureAsync(error, CancellationToken.None).ConfigureAwait(false);
+            using AgentClient agent = await AgentFinder.EnsureAsync(error.WriteLine, CancellationToken.None).ConfigureAwait(false);
 
             // An agent that started just now has them; one that runs already looks for them when it is asked.
             await agent.ListAsync(CancellationToken.None).ConfigureAwait(false);

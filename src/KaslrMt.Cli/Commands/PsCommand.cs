@@ -53,7 +53,7 @@ internal static class PsCommand
 
     private static async Task<IEnumerable<VmReport>> HostsAsync(TextWriter error, CancellationToken cancellationToken)
     {
-        using AgentClient? host = await Agents.Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false);
+        using AgentClient? host = await AgentFinder.TryFindHostsAsync(error.WriteLine, cancellationToken).ConfigureAwait(false);
         return host is null ? [] : (await host.ListAsync(cancellationToken).ConfigureAwait(false)).Vms.Select(VmReport.Of);
     }
 

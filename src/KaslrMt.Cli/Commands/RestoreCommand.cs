@@ -32,7 +32,7 @@ internal static class RestoreCommand
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
             TableSettings? table = saved.Registration is null ? null : Table(saved, StoreOption.Read(parsed, store), parsed.GetValue(store) is not null);
-            using AgentClient agent = await Agents.Agents.EnsureAsync(error, signals.StopRequested).ConfigureAwait(false);
+            using AgentClient agent = await AgentFinder.EnsureAsync(error.WriteLine, signals.StopRequested).ConfigureAwait(false);
             AnswerDone done = await agent.RestoreAsync(vm, new RestoreRequest(file, table), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
             return await ReceiveCommand.TellAsync(parsed, json, vm, done).ConfigureAwait(false);
         });

@@ -163,7 +163,7 @@ internal static class RunCommand
 
     private static async Task<AnswerDone> StartDetachedAsync(VmSpec spec, LayoutRequest request, TextWriter log, CancellationToken cancellationToken)
     {
-        using AgentClient agent = await Agents.Agents.EnsureAsync(log, cancellationToken).ConfigureAwait(false);
+        using AgentClient agent = await AgentFinder.EnsureAsync(log.WriteLine, cancellationToken).ConfigureAwait(false);
         string? seed = request.Seed is { } given ? Convert.ToHexStringLower(given.Reveal()) : null;
         byte[]? key = request.Key?.Reveal().ToArray();
         try

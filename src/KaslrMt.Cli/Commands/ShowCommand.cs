@@ -20,7 +20,7 @@ internal static class ShowCommand
         {
             string wanted = parsed.GetRequiredValue(name);
             TextWriter error = parsed.InvocationConfiguration.Error;
-            using AgentClient? host = RunningVms.TryFind(VmName.Check(wanted)) is null ? await Agents.Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false) : null;
+            using AgentClient? host = RunningVms.TryFind(VmName.Check(wanted)) is null ? await AgentFinder.TryFindHostsAsync(error.WriteLine, cancellationToken).ConfigureAwait(false) : null;
             RunningVm? vm = host is null ? await RunningVms.FindAsync(wanted, error).ConfigureAwait(false) : null;
             VmInfo info = vm is null ? await host!.ShowAsync(wanted, cancellationToken).ConfigureAwait(false) : VmInfo.Of(vm, false);
             Report.Show(parsed.InvocationConfiguration.Output, parsed.GetValue(json), VmReport.Of(info), ReportJson.Default.VmReport, (output, shown) => Print(output, shown, vm));

@@ -44,7 +44,7 @@ internal static class StopCommand
             }
 
             string wanted = VmName.Check(parsed.GetRequiredValue(name));
-            using AgentClient? host = RunningVms.TryFind(wanted) is null ? await Agents.Agents.TryFindHostsAsync(parsed.InvocationConfiguration.Error, cancellationToken).ConfigureAwait(false) : null;
+            using AgentClient? host = RunningVms.TryFind(wanted) is null ? await AgentFinder.TryFindHostsAsync(parsed.InvocationConfiguration.Error.WriteLine, cancellationToken).ConfigureAwait(false) : null;
             if (host is not null)
             {
                 await host.StopAsync(wanted, new StopRequest(parsed.GetValue(grace)), parsed.InvocationConfiguration.Error.WriteLine, cancellationToken).ConfigureAwait(false);
@@ -71,7 +71,7 @@ internal static class StopCommand
     /// <returns>False when no agent supervises the VM: it is told itself then.</returns>
     private static async Task<bool> StopDetachedAsync(RunningVm vm, int grace, TextWriter error, CancellationToken cancellationToken)
     {
-        using AgentClient? agent = await Agents.Agents.TryFindAsync(error, cancellationToken).ConfigureAwait(false);
+        using AgentClient? agent = await AgentFinder.TryFindAsync(error.WriteLine, cancellationToken).ConfigureAwait(false);
         if (agent is null)
         {
             return false;

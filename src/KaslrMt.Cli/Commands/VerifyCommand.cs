@@ -38,7 +38,7 @@ internal static class VerifyCommand
             IReadOnlyList<RunningVm> running = await RunningVms.ListAsync(error).ConfigureAwait(false);
             using AgentClient? host = Array.TrueForAll(wanted, name => running.Any(vm => vm.Name == name)) && wanted.Length > 0
                 ? null
-                : await Agents.Agents.TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false);
+                : await AgentFinder.TryFindHostsAsync(error.WriteLine, cancellationToken).ConfigureAwait(false);
             List<RunningVm> own = host is null || wanted.Length == 0 ? Choose(running, wanted, ofTenant) : [];
             List<VerifyReport> reports = [.. await Verifier.RunAsync(own, running, cancellationToken).ConfigureAwait(false)];
             reports.AddRange(host is null ? [] : await AskAsync(host, wanted, ofTenant, cancellationToken).ConfigureAwait(false));

@@ -244,7 +244,7 @@ public sealed class RuntimeDirectory
     }
 
     private static KaslrMtException InUse(string name, string owner) => new(
-        HypervisorErrors.NameInUse, $"a VM named '{name}' already runs, owned by {owner}", $"stop it (kaslrmt stop {name}) or take another name");
+        HypervisorErrors.NameInUse, $"a VM named '{name}' already runs, owned by {owner}", "stop it, or take another name");
 
     private static void TryRemoveEmpty(string folder)
     {

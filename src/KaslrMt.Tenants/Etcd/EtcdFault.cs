@@ -128,7 +128,7 @@ internal sealed class EtcdFault : Exception
         _ when IsFull => new KaslrMtException(
             TenantErrors.EtcdFull,
             $"etcd takes no writes ({Message})",
-            "compact and defragment it ('kaslrmt store check --scrub' does), raise --quota-backend-bytes, then 'etcdctl alarm disarm'; nothing was lost",
+            "compact and defragment it, raise --quota-backend-bytes, then 'etcdctl alarm disarm'; nothing was lost",
             this),
         // etcd's maintenance calls answer so (server/auth's ErrPermissionDenied, which has no status of its own).
         StatusCode.Unknown when Message.StartsWith("auth: permission denied", StringComparison.Ordinal) => new KaslrMtException(

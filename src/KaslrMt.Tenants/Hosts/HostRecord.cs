@@ -48,5 +48,5 @@ public static class HostRules
     }
 
     internal static KaslrMtException Unknown(string host) =>
-        new(TenantErrors.HostUnknown, $"there is no host {host}", "see 'kaslrmt host list' for those there are");
+        new(TenantErrors.HostUnknown, $"there is no host {host}", "list the hosts for those there are");
 }

@@ -40,7 +40,7 @@ public readonly record struct ProcessMark(int Id, ulong StartTime, string BootId
             && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int id)
             && ulong.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong start)
             ? new ProcessMark(id, start, parts[2], parts[3])
-            : throw new KaslrMtException(TenantErrors.StoreCorrupt, "a process in the tenant table is malformed", "run 'kaslrmt store check'");
+            : throw new KaslrMtException(TenantErrors.StoreCorrupt, "a process in the tenant table is malformed", "check the whole store");
     }
 
     /// <summary>Returns whether the process is proven gone. To be asked on the host it ran on; false where nothing can be proven.</summary>

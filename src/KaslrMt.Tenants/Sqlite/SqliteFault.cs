@@ -39,6 +39,6 @@ internal static class SqliteFault
     internal static KaslrMtException Damaged(string path, string how, Exception? inner = null) => new(
         TenantErrors.StoreCorrupt,
         $"the tenant table {path} is damaged, or is not a tenant table ({how})",
-        "stop its VMs, move the file away, and restore a backup ('kaslrmt store backup' makes them) or begin anew; running VMs are not harmed",
+        "stop its VMs, move the file away, and restore a backup or begin anew; running VMs are not harmed",
         inner);
 }

@@ -75,7 +75,7 @@ internal static class SqliteRows
     internal static string Processes(ImmutableArray<ProcessMark> processes) => string.Join(' ', processes);
 
     private static KaslrMtException Malformed(string vm) =>
-        new(TenantErrors.StoreCorrupt, $"the record of VM '{vm}' is malformed", "run 'kaslrmt store check'");
+        new(TenantErrors.StoreCorrupt, $"the record of VM '{vm}' is malformed", "check the whole store");
 
     private static Policy? PolicyOf(string text)
     {
@@ -94,5 +94,5 @@ internal static class SqliteRows
     internal static DateTimeOffset Time(SqliteRow row, int column) =>
         row.Long(column) is var time && time >= DateTimeOffset.MinValue.ToUnixTimeMilliseconds() && time <= DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()
             ? DateTimeOffset.FromUnixTimeMilliseconds(time)
-            : throw new KaslrMtException(TenantErrors.StoreCorrupt, $"a time in the tenant table is malformed ({time})", "restore a backup ('kaslrmt store backup' makes them)");
+            : throw new KaslrMtException(TenantErrors.StoreCorrupt, $"a time in the tenant table is malformed ({time})", "restore a backup");
 }

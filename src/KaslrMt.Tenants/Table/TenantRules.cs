@@ -231,7 +231,7 @@ public static class TenantRules
     private static Decision Without(TableSlice slice, string action, string? detail)
     {
         TenantRecord tenant = slice.Tenant ?? throw new KaslrMtException(
-            TenantErrors.StoreCorrupt, $"VM '{slice.Vm!.Name}' belongs to tenant '{slice.Vm.Tenant}', which is missing", "run 'kaslrmt store check'");
+            TenantErrors.StoreCorrupt, $"VM '{slice.Vm!.Name}' belongs to tenant '{slice.Vm.Tenant}', which is missing", "check the whole store");
         long left = tenant.Vms - 1;
         bool purge = left <= 0 && tenant.HasKey;
         tenant = tenant with
@@ -260,7 +260,7 @@ public static class TenantRules
         if (!allowed.Contains(vm.Status))
         {
             throw new KaslrMtException(
-                TenantErrors.VmStatusConflict, $"VM '{vm.Name}' is {vm.Status.ToString().ToLowerInvariant()} and cannot {what}", "see 'kaslrmt ps'");
+                TenantErrors.VmStatusConflict, $"VM '{vm.Name}' is {vm.Status.ToString().ToLowerInvariant()} and cannot {what}", "list the VMs");
         }
     }
 
@@ -279,8 +279,8 @@ public static class TenantRules
         "choose another name, or stop it first");
 
     private static KaslrMtException Unknown(string name) =>
-        new(TenantErrors.VmUnknown, $"there is no VM '{name}' in the tenant table", "see 'kaslrmt ps' for those there are");
+        new(TenantErrors.VmUnknown, $"there is no VM '{name}' in the tenant table", "list the VMs for those there are");
 
     private static KaslrMtException UnknownTenant(string name) =>
-        new(TenantErrors.TenantUnknown, $"there is no tenant '{name}'", "see 'kaslrmt tenant list' for those there are");
+        new(TenantErrors.TenantUnknown, $"there is no tenant '{name}'", "list the tenants for those there are");
 }

@@ -123,7 +123,7 @@ public sealed class TenantTable(ITenantStore store, HostIdentity host, TimeSpan 
             if (Doubt(vm, hosts) is null)
             {
                 throw new KaslrMtException(
-                    TenantErrors.HostAlive, $"VM '{name}' is not in doubt: its host {vm.Host} is alive", $"on that host: kaslrmt stop {name}");
+                    TenantErrors.HostAlive, $"VM '{name}' is not in doubt: its host {vm.Host} is alive", "stop it on that host");
             }
         }
 

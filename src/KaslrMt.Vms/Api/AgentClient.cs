@@ -218,7 +218,7 @@ public sealed class AgentClient : IDisposable
     }
 
     private KaslrMtException Gone(Exception? cause) =>
-        new(VmErrors.AgentFailed, $"the agent at {Socket} ended in the middle", "its VMs run on: see 'kaslrmt ps --all' for where this one is", cause);
+        new(VmErrors.AgentFailed, $"the agent at {Socket} ended in the middle", "its VMs run on: list all VMs for where this one is", cause);
 
     private static KaslrMtException Garbled(Exception? cause = null) => new(
         VmErrors.AgentVersion, $"the agent's answer is not understood: it speaks another version of the interface than this command ({AgentSocket.ApiVersion})", "take command and agent of one version; a restarted agent's VMs run on", cause);

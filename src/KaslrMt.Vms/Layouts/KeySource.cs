@@ -46,7 +46,7 @@ internal static class KeySource
         {
             string reason = Directory.Exists(path) ? "it is a folder" : FileProblem.Reason(error);
             throw new KaslrMtException(
-                VmErrors.KeyFile, $"tenant key file {path} cannot be read: {reason}", "make one with 'kaslrmt key new FILE'", error);
+                VmErrors.KeyFile, $"tenant key file {path} cannot be read: {reason}", "make one, or give another", error);
         }
     }
 

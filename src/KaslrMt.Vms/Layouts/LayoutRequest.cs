@@ -97,7 +97,7 @@ internal sealed class LayoutRequest : IDisposable
             throw new KaslrMtException(
                 VmErrors.NoKey,
                 $"the policy {Policy} has per-tenant regions, and no tenant key was given",
-                "give --tenant-key-file FILE (make one with 'kaslrmt key new FILE'), or 'kaslrmt run --tenant NAME' for the tenant table's");
+                "give a tenant key file, or a tenant of the tenant table");
         }
 
         using VmSeed seed = Seed?.ForBoot(boot) ?? VmSeed.Generate();

@@ -68,7 +68,7 @@ internal sealed partial class IncomingMigration
     {
         if (record is { Status: not VmStatus.Saved })
         {
-            throw new KaslrMtException(TenantErrors.VmStatusConflict, $"VM '{record.Name}' is not saved: it is {record.Status.ToString().ToLowerInvariant()} on host {record.Host}", "see 'kaslrmt ps --all'");
+            throw new KaslrMtException(TenantErrors.VmStatusConflict, $"VM '{record.Name}' is not saved: it is {record.Status.ToString().ToLowerInvariant()} on host {record.Host}", "list all VMs");
         }
 
         if (record?.Incarnation != note.Incarnation)

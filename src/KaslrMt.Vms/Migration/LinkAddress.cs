@@ -84,7 +84,7 @@ internal sealed record LinkAddress
         }
         catch (SocketException error)
         {
-            throw new KaslrMtException(VmErrors.Link, $"nobody awaits the VM at {this} ({error.Message})", "on the other host: kaslrmt receive NAME --listen HOST:PORT", error);
+            throw new KaslrMtException(VmErrors.Link, $"nobody awaits the VM at {this} ({error.Message})", "the other host must await the VM there", error);
         }
     }
 

@@ -118,12 +118,12 @@ internal sealed record MigrationHeader
         }
         catch (EndOfStreamException error)
         {
-            throw new KaslrMtException(VmErrors.NotSaved, $"{path} is no VM that 'kaslrmt save' wrote, or was cut off", "give the file that it wrote", error);
+            throw new KaslrMtException(VmErrors.NotSaved, $"{path} is not a saved VM, or was cut off", "give the file that it wrote", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new KaslrMtException(
-                VmErrors.NotSaved, $"the saved VM {path} cannot be read: {FileProblem.Reason(error)}", "give the file that 'kaslrmt save' wrote by --input", error);
+                VmErrors.NotSaved, $"the saved VM {path} cannot be read: {FileProblem.Reason(error)}", "give the file that the save wrote", error);
         }
     }
 

@@ -14,7 +14,7 @@ internal sealed partial class VmRegistration : IAsyncDisposable
     // A VM whose store is away is not kept waiting; the report follows when the store is back.
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(2);
 
-    // Shorter than what 'kaslrmt stop' waits for an owner.
+    // Shorter than what a stop waits for an owner.
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(8);
 
     private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(2);

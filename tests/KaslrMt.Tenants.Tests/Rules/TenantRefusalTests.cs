@@ -40,7 +40,7 @@ public sealed class TenantRefusalTests
             "finish nowhere" => new FinishMigration("v1", []),
             _ => new AbortMigration("v1"),
         };
-        AssertRefused(Of(status), command, TenantErrors.VmStatusConflict, said, "see 'kaslrmt ps'");
+        AssertRefused(Of(status), command, TenantErrors.VmStatusConflict, said, "list the VMs");
     }
 
     [Fact]
@@ -48,7 +48,7 @@ public sealed class TenantRefusalTests
     {
         TableSlice slice = Of(VmStatus.Running);
         slice = slice with { Vm = slice.Vm! with { Processes = [] } };
-        AssertRefused(slice, new FinishMigration("v1", []), TenantErrors.VmStatusConflict, "VM 'v1' is running and cannot finish a migration", "see 'kaslrmt ps'");
+        AssertRefused(slice, new FinishMigration("v1", []), TenantErrors.VmStatusConflict, "VM 'v1' is running and cannot finish a migration", "list the VMs");
     }
 
     [Fact]
@@ -99,9 +99,9 @@ public sealed class TenantRefusalTests
             new FinishMigration("v1", []), new AbortMigration("v1"), new StopVm("v1"),
         ];
         Assert.All(commands, command =>
-            AssertRefused(nothing, command, TenantErrors.VmUnknown, "there is no VM 'v1' in the tenant table", "see 'kaslrmt ps' for those there are"));
+            AssertRefused(nothing, command, TenantErrors.VmUnknown, "there is no VM 'v1' in the tenant table", "list the VMs for those there are"));
         Assert.All((TableCommand[])[new RotateTenant("acme"), new RemoveTenant("acme")], command =>
-            AssertRefused(nothing, command, TenantErrors.TenantUnknown, "there is no tenant 'acme'", "see 'kaslrmt tenant list' for those there are"));
+            AssertRefused(nothing, command, TenantErrors.TenantUnknown, "there is no tenant 'acme'", "list the tenants for those there are"));
     }
 
     [Fact]
@@ -128,7 +128,7 @@ public sealed class TenantRefusalTests
         new StopVm("v1"),
         TenantErrors.StoreCorrupt,
         "VM 'v1' belongs to tenant 'acme', which is missing",
-        "run 'kaslrmt store check'");
+        "check the whole store");
 
     private static void AssertRefused(TableSlice slice, TableCommand command, ErrorCode code, string problem, string remedy)
     {

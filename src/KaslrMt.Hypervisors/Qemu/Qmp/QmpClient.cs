@@ -105,7 +105,7 @@ internal sealed class QmpClient : IAsyncDisposable
         {
             await client.DisposeAsync().ConfigureAwait(false);
             throw new KaslrMtException(
-                HypervisorErrors.MonitorClosed, $"no monitor at {socketPath} ({e.SocketErrorCode})", "check that the VM runs: kaslrmt ps", e);
+                HypervisorErrors.MonitorClosed, $"no monitor at {socketPath} ({e.SocketErrorCode})", "check that the VM runs", e);
         }
         catch
         {

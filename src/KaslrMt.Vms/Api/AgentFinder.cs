@@ -1,10 +1,9 @@
 using KaslrMt.Hypervisors;
-using KaslrMt.Vms;
 
-namespace KaslrMt.Cli.Agents;
+namespace KaslrMt.Vms;
 
 /// <summary>Finds the agent that serves this caller, and starts one where there is none.</summary>
-internal static class Agents
+internal static class AgentFinder
 {
     /// <summary>The agent's program, beside this one or in PATH.</summary>
     private const string Program = "kaslrmtd";
@@ -15,12 +14,12 @@ internal static class Agents
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
 
     /// <summary>Gets the agent, started now where none runs.</summary>
-    /// <param name="error">Is told when it is another user's agent that answers.</param>
+    /// <param name="lines">Is told when it is another user's agent that answers.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="KaslrMtException">KMT9024: it cannot be started; KMT9023.</exception>
-    public static async Task<AgentClient> EnsureAsync(TextWriter error, CancellationToken cancellationToken)
+    public static async Task<AgentClient> EnsureAsync(Action<string> lines, CancellationToken cancellationToken)
     {
-        if (await TryFindAsync(error, cancellationToken).ConfigureAwait(false) is { } running)
+        if (await TryFindAsync(lines, cancellationToken).ConfigureAwait(false) is { } running)
         {
             return running;
         }
@@ -52,9 +51,9 @@ internal static class Agents
 
     /// <summary>Gets the agent that runs; null where none does.</summary>
     /// <inheritdoc cref="EnsureAsync"/>
-    public static async Task<AgentClient?> TryFindAsync(TextWriter error, CancellationToken cancellationToken)
+    public static async Task<AgentClient?> TryFindAsync(Action<string> lines, CancellationToken cancellationToken)
     {
-        if (await TryFindHostsAsync(error, cancellationToken).ConfigureAwait(false) is { } host)
+        if (await TryFindHostsAsync(lines, cancellationToken).ConfigureAwait(false) is { } host)
         {
             return host;
         }
@@ -73,7 +72,7 @@ internal static class Agents
     /// <summary>Gets the host's agent where it is another user's, and serves this caller too; null where there is none.</summary>
     /// <remarks>The VMs of an agent of one's own lie in one's own runtime directory: looking there is the same, and faster.</remarks>
     /// <inheritdoc cref="EnsureAsync"/>
-    public static async Task<AgentClient?> TryFindHostsAsync(TextWriter error, CancellationToken cancellationToken)
+    public static async Task<AgentClient?> TryFindHostsAsync(Action<string> lines, CancellationToken cancellationToken)
     {
         if (Environment.GetEnvironmentVariable("KASLRMT_RUNTIME_DIR") is not (null or "") || !File.Exists(AgentSocket.Host) || AgentSocket.In(RuntimeDirectory.Open()) == AgentSocket.Host)
         {
@@ -85,7 +84,7 @@ internal static class Agents
         {
             if (await host.TryConnectAsync(cancellationToken).ConfigureAwait(false) is { } info)
             {
-                await error.WriteLineAsync($"kaslrmt: the host's agent answers (process {info.ProcessId})").ConfigureAwait(false);
+                lines($"{LineLogger.Prefix}the host's agent answers (process {info.ProcessId})");
                 return host;
             }
         }
