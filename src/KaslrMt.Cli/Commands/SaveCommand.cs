@@ -3,6 +3,7 @@ using System.Globalization;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Cli.Agents;
+using KaslrMt.Hypervisors;
 using KaslrMt.Tenants;
 using KaslrMt.Vms;
 
