@@ -88,7 +88,7 @@ public sealed class LayoutTests : IDisposable
     {
         using KernelImage image = KernelImage.Open(TestKernels.Image(kernel));
         KernelGeometry geometry = image.Geometry;
-        ulong room = (1UL << 30) - ((ulong)geometry.LinkBase - 0xffffffff80000000) - geometry.ImageSize;
+        ulong room = (1UL << 30) - (geometry.LinkBase.Value - 0xffffffff80000000) - geometry.ImageSize;
         return (room / geometry.Alignment) + 1;
     }
 
