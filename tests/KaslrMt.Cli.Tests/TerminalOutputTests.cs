@@ -71,7 +71,7 @@ public sealed class TerminalOutputTests
 
                 break;
             case "ps":
-                PsCommand.Print(output, [Vm("web1", "acme", "running"), Vm("database-of-second", "a-tenant-with-a-long-name-of-its-own", "unsupervised") with { Generation = 12 },
+                PsCommand.Print(output, [Vm("web1", "acme", "running"), Vm("database-2", "a-tenant-with-a-long-name-of-its-own", "running") with { Generation = 12 },
                     Vm("in-doubt", "acme", VmReport.NotHere) with { InDoubt = "host h-0123456789abcdef has not renewed its lease, and nobody has seen the VM end" }]);
                 break;
             case "verify":
