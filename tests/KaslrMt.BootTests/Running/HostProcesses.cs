@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace KaslrMt.BootTests.Running;
 
-/// <summary>The processes of a test's own host: its runtime directory stands in their environment.</summary>
+/// <summary>The processes of a test's own host: its runtime directory stands in their environment, or, a QEMU's, in their arguments.</summary>
 internal static class HostProcesses
 {
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -77,9 +77,10 @@ internal static class HostProcesses
             try
             {
                 if (int.TryParse(Path.GetFileName(process), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-                    && File.ReadAllText(Path.Combine(process, "cmdline")).Split('\0') is [var program, var first, ..]
+                    && File.ReadAllText(Path.Combine(process, "cmdline")) is var line && line.Split('\0') is [var program, var first, ..]
                     && Path.GetFileName(program).StartsWith(word, StringComparison.Ordinal) && first != "worker"
-                    && File.ReadAllText(Path.Combine(process, "environ")).Contains($"KASLRMT_RUNTIME_DIR={host.Runtime.Path}\0", StringComparison.Ordinal))
+                    && (line.Contains($"{host.Runtime.Path}/", StringComparison.Ordinal)
+                        || File.ReadAllText(Path.Combine(process, "environ")).Contains($"KASLRMT_RUNTIME_DIR={host.Runtime.Path}\0", StringComparison.Ordinal)))
                 {
                     found.Add(id);
                 }
