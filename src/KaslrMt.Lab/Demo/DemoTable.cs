@@ -38,10 +38,10 @@ internal static class DemoTable
         bool merged = report.KsmUnused is null;
         output.WriteLine();
         output.WriteLine("What two VMs share: a VM's pages that the other has too, in %, by what they hold" + (merged ? ";" : ""));
-        output.WriteLine(merged ? "and in MiB for both, once the host's KSM has merged what it can: what is held for their RAM," : $"(memory held after merging is not shown: {report.KsmUnused})");
+        output.WriteLine(merged ? "and in MiB for both, once KSM has merged what it can: held for their RAM," : $"(memory held after merging is not shown: {report.KsmUnused})");
         if (merged)
         {
-            output.WriteLine("and all in, with QEMU, files in memory and this program");
+            output.WriteLine("and in all, with QEMU, files in memory and this program");
         }
 
         string[] columns = ["kernel", "two VMs", ">code", ">data", ">modules", ">vmemmap", ">kernel's"];
@@ -66,10 +66,8 @@ internal static class DemoTable
             {
                 output.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{kernel.Name}: RAM held for one tenant's VMs: {Ratio(ours.HeldBytes, stock.HeldBytes)} x of stock KASLR's, {Ratio(ours.HeldBytes, off.HeldBytes)} x of no KASLR's"));
-                output.WriteLine(string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"{kernel.Name}: all in, a VM costs the host {Mebibytes(cost.PerVm)} MiB; with stock KASLR {Mebibytes(stockCost.PerVm)}, without {Mebibytes(offCost.PerVm)} (this program counted, TCG's code not)"));
+                    $"{kernel.Name}: RAM held: one tenant's {Ratio(ours.HeldBytes, stock.HeldBytes)} x of stock KASLR's, {Ratio(ours.HeldBytes, off.HeldBytes)} x of no KASLR's"));
+                output.WriteLine($"{kernel.Name}: a VM all in: {Mebibytes(cost.PerVm)} MiB; stock KASLR {Mebibytes(stockCost.PerVm)}, none {Mebibytes(offCost.PerVm)} (without TCG's code)");
             }
         }
     }
