@@ -77,7 +77,7 @@ internal static class AgentBenchmark
         }
     }
 
-    private static Process Start(string agent) => Process.Start(new ProcessStartInfo(agent) { RedirectStandardError = false })!;
+    private static Process Start(string agent) => Process.Start(agent);
 
     private static double Megabytes(Process process) => ProcessMemory.PssOf(process.Id) / 1048576.0;
 

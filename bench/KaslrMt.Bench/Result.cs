@@ -21,7 +21,7 @@ internal sealed record Result(string What, double Ours, double Baseline, string 
         Console.WriteLine();
         foreach (Result result in results)
         {
-            string limit = double.IsPositiveInfinity(result.Limit) ? "" : result.LimitIsRatio ? $"≤ {result.Limit:0.00} ×" : $"≤ {result.Limit:0} {result.Unit}";
+            string limit = double.IsPositiveInfinity(result.Limit) ? "" : result.LimitIsRatio ? $"≤ {result.Limit:0.00} ×" : $"≤ {result.Limit:0.##} {result.Unit}";
             string baseline = double.IsNaN(result.Baseline) ? "" : $"{result.Ratio:0.00} × {result.Baseline:0.0} {result.Unit} ({result.BaselineName})";
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
