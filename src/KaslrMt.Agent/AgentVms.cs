@@ -99,12 +99,11 @@ internal sealed class AgentVms
             {
                 // Whatever it was: no other VM, and not the agent, must suffer. Once for each reason: a hypervisor can hang for days.
                 (ErrorCode code, string message) = error is KaslrMtException known ? (known.Code, known.Message) : (CoreErrors.Internal, error.GetType().Name);
-                if (Failures.IsInternal(error))
+                if (failure != code && Failures.IsInternal(error))
                 {
                     _log.InternalError(error, code, $"while {name} was taken over");
                 }
-
-                if (failure != code)
+                else if (failure != code)
                 {
                     _log.AdoptionFailed(code, name, message);
                 }

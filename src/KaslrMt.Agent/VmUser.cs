@@ -11,7 +11,7 @@ internal static class VmUser
     private const string Packaged = "kaslrmt-qemu";
 
     /// <summary>Gets the rights of the user that the package makes; null where this host has no such user.</summary>
-    public static ProcessUser? FindPackaged() => HasUser(Packaged) ? Find(Packaged) : null;
+    public static ProcessUser? FindPackaged() => FindNamed(Packaged);
 
     /// <summary>Gets its rights.</summary>
     /// <param name="name">The user's name, or <c>USER:GROUP</c> as numbers; <c>root</c> for none.</param>
@@ -31,21 +31,25 @@ internal static class VmUser
             return new ProcessUser(user, group, []);
         }
 
-        // passwd(5): name, password, user, group.
-        string? line = File.ReadLines("/etc/passwd").FirstOrDefault(line => line.StartsWith(name + ":", StringComparison.Ordinal));
-        if (line?.Split(':') is [_, _, string id, string primary, ..]
-            && uint.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out user)
-            && uint.TryParse(primary, NumberStyles.None, CultureInfo.InvariantCulture, out group))
-        {
-            // group(5): name, password, number, members. The group of /dev/kvm is among them where an operator put the user there.
-            uint[] further = [.. File.ReadLines("/etc/group").Select(entry => entry.Split(':'))
-                .Where(entry => entry.Length == 4 && entry[3].Split(',').Contains(name))
-                .Select(entry => uint.Parse(entry[2], CultureInfo.InvariantCulture))];
-            return new ProcessUser(user, group, further);
-        }
-
-        throw new KaslrMtException(VmErrors.Configuration, $"vm-user: this host has no user '{Printable.Of(name, 40)}'", "make it (useradd --system), or name another one");
+        return FindNamed(name)
+            ?? throw new KaslrMtException(VmErrors.Configuration, $"vm-user: this host has no user '{Printable.Of(name, 40)}'", "make it (useradd --system), or name another one");
     }
 
-    private static bool HasUser(string name) => File.ReadLines("/etc/passwd").Any(line => line.StartsWith(name + ":", StringComparison.Ordinal));
+    private static ProcessUser? FindNamed(string name)
+    {
+        // passwd(5): name, password, user, group.
+        string? line = File.ReadLines("/etc/passwd").FirstOrDefault(line => line.StartsWith(name + ":", StringComparison.Ordinal));
+        if (line?.Split(':') is not [_, _, string id, string primary, ..]
+            || !uint.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out uint user)
+            || !uint.TryParse(primary, NumberStyles.None, CultureInfo.InvariantCulture, out uint group))
+        {
+            return null;
+        }
+
+        // group(5): name, password, number, members. The group of /dev/kvm is among them where an operator put the user there.
+        uint[] further = [.. File.ReadLines("/etc/group").Select(entry => entry.Split(':'))
+            .Where(entry => entry.Length == 4 && entry[3].Split(',').Contains(name))
+            .Select(entry => uint.Parse(entry[2], CultureInfo.InvariantCulture))];
+        return new ProcessUser(user, group, further);
+    }
 }
