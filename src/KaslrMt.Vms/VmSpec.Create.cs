@@ -36,7 +36,7 @@ public sealed partial record VmSpec
             AcceleratorReason = accelerator.Reason,
             Console = NoConsole,
             HypervisorArguments = [],
-            Program = "qemu-system-x86_64",
+            Program = MachineDefinition.DefaultProgram,
             FallBackToStock = false,
             Verify = true,
             UseCache = true,

@@ -17,27 +17,26 @@ internal sealed class ExperimentGuest : IAsyncDisposable
 
     private readonly VmFolder _folder;
     private readonly VmSpec _spec;
-    private readonly StartedVm _started;
     private IGuestMemory? _memory;
 
     private ExperimentGuest(VmFolder folder, VmSpec spec, StartedVm started)
     {
         _folder = folder;
         _spec = spec;
-        _started = started;
+        Started = started;
     }
 
     /// <summary>Gets the guest's name among this host's VMs.</summary>
     public string Name => _folder.Name;
 
     /// <summary>Gets the running VM.</summary>
-    public IVirtualMachine Machine => _started.Vm;
+    public IVirtualMachine Machine => Started.Vm;
 
     /// <summary>Gets the hypervisor's process.</summary>
     public int ProcessId => Machine.ProcessId;
 
     /// <summary>Gets how the VM was started.</summary>
-    public StartedVm Started => _started;
+    public StartedVm Started { get; }
 
     /// <summary>Gets the time from the start of the hypervisor until the guest had settled.</summary>
     public TimeSpan BootTime { get; private set; }

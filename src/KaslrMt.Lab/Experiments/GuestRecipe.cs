@@ -1,6 +1,5 @@
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
-using KaslrMt.Layout;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;
@@ -53,30 +52,23 @@ internal sealed record GuestRecipe
     /// <param name="layout">Where the guest's layout comes from.</param>
     /// <param name="folder">The VM's folder.</param>
     /// <param name="accelerator">What executes the guest.</param>
-    public VmSpec ToSpec(GuestLayout layout, VmFolder folder, AcceleratorChoice accelerator) => new()
+    public VmSpec ToSpec(GuestLayout layout, VmFolder folder, AcceleratorChoice accelerator) => VmSpec.Create(folder.Name, Kernel, Initrd) with
     {
-        Version = VmSpec.CurrentVersion,
-        Name = folder.Name,
         Tenant = Tenant,
-        Kernel = Kernel,
-        Initrd = Initrd,
         CommandLine = layout.Mode == ExperimentMode.Off ? $"{CommandLine} nokaslr" : CommandLine,
         Memory = Memory.Bytes,
         Machine = Machine.Argument,
         Policy = layout.Policy.ToString(),
-        Producer = AddressProducers.Default.Name,
         ModuleAddresses = ModuleAddressesSetting.Text(Modules),
         Cpus = Cpus,
         Accelerator = accelerator.Kind,
         AcceleratorReason = accelerator.Reason,
         Console = Path.Combine(folder.Path, "console"),
         HypervisorArguments = Devices.All,
-        Program = MachineDefinition.DefaultProgram,
-        FallBackToStock = false,
         Stock = layout.Mode != ExperimentMode.KaslrMt,
         TranslatedCode = TranslatedCode?.Bytes,
+
+        // The experiment compares the memory itself, when the guest stands still.
         Verify = false,
-        UseCache = true,
-        WorkingDirectory = Environment.CurrentDirectory,
     };
 }
