@@ -26,8 +26,8 @@ internal static partial class VmMessages
     [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: layout verified in the guest's memory")]
     public static partial void LayoutVerified(this ILogger log, string vm);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "{Vm}: the guest's memory does NOT hold the layout it was given; see '{Command}'")]
-    public static partial void LayoutDiffers(this ILogger log, string vm, string command);
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Vm}: the guest's memory does NOT hold the layout it was given")]
+    public static partial void LayoutDiffers(this ILogger log, string vm);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Vm}: layout not verified: {Code}: {Problem}")]
     public static partial void LayoutNotVerified(this ILogger log, string vm, ErrorCode code, string problem);
@@ -86,8 +86,8 @@ internal static partial class VmMessages
     [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: its tenant's key is not to be had: {Code}: {Problem}")]
     public static partial void KeyUnavailable(this ILogger log, string vm, ErrorCode code, string problem);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: awaited at {Address}; on its host: {Command}")]
-    public static partial void Awaited(this ILogger log, string vm, string address, string command);
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: awaited at {Address}")]
+    public static partial void Awaited(this ILogger log, string vm, string address);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "a caller with a VM was sent away: {Reason}")]
     public static partial void CallerSentAway(this ILogger log, string reason);

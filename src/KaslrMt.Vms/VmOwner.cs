@@ -177,7 +177,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
             }
             else
             {
-                log.LayoutDiffers(spec.Name, $"kaslrmt verify {spec.Name}");
+                log.LayoutDiffers(spec.Name);
             }
 
             return KeepsPolicy(verification) && verification.Matches;

@@ -33,6 +33,7 @@ internal static class ReceiveCommand
             TextWriter error = parsed.InvocationConfiguration.Error;
             using var signals = new OwnerSignals();
             using AgentClient agent = await AgentFinder.EnsureAsync(error.WriteLine, signals.StopRequested).ConfigureAwait(false);
+            await error.WriteLineAsync($"kaslrmt: {vm}: on its host now: kaslrmt migrate {vm} --to {address}").ConfigureAwait(false);
             AnswerDone done = await agent.ReceiveAsync(vm, new ReceiveRequest(address, settings), error.WriteLine, signals.StopRequested).ConfigureAwait(false);
             return await TellAsync(parsed, json, vm, done).ConfigureAwait(false);
         });

@@ -21,7 +21,6 @@ internal static class CommandHints
         [VmErrors.NotSaved.Number] = "kaslrmt save NAME",
         [VmErrors.NoKey.Number] = "kaslrmt run --tenant NAME, or --tenant-key-file FILE of kaslrmt key new FILE",
         [VmErrors.KeyFile.Number] = "kaslrmt key new FILE",
-        [VmErrors.Link.Number] = "on the other host: kaslrmt receive NAME --listen HOST:PORT",
     };
 
     /// <summary>Gets the command that helps; null where none does.</summary>

@@ -17,9 +17,6 @@ internal static unsafe partial class Linux
     internal const int LockExclusiveNow = 2 | 4;
     internal const int OpenDirectoryPath = 0x200000 | 0x10000 | 0x80000;
     internal const int OpenLockFile = 2 | 0x40 | 0x20000 | 0x80000;
-    /// <summary><c>AT_FDCWD</c>, <c>AT_SYMLINK_NOFOLLOW</c>; <c>STATX_UID</c> and <c>STATX_GID</c>.</summary>
-    internal const int AtWorkingDirectory = -100, NoFollow = 0x100, StatxUser = 0x8 | 0x10;
-
     internal const int CloseOnExec = 0x80000;
     internal const int OpenForReading = 0x800 | 0x20000 | 0x80000;
     internal const int OpenForWriting = 1 | OpenForReading;

@@ -93,11 +93,10 @@ public sealed class VmFolder : IDisposable
     /// <summary>Lets the hypervisor connect to a socket of this folder: gives the socket to the hypervisor's user, where that is another than this process's.</summary>
     /// <param name="path">The socket.</param>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.RuntimeDirectoryFailed"/>.</exception>
-    public unsafe void LetHypervisorConnect(string path)
+    public void LetHypervisorConnect(string path)
     {
         string own = HypervisorPathIn(Path);
-        Native.Linux.FileStatus status;
-        if (own != Path && Native.Linux.Statx(Native.Linux.AtWorkingDirectory, own, Native.Linux.NoFollow, Native.Linux.StatxUser, &status) == 0)
+        if (own != Path && VmLock.TryStatus(own, out Native.Linux.FileStatus status))
         {
             Give(path, new ProcessUser(status.UserId, status.GroupId, []));
         }

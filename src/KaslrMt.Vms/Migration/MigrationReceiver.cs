@@ -22,7 +22,7 @@ internal sealed class MigrationReceiver(HostTable host, ILogger log)
         using Socket listener = await address.ListenAsync(cancellationToken).ConfigureAwait(false);
         if (expected is not null)
         {
-            log.Awaited(expected, address.ToString(), $"kaslrmt migrate {expected} --to {address}");
+            log.Awaited(expected, address.ToString());
         }
 
         var callers = new MigrationListener(listener, keys, SentAway);

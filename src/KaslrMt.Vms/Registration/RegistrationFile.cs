@@ -58,7 +58,7 @@ internal sealed record RegistrationFile
     public void WriteTo(VmFolder folder)
     {
         using WholeFile file = WholeFile.Create(Path.Combine(folder.Path, FileName));
-        file.Write(JsonSerializer.SerializeToUtf8Bytes(this, PlaceNoteJson.Default.RegistrationFile), 0);
+        file.Write(JsonSerializer.SerializeToUtf8Bytes(this, RegistrationFileJson.Default.RegistrationFile), 0);
         file.Commit();
     }
 
@@ -68,7 +68,7 @@ internal sealed record RegistrationFile
         try
         {
             var file = new FileInfo(Path.Combine(folder, FileName));
-            return file.Exists && file.Length <= LargestFile ? JsonSerializer.Deserialize(File.ReadAllBytes(file.FullName), PlaceNoteJson.Default.RegistrationFile) : null;
+            return file.Exists && file.Length <= LargestFile ? JsonSerializer.Deserialize(File.ReadAllBytes(file.FullName), RegistrationFileJson.Default.RegistrationFile) : null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException)
         {
@@ -86,4 +86,4 @@ internal sealed record RegistrationFile
 /// <summary>Writes and reads <see cref="RegistrationFile"/> without reflection.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(RegistrationFile))]
-internal sealed partial class PlaceNoteJson : JsonSerializerContext;
+internal sealed partial class RegistrationFileJson : JsonSerializerContext;

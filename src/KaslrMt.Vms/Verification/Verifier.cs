@@ -15,7 +15,7 @@ internal static class Verifier
     /// <param name="running">All VMs of the host: a tenant's are compared with each other.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <returns>A report for each of the chosen VMs, in their order.</returns>
-    /// <exception cref="KaslrMtException">KMT9011: a VM was given no layout; KMT50xx; errors of the monitor.</exception>
+    /// <exception cref="KaslrMtException">KMT9007: a VM was given no layout; KMT50xx; errors of the monitor.</exception>
     public static async Task<IReadOnlyList<VerifyReport>> RunAsync(IReadOnlyList<RunningVm> chosen, IReadOnlyList<RunningVm> running, CancellationToken cancellationToken)
     {
         Dictionary<string, LayoutVerification> found = [];
