@@ -125,6 +125,20 @@ public sealed class RuntimeDirectoryTests : IDisposable
     }
 
     [Fact]
+    public void VMs_that_an_earlier_version_started_in_roots_session_are_found()
+    {
+        using var session = new Scratch();
+        Func<string, string?> environment = name => name == "XDG_RUNTIME_DIR" ? session.Folder : null;
+        Assert.Null(RuntimeDirectory.FindEarlier(environment, 0));
+        Directory.CreateDirectory(session.At("kaslrmt/web1"));
+        Assert.Null(RuntimeDirectory.FindEarlier(environment, 0));
+        File.WriteAllText(session.At("kaslrmt/web1/lock"), "");
+        Assert.Equal(session.At("kaslrmt"), RuntimeDirectory.FindEarlier(environment, 0));
+        Assert.Null(RuntimeDirectory.FindEarlier(environment, 1000));
+        Assert.Null(RuntimeDirectory.FindEarlier(name => environment(name) ?? "/elsewhere", 0));
+    }
+
+    [Fact]
     public void The_default_directory_follows_the_environment()
     {
         Assert.Equal("/a", RuntimeDirectory.DefaultPath(name => name == "KASLRMT_RUNTIME_DIR" ? "/a" : "/b", 1000));

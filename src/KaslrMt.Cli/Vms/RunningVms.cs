@@ -11,6 +11,11 @@ internal static class RunningVms
     /// <param name="error">Takes what goes wrong with those.</param>
     public static async Task<IReadOnlyList<RunningVm>> ListAsync(TextWriter error)
     {
+        if (RuntimeDirectory.FindEarlier() is { } earlier)
+        {
+            await error.WriteLineAsync($"kaslrmt: VMs that an earlier version started are in {earlier}: KASLRMT_RUNTIME_DIR={earlier} kaslrmt ps").ConfigureAwait(false);
+        }
+
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         await Agents.Orphans.AdoptAsync(runtime, error).ConfigureAwait(false);
         return runtime.ListSwept();

@@ -204,6 +204,20 @@ public sealed class RuntimeDirectory
                 System.IO.Path.GetFileName(folder), ReadSettledState(folder), folder))
             .OrderBy(vm => vm.Name, StringComparer.Ordinal)];
 
+    /// <summary>Gets the directory in which earlier versions kept the VMs of root's session, <c>$XDG_RUNTIME_DIR/kaslrmt</c>, if VMs are in it; else null.</summary>
+    public static string? FindEarlier() => FindEarlier(Environment.GetEnvironmentVariable, Linux.GetEffectiveUserId());
+
+    internal static string? FindEarlier(Func<string, string?> environment, uint user)
+    {
+        if (user != 0 || environment("KASLRMT_RUNTIME_DIR") is { Length: > 0 } || environment("XDG_RUNTIME_DIR") is not { Length: > 0 } session)
+        {
+            return null;
+        }
+
+        string earlier = System.IO.Path.Combine(session, "kaslrmt");
+        return Directory.Exists(earlier) && Directory.EnumerateDirectories(earlier).Any(folder => File.Exists(VmFolder.LockIn(folder))) ? earlier : null;
+    }
+
     internal static string DefaultPath(Func<string, string?> environment, uint user)
     {
         if (environment("KASLRMT_RUNTIME_DIR") is { Length: > 0 } chosen)
