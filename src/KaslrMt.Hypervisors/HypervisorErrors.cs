@@ -72,6 +72,12 @@ public static class HypervisorErrors
     /// <summary>A guest's state cannot be saved; the guest goes on.</summary>
     public static readonly ErrorCode SaveFailed = new(3062, ErrorCategory.Host);
 
+    /// <summary>A guest does not come to its gate.</summary>
+    public static readonly ErrorCode GateSilent = new(3070, ErrorCategory.Guest);
+
+    /// <summary>What a guest's gate says cannot be.</summary>
+    public static readonly ErrorCode GateWords = new(3071, ErrorCategory.Guest);
+
     /// <summary>There is no busybox to make an initramfs of.</summary>
     public static readonly ErrorCode BusyboxMissing = new(3050, ErrorCategory.Host);
 }

@@ -9,6 +9,11 @@ public interface IMachineModel
     /// <summary>Gets whether firmware works in high memory before the kernel is entered: <see cref="GuestRam.Overwritten"/> is then not null.</summary>
     bool HasFirmwareMemory { get; }
 
+    /// <summary>Returns the command line with what a guest on this machine lacks to boot and reboot reliably; the user's own choice of the same parameters stands.</summary>
+    /// <param name="commandLine">The guest's command line.</param>
+    /// <param name="accelerator">What executes the guest.</param>
+    string CompleteCommandLine(string commandLine, AcceleratorChoice accelerator);
+
     /// <summary>Returns where a VM's RAM lies, and what of it the hypervisor and the firmware keep.</summary>
     /// <param name="memory">RAM: whole MiB, <see cref="GuestRam.Smallest"/> to <see cref="GuestRam.Largest"/>.</param>
     /// <param name="initrdSize">The initrd's size in bytes; 0 for none.</param>

@@ -12,6 +12,17 @@ public interface IVirtualMachine : IVmConnection
     /// <param name="cancellationToken">Ends the wait; the VM goes on.</param>
     Task<VmExit> WaitForExitAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>Waits until the guest waits at its gate: at its first boot, and after each reset. For a VM with <see cref="MachineDefinition.HasGate"/>.</summary>
+    /// <param name="patience">How long firmware may take, once the guest runs or was reset.</param>
+    /// <param name="cancellationToken">Ends the wait; the VM goes on.</param>
+    /// <returns>The gate; the caller disposes of it.</returns>
+    /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.GateSilent"/>; the VM has ended, or its memory may not be written.</exception>
+    Task<VmGate> WaitForGateAsync(TimeSpan patience, CancellationToken cancellationToken = default);
+
+    /// <summary>Waits until the guest has been reset since the last wait.</summary>
+    /// <param name="cancellationToken">Ends the wait; the VM goes on.</param>
+    Task WaitForResetAsync(CancellationToken cancellationToken = default);
+
     /// <summary>Stops the VM: asks the guest to power off, after the grace ends the VM, and kills its process if that does not help.</summary>
     /// <param name="grace">How long the guest may take; zero to end the VM at once.</param>
     Task<VmExit> StopAsync(TimeSpan grace);

@@ -14,62 +14,93 @@ namespace KaslrMt.Vms;
 /// <param name="spec">The VM.</param>
 /// <param name="request">What its layouts are chosen from.</param>
 /// <param name="log">Takes a fallback to the kernel's own KASLR.</param>
-/// <param name="host">What all VMs of this process share; null where nothing of it is used.</param>
+/// <param name="kernels">Prepared kernels.</param>
 /// <param name="user">The rights that the VM's files are opened with and its hypervisor runs with; null for this process's own.</param>
-internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger log, VmHost? host = null, ProcessUser? user = null)
+/// <param name="usesScopes">Whether the hypervisor is put into a systemd scope of its own.</param>
+internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger log, PreparedKernels kernels, ProcessUser? user = null, bool usesScopes = false)
 {
-    /// <summary>Starts the VM's hypervisor with a kernel that has this boot's layout.</summary>
+    // SeaBIOS is there within a second; a host that is out of breath takes longer.
+    private static readonly TimeSpan FirmwarePatience = TimeSpan.FromMinutes(2);
+
+    /// <summary>Starts the VM's hypervisor, and puts a kernel with this boot's layout into the guest.</summary>
     /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
-    /// <param name="cache">Prepared kernels, or null.</param>
     /// <param name="boot">How often the VM booted before.</param>
     /// <param name="outlivesOwner">Whether the hypervisor goes on when this process dies.</param>
     /// <param name="cancellationToken">Gives up; nothing is left then.</param>
-    /// <exception cref="KaslrMtException">Errors of the image, the layout and the hypervisor.</exception>
-    public async Task<StartedVm> StartAsync(
-        VmFolder folder, ImageCache? cache, int boot, bool outlivesOwner, CancellationToken cancellationToken)
+    /// <exception cref="KaslrMtException">Errors of the kernel, the layout and the hypervisor.</exception>
+    public async Task<StartedVm> StartAsync(VmFolder folder, int boot, bool outlivesOwner, CancellationToken cancellationToken)
     {
-        if (spec.Stock && user is not null)
-        {
-            CallerRights.Run(user, CheckFiles);
-        }
-
+        CallerRights.Run(user, CheckFiles);
         var clock = Stopwatch.StartNew();
-        (IntendedLayout? intended, bool prepared) = spec.Stock ? (null, false) : Place(folder, cache, boot);
+
+        // Before anything is started: a kernel that cannot be given a layout is said at once.
+        bool? prepared = spec.Stock ? null : await PrepareAsync(cancellationToken).ConfigureAwait(false);
         TimeSpan placing = clock.Elapsed;
         CrashPoint.Reached("start-placed");
+        IVirtualMachine vm = await Hypervisor.Default.StartAsync(Define(folder, boot, outlivesOwner, hasGate: prepared is not null), folder, cancellationToken).ConfigureAwait(false);
+        if (prepared is null || spec.UserArguments.StaysPaused)
+        {
+            return new StartedVm(vm, null, false, placing);
+        }
+
         try
         {
-            string kernel = intended is null ? spec.Kernel : folder.ImagePath;
-            IVirtualMachine vm = await Hypervisor.Default.StartAsync(Define(folder, kernel, boot, outlivesOwner), folder, cancellationToken).ConfigureAwait(false);
-            return new StartedVm(vm, intended, prepared, placing);
+            using VmGate gate = await vm.WaitForGateAsync(FirmwarePatience, cancellationToken).ConfigureAwait(false);
+            clock.Restart();
+            IntendedLayout intended = await FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
+            return new StartedVm(vm, intended, prepared.Value, placing + clock.Elapsed);
         }
-        finally
+        catch
         {
-            // The hypervisor has read the image into the guest's memory: the layout need not lie around any longer.
-            if (Directory.Exists(folder.Path))
-            {
-                File.Delete(folder.ImagePath);
-            }
+            await vm.DisposeAsync().ConfigureAwait(false);
+            throw;
         }
     }
 
+    /// <summary>Puts a kernel with a layout of its own into a guest that waits at its gate, and lets the guest go on.</summary>
+    /// <param name="gate">The gate.</param>
+    /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
+    /// <param name="boot">How often the VM booted before.</param>
+    /// <param name="cancellationToken">Gives up; the guest waits then.</param>
+    /// <exception cref="KaslrMtException">Errors of the kernel, the initrd, the layout and the guest's memory. The guest still waits then.</exception>
+    public Task<IntendedLayout> FeedAsync(VmGate gate, VmFolder folder, int boot, CancellationToken cancellationToken) => kernels.UseAsync(
+        spec.Kernel,
+        user,
+        used =>
+        {
+            FirmwareWords words = gate.ReadWords();
+            using SafeFileHandle? initrd = spec.Initrd is null ? null : CallerRights.Run(user, () => InitrdFile.Open(spec.Initrd));
+            PhysicalRange? range = initrd is null ? null : words.PlaceInitrd((ulong)RandomAccess.GetLength(initrd));
+            using KernelLayout layout = Plan(used.Kernel.Facts, words.ToMemoryMap(range), boot);
+            IntendedLayout intended = IntendedLayout.Of(layout, used.Kernel.Facts);
+
+            // First: whoever takes this VM over finds the layout that the guest has, or one that no guest has yet.
+            intended.WriteTo(folder);
+            gate.Open(used.Kernel, layout, request.Modules, CommandLine, initrd, range, words);
+            return intended;
+        },
+        cancellationToken);
+
     /// <summary>Gets the definition under which the VM arrives from a file or another host: loaded, not begun.</summary>
     public MachineDefinition DefineIncoming(VmFolder folder) =>
-        Define(folder, "", boot: 1, outlivesOwner: true) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
+        Define(folder, boot: 1, outlivesOwner: true, hasGate: !spec.Stock) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
 
-    private MachineDefinition Define(VmFolder folder, string kernel, int boot, bool outlivesOwner)
+    private string CommandLine => request.Machine.CompleteCommandLine(FreePagesSetting.Complete(request.Line, spec.FreePages), spec.AcceleratorChoice);
+
+    private MachineDefinition Define(VmFolder folder, int boot, bool outlivesOwner, bool hasGate)
     {
         SerialConsole console = spec.ConsoleIn(folder);
         return new()
         {
-            Kernel = kernel,
+            Kernel = hasGate ? null : spec.Kernel,
+            HasGate = hasGate,
             Machine = request.Machine,
             Memory = request.Memory,
             Accelerator = spec.AcceleratorChoice,
             TranslatedCode = spec.TranslatedCode is ulong bytes ? new ByteSize(bytes) : null,
             Cpus = spec.Cpus,
-            Initrd = spec.Initrd,
-            CommandLine = FreePagesSetting.Complete(request.Line, spec.FreePages),
+            Initrd = hasGate ? null : spec.Initrd,
+            CommandLine = hasGate ? null : FreePagesSetting.Complete(request.Line, spec.FreePages),
             Console = boot == 0 ? console : console.Continued(),
             UserArguments = spec.UserArguments,
             OutlivesOwner = outlivesOwner,
@@ -78,64 +109,55 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
             RunAs = user,
 
             // A name for each boot: systemd may still hold the scope of the QEMU that ended just before.
-            Scope = host is { UsesScopes: true } && outlivesOwner ? $"kaslrmt-vm-{spec.Name}-{Environment.TickCount64:x}.scope" : null,
+            Scope = usesScopes && outlivesOwner ? $"kaslrmt-vm-{spec.Name}-{Environment.TickCount64:x}.scope" : null,
         };
     }
 
-    // What QEMU opens itself, with the same rights: said here in one line, and before anything is started.
+    // With the rights that they are used with: said here in one line, and before anything is started.
     private bool CheckFiles()
     {
         using SafeFileHandle kernel = KernelHandle.Open(spec.Kernel);
         return spec.Initrd is null || InitrdFile.SizeOf(spec.Initrd) > 0;
     }
 
-    private (IntendedLayout? Layout, bool WasPrepared) Place(VmFolder folder, ImageCache? cache, int boot)
+    // Whether the kernel was found prepared; null where it boots with its own KASLR, for it can be given no layout.
+    private async Task<bool?> PrepareAsync(CancellationToken cancellationToken)
     {
         try
         {
-            GuestRam ram = CallerRights.Run(user, () => request.Ram);
-            using SafeFileHandle? kernel = user is null ? null : CallerRights.Run(user, () => KernelHandle.Open(spec.Kernel));
+            return await kernels.UseAsync(
+                spec.Kernel,
+                user,
+                used =>
+                {
+                    // With the memory that the machine type is known to give: what cannot be is said before anything is started.
+                    if (request.Earlier is null)
+                    {
+                        GuestRam ram = CallerRights.Run(user, () => request.Ram);
+                        using KernelLayout layout = Plan(used.Kernel.Facts, new GuestMemoryMap(ram.Ranges, ram.Taken), boot: 0);
+                    }
 
-            // By its descriptor: the path may lead elsewhere by now.
-            BootImage written = BootImages.Write(
-                kernel is null ? spec.Kernel : KernelHandle.PathOf(kernel), cache, facts => Plan(facts, boot), folder.ImagePath, ram.Overwritten, request.Modules, Understand);
-            using (written.Layout)
-            {
-                IntendedLayout intended = IntendedLayout.Of(written.Layout, written.Kernel);
-                intended.WriteTo(folder);
-                return (intended, written.FromCache);
-            }
+                    return used.WasPrepared;
+                },
+                cancellationToken).ConfigureAwait(false);
         }
         catch (KaslrMtException error) when (spec.FallBackToStock && error.Category is ErrorCategory.Image or ErrorCategory.Relocation)
         {
             log.Problem(error.Code, error.Message);
             log.FallsBackToStock(spec.Name);
-            return (null, false);
+            return null;
         }
     }
 
-    private PreparedKernel Understand(string path)
-    {
-        if (host?.Worker is not { } worker)
-        {
-            return PreparedKernel.Open(path);
-        }
-
-        using SafeFileHandle kernel = KernelHandle.Open(path);
-        try
-        {
-            return KernelWorkerProcess.PrepareAsync(kernel, worker, CancellationToken.None).GetAwaiter().GetResult();
-        }
-        catch (KaslrMtException problem) when (problem.Code.Number / 1000 == 2)
-        {
-            throw new KaslrMtException(problem.Code, $"{Printable.Of(spec.Kernel)}: {problem.Message}", inner: problem);
-        }
-    }
-
-    private KernelLayout Plan(KernelFacts kernel, int boot)
+    private KernelLayout Plan(KernelFacts kernel, GuestMemoryMap memory, int boot)
     {
         FreePagesSetting.Require(spec.FreePages, kernel.Release);
-        return request.Plan(kernel.Geometry, boot);
+        if (request.Modules == ModuleAddresses.ByName && kernel.ModuleNames is null)
+        {
+            throw new KaslrMtException(KernelErrors.ModuleNames, kernel.ModuleNamesProblem ?? "this kernel cannot be made to place modules by name", "use a kernel from 5.10 to 7.3, or place modules by order");
+        }
+
+        return request.Plan(kernel.Geometry, memory, boot);
     }
 }
 

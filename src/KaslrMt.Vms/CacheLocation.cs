@@ -1,17 +1,33 @@
-using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 
 namespace KaslrMt.Vms;
 
-/// <summary>Where prepared kernels are cached: beside the running VMs, in memory where <c>/run</c> is.</summary>
+/// <summary>Where prepared kernels are cached: on disk, for all VMs of a user.</summary>
 internal static class CacheLocation
 {
-    // Not a legal VM name, so never taken for one.
-    private const string Folder = ".prepared";
+    /// <summary>The environment variable that names the folder.</summary>
+    public const string Variable = "KASLRMT_CACHE_DIR";
 
-    /// <summary>Opens the cache of the runtime directory.</summary>
-    public static ImageCache Open() => Open(RuntimeDirectory.Open());
+    private const string SystemFolder = "/var/cache/kaslrmt";
 
-    /// <inheritdoc cref="Open()"/>
-    public static ImageCache Open(RuntimeDirectory runtime) => ImageCache.Open(Path.Combine(runtime.Path, Folder));
+    /// <summary>Opens the cache.</summary>
+    /// <exception cref="KaslrMtException">KMT2603, KMT2601.</exception>
+    public static PreparedKernelCache Open() => PreparedKernelCache.Open(Path.Combine(Root(), "prepared"));
+
+    private static string Root()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
+        {
+            return Path.GetFullPath(named);
+        }
+
+        if (Environment.IsPrivilegedProcess)
+        {
+            return SystemFolder;
+        }
+
+        // XDG base directories: a relative path there is to be ignored.
+        string? user = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
+        return Path.Combine(user is { Length: > 0 } && Path.IsPathRooted(user) ? user : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "kaslrmt");
+    }
 }

@@ -8,6 +8,10 @@ namespace KaslrMt.Vms;
 /// <summary>What all VMs of one process share: where running VMs are kept, the tables that are open, prepared kernels.</summary>
 public sealed partial class VmHost : IAsyncDisposable
 {
+    private readonly Lock _opening = new();
+    private PreparedKernels? _kernels;
+    private PreparedKernels? _kernelsWithoutCache;
+
     /// <summary>Opens the host of a runtime directory.</summary>
     /// <param name="runtime">Where running VMs are kept.</param>
     /// <param name="log">Takes what concerns no single VM.</param>
@@ -33,10 +37,22 @@ public sealed partial class VmHost : IAsyncDisposable
     /// <summary>The tenant tables that VMs of this process are in.</summary>
     internal HostTables Tables { get; private init; }
 
-    /// <summary>Opens the cache of prepared kernels.</summary>
-    /// <param name="spec">The VM; null is returned where it uses none.</param>
-    internal ImageCache? CacheFor(VmSpec spec) => spec.UseCache ? CacheLocation.Open(Runtime) : null;
+    /// <summary>Gets the prepared kernels that a VM boots.</summary>
+    /// <param name="spec">The VM: it may use the cache on disk or not.</param>
+    /// <exception cref="KaslrMtException">KMT2601, KMT2603: the cache cannot be used.</exception>
+    internal PreparedKernels KernelsFor(VmSpec spec)
+    {
+        lock (_opening)
+        {
+            return spec.UseCache ? _kernels ??= new PreparedKernels(CacheLocation.Open(), Worker) : _kernelsWithoutCache ??= new PreparedKernels(null, Worker);
+        }
+    }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => Tables.DisposeAsync();
+    public ValueTask DisposeAsync()
+    {
+        _kernels?.Dispose();
+        _kernelsWithoutCache?.Dispose();
+        return Tables.DisposeAsync();
+    }
 }

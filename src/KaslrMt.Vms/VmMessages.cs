@@ -20,6 +20,12 @@ internal static partial class VmMessages
     [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: the guest reboots, with new per-VM bases")]
     public static partial void Reboots(this ILogger log, string vm);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Vm}: the guest waits at its gate: {Code}: {Problem}")]
+    public static partial void WaitsAtGate(this ILogger log, string vm, ErrorCode code, string problem);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: the guest got its kernel and goes on")]
+    public static partial void NoLongerWaits(this ILogger log, string vm);
+
     [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: stopping")]
     public static partial void Stopping(this ILogger log, string vm);
 

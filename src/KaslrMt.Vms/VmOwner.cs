@@ -13,8 +13,12 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
 {
     private static readonly TimeSpan BootPatience = TimeSpan.FromMinutes(2);
 
+    // How long an adopted guest may be on its way through firmware.
+    private static readonly TimeSpan LookPatience = TimeSpan.FromMinutes(1);
+
     private readonly Lock _gate = new();
     private OwnedVm? _current;
+    private bool _adopted;
 
     /// <summary>Whether the VM goes on when this process dies, for a later owner to take over.</summary>
     public bool Detached { get; init; }
@@ -42,7 +46,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
     {
         lock (_gate)
         {
-            if (ReferenceEquals(_current, running))
+            if (ReferenceEquals(_current?.Vm, running.Vm))
             {
                 folder.WriteState(state);
             }
@@ -57,14 +61,15 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
     /// <returns>How the VM ended.</returns>
     public async Task<VmExit> RunAsync(VmFolder folder, VmState? adopted, IVirtualMachine? running, CancellationToken cancellationToken)
     {
-        ImageCache? cache = host.CacheFor(spec);
+        var pipeline = new BootPipeline(spec, request, log, host.KernelsFor(spec), User, host.UsesScopes);
         VmState first = adopted ?? spec.FirstState(Detached);
         for (int boot = first.Reboots; ; boot++)
         {
             VmExit exit;
+            _adopted = running is not null;
             if (running is not null)
             {
-                exit = await OwnAsync(running, first, Arrived, cancellationToken).ConfigureAwait(false);
+                exit = await OwnAsync(pipeline, folder, running, first, Arrived, cancellationToken).ConfigureAwait(false);
                 running = null;
             }
             else
@@ -73,7 +78,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
                 folder.WriteState(state);
                 try
                 {
-                    exit = await BootAsync(folder, cache, state, boot, cancellationToken).ConfigureAwait(false);
+                    exit = await BootAsync(pipeline, folder, state, boot, cancellationToken).ConfigureAwait(false);
                 }
                 catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
                 {
@@ -92,9 +97,9 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
         }
     }
 
-    private async Task<VmExit> BootAsync(VmFolder folder, ImageCache? cache, VmState state, int boot, CancellationToken cancellationToken)
+    private async Task<VmExit> BootAsync(BootPipeline pipeline, VmFolder folder, VmState state, int boot, CancellationToken cancellationToken)
     {
-        (IVirtualMachine vm, IntendedLayout? intended, _, _) = await new BootPipeline(spec, request, log, host, User).StartAsync(folder, cache, boot, Detached, cancellationToken).ConfigureAwait(false);
+        (IVirtualMachine vm, IntendedLayout? intended, _, _) = await pipeline.StartAsync(folder, boot, Detached, cancellationToken).ConfigureAwait(false);
         CrashPoint.Reached("start-launched");
         await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
         state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
@@ -105,21 +110,34 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
             log.Started(spec.Name, request.Memory.ToString(), request.Machine.ToString()!, spec.AcceleratorChoice.Argument, spec.AcceleratorReason);
         }
 
-        return await OwnAsync(vm, state, intended, cancellationToken).ConfigureAwait(false);
+        return await OwnAsync(pipeline, folder, vm, state, intended, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<VmExit> OwnAsync(IVirtualMachine vm, VmState state, IntendedLayout? intended, CancellationToken cancellationToken)
+    private async Task<VmExit> OwnAsync(
+        BootPipeline pipeline, VmFolder folder, IVirtualMachine vm, VmState state, IntendedLayout? intended, CancellationToken cancellationToken)
     {
         await using (vm.ConfigureAwait(false))
         {
             SetCurrent(new OwnedVm(vm, state));
             try
             {
-                return await WatchAsync(vm, intended, cancellationToken).ConfigureAwait(false);
+                return await WatchAsync(pipeline, folder, vm, intended, cancellationToken).ConfigureAwait(false);
             }
             finally
             {
                 SetCurrent(null);
+            }
+        }
+    }
+
+    private void Change(VmFolder folder, Func<VmState, VmState> change)
+    {
+        lock (_gate)
+        {
+            if (_current is { } now)
+            {
+                _current = now with { State = change(now.State) };
+                folder.WriteState(_current.State);
             }
         }
     }
@@ -132,10 +150,11 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
         }
     }
 
-    private async Task<VmExit> WatchAsync(IVirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
+    private async Task<VmExit> WatchAsync(BootPipeline pipeline, VmFolder folder, IVirtualMachine vm, IntendedLayout? intended, CancellationToken cancellationToken)
     {
         Task<VmExit> ended = vm.WaitForExitAsync(CancellationToken.None);
-        Task verified = VerifyAsync(vm, intended, ended, cancellationToken);
+        using var watching = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task watched = BootsAsync(pipeline, folder, vm, intended, ended, watching.Token);
         try
         {
             await ended.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -146,8 +165,40 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
             await vm.StopAsync(StopGrace).ConfigureAwait(false);
         }
 
-        await verified.ConfigureAwait(false);
+        await watching.CancelAsync().ConfigureAwait(false);
+        await watched.ConfigureAwait(false);
         return await ended.ConfigureAwait(false);
+    }
+
+    // Verifies the boot that is under way, and puts a kernel into the guest at every later one.
+    private async Task BootsAsync(BootPipeline pipeline, VmFolder folder, IVirtualMachine vm, IntendedLayout? intended, Task<VmExit> ended, CancellationToken cancellationToken)
+    {
+        var feeder = new RebootFeeder(pipeline, vm, folder, log);
+        TimeSpan look = intended is not null && Arrived is null && !_adopted ? TimeSpan.Zero : spec.UserArguments.StaysPaused ? Timeout.InfiniteTimeSpan : LookPatience;
+        while (true)
+        {
+            using var boot = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            Task verified = VerifyAsync(vm, intended, ended, boot.Token);
+            IntendedLayout? next = null;
+            try
+            {
+                next = await feeder.NextBootAsync(look, change => Change(folder, change), cancellationToken).ConfigureAwait(false);
+                look = TimeSpan.Zero;
+            }
+            catch (Exception error) when (error is OperationCanceledException or KaslrMtException)
+            {
+                // The VM is ending, or has ended.
+            }
+
+            await boot.CancelAsync().ConfigureAwait(false);
+            await verified.ConfigureAwait(false);
+            if (next is null)
+            {
+                return;
+            }
+
+            intended = next;
+        }
     }
 
     private async Task VerifyAsync(IVirtualMachine vm, IntendedLayout? intended, Task ended, CancellationToken cancellationToken)

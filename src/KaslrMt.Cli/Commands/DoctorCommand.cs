@@ -74,8 +74,8 @@ internal static class DoctorCommand
             RuntimeDirectory runtime = RuntimeDirectory.Open();
             IReadOnlyList<string> swept = runtime.Sweep();
             string cleaned = swept.Count == 0 ? "" : $"; cleaned up after {string.Join(", ", swept)}";
-            ImageCache cache = CacheLocation.Open(runtime);
-            return new("runtime folder", true, string.Create(CultureInfo.InvariantCulture, $"{runtime.Path}, {cache.Size >> 20} MiB of prepared kernels{cleaned}"));
+            long prepared = CacheLocation.Open().Size;
+            return new("runtime folder", true, string.Create(CultureInfo.InvariantCulture, $"{runtime.Path}; {prepared >> 20} MiB of prepared kernels on disk{cleaned}"));
         }
         catch (KaslrMtException error)
         {

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
-using KaslrMt.Kernels;
+using KaslrMt.Layout;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;
@@ -23,14 +23,20 @@ internal static class ImageCommand
         options.AddTo(command);
         command.Options.Add(target);
         command.Options.Add(noCache);
-        command.SetAction(parsed =>
+        command.SetAction(async (parsed, cancellationToken) =>
         {
             using LayoutRequest request = options.Read(parsed);
-            ImageCache? cache = parsed.GetValue(noCache) ? null : CacheLocation.Open();
-            BootImage written = BootImages.Write(
-                options.Kernel(parsed), cache, kernel => request.Plan(kernel.Geometry), parsed.GetRequiredValue(target), request.Ram.Overwritten, request.Modules);
-            written.Layout.Dispose();
-            return ExitCode.Success;
+            using PreparedKernels kernels = new(parsed.GetValue(noCache) ? null : CacheLocation.Open());
+            return await kernels.UseAsync(
+                options.Kernel(parsed),
+                user: null,
+                used =>
+                {
+                    using KernelLayout layout = request.Plan(used.Kernel.Facts.Geometry);
+                    used.Kernel.WriteBootImage(layout, parsed.GetRequiredValue(target), request.Ram.Overwritten, request.Modules);
+                    return ExitCode.Success;
+                },
+                cancellationToken).ConfigureAwait(false);
         });
         return command.WithExamples(
             "kaslrmt image --kernel vmlinuz --memory 1G --tenant-key-file acme.key --output web1.elf",

@@ -56,6 +56,13 @@ public sealed class WholeFile : IDisposable
         }
     }
 
+    /// <summary>Gets the open file, for writers that need one. It stays this object's.</summary>
+    public SafeFileHandle Handle => _handle;
+
+    /// <summary>Lets everybody read the file: for one that holds no secret.</summary>
+    public void OpenToReaders() =>
+        File.SetUnixFileMode(_handle, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead);
+
     /// <summary>Writes bytes at an offset.</summary>
     /// <exception cref="KaslrMtException">KMT2602 when the disk is full or fails.</exception>
     public void Write(ReadOnlySpan<byte> bytes, long offset)

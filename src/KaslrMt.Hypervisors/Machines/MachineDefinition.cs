@@ -9,6 +9,12 @@ public sealed record MachineDefinition
     /// <summary>The file for <c>-kernel</c>: a bootable ELF, or a bzImage. Null only where the guest arrives by migration.</summary>
     public required string? Kernel { get; init; }
 
+    /// <summary>
+    /// Whether the VM boots through the gate: <see cref="Kernel"/> is then <see cref="GateFile"/>, a guest's reboot leaves the hypervisor running, and
+    /// <see cref="IVirtualMachine.WaitForGateAsync"/> tells when the guest waits for a kernel.
+    /// </summary>
+    public bool HasGate { get; init; }
+
     /// <summary>The machine type.</summary>
     public required IMachineModel Machine { get; init; }
 

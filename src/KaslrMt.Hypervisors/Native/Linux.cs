@@ -19,6 +19,7 @@ internal static unsafe partial class Linux
     internal const int OpenLockFile = 2 | 0x40 | 0x20000 | 0x80000;
     internal const int CloseOnExec = 0x80000;
     internal const int OpenForReading = 0x800 | 0x20000 | 0x80000;
+    internal const int OpenForBoth = 2 | 0x80000;
     internal const int OpenForWriting = 1 | OpenForReading;
     internal const int PunchHole = 1 | 2;
     internal const int GetDescriptorFlags = 1;
@@ -43,6 +44,9 @@ internal static unsafe partial class Linux
 
     [LibraryImport(C, EntryPoint = "mkdir", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int MakeDirectory(string path, uint mode);
+
+    [LibraryImport(C, EntryPoint = "pwrite64", SetLastError = true)]
+    internal static partial nint WriteAt(SafeHandle descriptor, byte* bytes, nuint count, long offset);
 
     [LibraryImport(C, EntryPoint = "close")]
     internal static partial int Close(int descriptor);

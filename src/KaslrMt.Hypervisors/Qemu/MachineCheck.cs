@@ -6,7 +6,7 @@ namespace KaslrMt.Hypervisors;
 internal static class MachineCheck
 {
     // COMMAND_LINE_SIZE (arch/x86/include/asm/setup.h) with its NUL. The kernel copies a longer line without an end, and hangs.
-    private const int LongestCommandLine = 2047;
+    internal const int LongestCommandLine = 2047;
 
     /// <summary>Checks counts, lengths and whether the files can be read.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SettingInvalid"/>; <see cref="HypervisorErrors.FileUnreadable"/>.</exception>
@@ -17,7 +17,7 @@ internal static class MachineCheck
             throw new KaslrMtException(HypervisorErrors.SettingInvalid, $"{definition.Cpus} virtual CPUs are not supported", "give 1 to 255");
         }
 
-        if (definition.Kernel is null && !definition.AwaitsMigration)
+        if (definition.Kernel is null && !definition.AwaitsMigration && !definition.HasGate)
         {
             throw new KaslrMtException(HypervisorErrors.SettingInvalid, "a VM that boots needs a kernel");
         }

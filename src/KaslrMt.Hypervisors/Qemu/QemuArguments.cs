@@ -46,7 +46,7 @@ internal static class QemuArguments
         {
             arguments.AddRange(["-kernel", settings.Kernel]);
             AddPair("-initrd", settings.Initrd);
-            AddPair("-append", CommandLine(settings));
+            AddPair("-append", settings.HasGate ? null : CommandLine(settings));
         }
 
         if (settings.AwaitsMigration)
@@ -54,8 +54,12 @@ internal static class QemuArguments
             arguments.AddRange(["-incoming", "defer"]);
         }
 
-        // A reset must end QEMU: the owner then starts a new one, with new per-VM bases.
-        arguments.Add("-no-reboot");
+        // Through the gate every reset gets new per-VM bases. Without one a reset must end QEMU: the owner then starts a new one.
+        if (!settings.HasGate)
+        {
+            arguments.Add("-no-reboot");
+        }
+
         if (settings.StartPaused)
         {
             arguments.Add("-S");

@@ -63,6 +63,10 @@ internal sealed class QemuMachine : IMachineModel
     /// <inheritdoc/>
     public GuestRam PlaceMemory(ByteSize memory, ulong initrdSize) => GuestRam.Of(this, memory, initrdSize);
 
+    /// <inheritdoc/>
+    public string CompleteCommandLine(string commandLine, AcceleratorChoice accelerator) =>
+        GuestClock.Complete(commandLine, this, accelerator, GuestClock.HostTscKilohertz) ?? "";
+
     /// <summary>The machine type written so.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SettingInvalid"/> when it is none of <see cref="All"/>.</exception>
     public static QemuMachine Parse(string text) =>

@@ -17,6 +17,7 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
     private readonly string _folder;
     private readonly QemuConnection _connection;
     private readonly Task<VmExit> _exit;
+    private readonly SemaphoreSlim _reset = new(0);
     private bool _released;
 
     private QemuVirtualMachine(QemuProcess process, QmpClient monitor, string folder, UnixSocketPath[] sockets)
@@ -61,9 +62,10 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
         {
             File.Delete(folder.OwnerSocket);
             QemuEventFile.Create(folder.Path, definition.RunAs);
-            if (definition.RunAs is { } reader && definition.Kernel == folder.ImagePath)
+            if (definition.HasGate)
             {
-                VmFolder.Give(folder.ImagePath, reader);
+                GateFile.Write(folder.GatePath);
+                definition = definition with { Kernel = folder.GatePath };
             }
 
             List<string> arguments = QemuArguments.Build(
@@ -77,6 +79,11 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
             process?.Dispose();
             Array.ForEach(sockets, socket => socket.Dispose());
             throw;
+        }
+        finally
+        {
+            // QEMU keeps what it has read, and puts it back into memory at each reset.
+            File.Delete(folder.GatePath);
         }
     }
 
@@ -136,6 +143,34 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
     public Task<VmExit> WaitForExitAsync(CancellationToken cancellationToken = default) => _exit.WaitAsync(cancellationToken);
 
     /// <inheritdoc/>
+    public async Task<VmGate> WaitForGateAsync(TimeSpan patience, CancellationToken cancellationToken = default)
+    {
+        VmGate gate = new(await QemuRamAccess.OpenAsync(Monitor, _process, cancellationToken).ConfigureAwait(false));
+        try
+        {
+            await gate.WaitAsync(patience, cancellationToken).ConfigureAwait(false);
+
+            // The resets that brought the guest here are over.
+            Drain(_reset);
+            return gate;
+        }
+        catch
+        {
+            gate.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task WaitForResetAsync(CancellationToken cancellationToken = default)
+    {
+        await _reset.WaitAsync(cancellationToken).ConfigureAwait(false);
+
+        // Several resets are one to who looks now.
+        Drain(_reset);
+    }
+
+    /// <inheritdoc/>
     public async Task<VmExit> StopAsync(TimeSpan grace)
     {
         if (grace > TimeSpan.Zero && await TellAsync("system_powerdown").ConfigureAwait(false) && await ExitsWithinAsync(grace).ConfigureAwait(false))
@@ -176,6 +211,13 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
         await Monitor.DisposeAsync().ConfigureAwait(false);
         _process.Dispose();
         Array.ForEach(_sockets, socket => socket.Dispose());
+    }
+
+    private static void Drain(SemaphoreSlim signal)
+    {
+        while (signal.Wait(0))
+        {
+        }
     }
 
     private static async Task<QmpClient> ConnectAsync(QemuProcess process, string socket, TimeSpan timeout, CancellationToken cancellationToken)
@@ -235,6 +277,11 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
             if (message.Name == "SHUTDOWN" && reason == ShutdownReason.Unexplained)
             {
                 reason = VmExit.Explain(message);
+            }
+
+            if (message.Name == "RESET" && _reset.CurrentCount == 0)
+            {
+                _reset.Release();
             }
 
             if (++events % EventsBetweenTrims == 0)

@@ -32,11 +32,8 @@ public sealed class VmFolder : IDisposable
     /// <summary>The serial console's socket, where the VM has one.</summary>
     public string ConsoleSocket => System.IO.Path.Combine(HypervisorPathIn(Path), "console.sock");
 
-    /// <summary>Where the bootable image belongs. It holds the layout: create it with <see cref="CreateImage"/>.</summary>
-    public string ImagePath => System.IO.Path.Combine(Path, "image");
-
-    /// <summary>Creates (or empties) the image file, mode 0600.</summary>
-    public FileStream CreateImage() => CreatePrivate(ImagePath);
+    /// <summary>Where the gate lies while the hypervisor starts and reads it.</summary>
+    internal string GatePath => System.IO.Path.Combine(Path, "gate.elf");
 
     /// <summary>Ends the VM's hypervisor at once, whatever it is doing: the process that the state names, and any other that provably is this folder's.</summary>
     public void EndHypervisor() => LeftoverQemu.EndOf(Path);

@@ -74,6 +74,9 @@ public sealed record VmState
     /// <summary>Whether it is being saved or restored, or moves to or from another host: whoever takes it over asks the tenant table where it goes on.</summary>
     public bool Moving { get; init; }
 
+    /// <summary>Why the guest waits at its gate and got no kernel; null while it does not.</summary>
+    public string? Waiting { get; init; }
+
     /// <summary>How often the guest has rebooted since.</summary>
     public int Reboots { get; init; }
 }

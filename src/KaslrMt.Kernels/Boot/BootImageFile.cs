@@ -101,24 +101,35 @@ internal static class BootImageFile
             return;
         }
 
+        WriteRegions(output.Write, kernel, layout, modules);
+    }
+
+    /// <summary>Writes the regions into a kernel that has been moved to its virtual base: what <c>kernel_randomize_memory</c> would have drawn.</summary>
+    /// <param name="write">Takes bytes and their offset in an image's file.</param>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="layout">Where its regions lie; not the link layout.</param>
+    /// <param name="modules">How the kernel places modules.</param>
+    /// <exception cref="KaslrMtException">KMT2507 when this kernel cannot place them by name.</exception>
+    public static void WriteRegions(BytesAtOffset write, KernelFacts kernel, KernelLayout layout, ModuleAddresses modules)
+    {
         KernelFacts.PatchSites sites = kernel.Patch;
-        output.Write(BootPatch.Nop5, sites.RandomizeMemoryCall);
-        WriteWord(output, sites.Physmap, layout.Physmap.Value);
-        WriteWord(output, sites.Vmalloc, layout.Vmalloc.Value);
-        WriteWord(output, sites.Vmemmap, layout.Vmemmap.Value);
+        write(BootPatch.Nop5, sites.RandomizeMemoryCall);
+        WriteWord(write, sites.Physmap, layout.Physmap.Value);
+        WriteWord(write, sites.Vmalloc, layout.Vmalloc.Value);
+        WriteWord(write, sites.Vmemmap, layout.Vmemmap.Value);
         if (sites.DirectMapEnd is long end)
         {
-            WriteWord(output, end, layout.DirectMapSize - 1);
+            WriteWord(write, end, layout.DirectMapSize - 1);
         }
 
         if (sites.ModuleOffset is long draw)
         {
-            output.Write(ModuleOffsetSite.Instruction((int)layout[Region.Modules].Slot, sites.ModuleOffsetShift), draw);
+            write(ModuleOffsetSite.Instruction((int)layout[Region.Modules].Slot, sites.ModuleOffsetShift), draw);
         }
 
         if (modules == ModuleAddresses.ByName)
         {
-            WriteModuleNames(output, kernel, layout[Region.Modules].Slot);
+            WriteModuleNames(write, kernel, layout[Region.Modules].Slot);
         }
     }
 
@@ -203,22 +214,22 @@ internal static class BootImageFile
         IdentityMap.Build(low[(2 * PageSize)..], EntryStub.PageTableAddress, physicalBase, end - kernel.LinkPhysical);
     }
 
-    private static void WriteModuleNames(WholeFile output, KernelFacts kernel, ulong slot)
+    private static void WriteModuleNames(BytesAtOffset write, KernelFacts kernel, ulong slot)
     {
         ModuleNamePatch patch = kernel.ModuleNames ?? throw new KaslrMtException(
             KernelErrors.ModuleNames, kernel.ModuleNamesProblem ?? "this kernel cannot be made to place modules by name", "leave --module-addresses out, or use a kernel from 5.10 to 7.3");
-        output.Write(patch.CodeFor(slot), patch.CodeOffset);
+        write(patch.CodeFor(slot), patch.CodeOffset);
         foreach (ModuleNamePatch.Jump jump in patch.Jumps)
         {
-            output.Write(jump.Bytes, jump.Offset);
+            write(jump.Bytes, jump.Offset);
         }
     }
 
-    private static void WriteWord(WholeFile output, long offset, ulong word)
+    private static void WriteWord(BytesAtOffset write, long offset, ulong word)
     {
         Span<byte> bytes = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, word);
-        output.Write(bytes, offset);
+        write(bytes, offset);
     }
 
     private static void WriteElfHeader(Span<byte> file, int programHeaders)
@@ -261,3 +272,6 @@ internal static class BootImageFile
         }
     }
 }
+
+/// <summary>Takes bytes and where they belong: their offset in an image's file.</summary>
+internal delegate void BytesAtOffset(ReadOnlySpan<byte> bytes, long offset);

@@ -2,10 +2,10 @@ using System.Buffers.Binary;
 
 namespace KaslrMt.Kernels;
 
-/// <summary>The part of the zero page (<c>struct boot_params</c>, 4096 bytes) that is known before the VM starts.</summary>
+/// <summary>The zero page (<c>struct boot_params</c>, 4096 bytes): the part that is known before the VM starts, and the part that firmware tells.</summary>
 /// <remarks>
-/// Offsets from <c>Documentation/arch/x86/zero-page.rst</c>. The rest (command line, initrd, RSDP, memory map) is filled in by
-/// <see cref="EntryStub"/>. Everything else stays zero, the sentinel at 0x1ef too, so that the kernel does not sanitize it away.
+/// Offsets from <c>Documentation/arch/x86/zero-page.rst</c>. In an image the second part (command line, initrd, RSDP, memory map) is filled in by
+/// <see cref="EntryStub"/>; at the gate the host does it. Everything else stays zero, the sentinel at 0x1ef too, so that the kernel does not sanitize it away.
 /// </remarks>
 internal static class ZeroPage
 {
@@ -26,6 +26,11 @@ internal static class ZeroPage
     private const int ExtendedLoadFlags = 0x236;
     private const int CommandLineSize = 0x238;
     private const int SetupData = 0x250;
+
+    private const int Rsdp = 0x70;
+    private const int MapCount = 0x1e8;
+    private const int Map = 0x2d0;
+    private const int MapEntrySize = 20;
 
     private const byte LoaderUndefined = 0xff;
     private const byte LoadedHigh = 1;
@@ -63,5 +68,29 @@ internal static class ZeroPage
         page.Slice(RamdiskImage, 8).Clear();
         page.Slice(CommandLinePointer, 4).Clear();
         page.Slice(SetupData, 8).Clear();
+    }
+
+    /// <summary>Fills in what firmware tells.</summary>
+    /// <param name="page">A page that <see cref="Fill"/> has filled.</param>
+    /// <param name="parameters">Firmware's words, and where command line and initrd lie.</param>
+    public static void Complete(Span<byte> page, BootParameters parameters)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(page[CommandLinePointer..], parameters.CommandLine);
+        BinaryPrimitives.WriteUInt64LittleEndian(page[Rsdp..], parameters.Rsdp);
+        if (parameters.Initrd is PhysicalRange initrd)
+        {
+            BinaryPrimitives.WriteUInt32LittleEndian(page[RamdiskImage..], (uint)initrd.Start.Value);
+            BinaryPrimitives.WriteUInt32LittleEndian(page[RamdiskSize..], (uint)initrd.Length);
+        }
+
+        page[MapCount] = (byte)parameters.MemoryMap.Count;
+        for (int i = 0; i < parameters.MemoryMap.Count; i++)
+        {
+            Span<byte> entry = page[(Map + (i * MapEntrySize))..];
+            (PhysicalRange range, uint type) = parameters.MemoryMap[i];
+            BinaryPrimitives.WriteUInt64LittleEndian(entry, range.Start.Value);
+            BinaryPrimitives.WriteUInt64LittleEndian(entry[8..], range.Length);
+            BinaryPrimitives.WriteUInt32LittleEndian(entry[16..], type);
+        }
     }
 }

@@ -74,6 +74,9 @@ public sealed class PreparedKernel : IDisposable
     public ReadOnlySpan<byte> Bytes(VirtualAddress linkAddress, int length) =>
         Elf.TryGetFileOffset(linkAddress, length, out int offset) ? _buffer.Span.Slice(offset, length) : default;
 
+    /// <summary>The bytes of one segment, as moved last; valid until the kernel is moved again or disposed of.</summary>
+    internal ReadOnlySpan<byte> Bytes(int segment) => _buffer.Span.Slice(Elf.Loads[segment].FileOffset, Elf.Loads[segment].FileSize);
+
     /// <summary>Writes the bootable ELF for a layout: whole or not at all, mode 0600.</summary>
     /// <param name="layout">Where the regions lie, planned for this kernel's geometry.</param>
     /// <param name="path">The file to write.</param>

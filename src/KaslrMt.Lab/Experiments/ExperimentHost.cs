@@ -6,10 +6,10 @@ namespace KaslrMt.Lab.Experiments;
 
 /// <summary>What the guests of an experiment run on.</summary>
 /// <param name="Runtime">Where their folders are, as all VMs' are: whoever looks next cleans up after a killed experiment.</param>
-/// <param name="Cache">Prepared kernels.</param>
+/// <param name="Kernels">Prepared kernels.</param>
 /// <param name="Accelerator">What executes them.</param>
 /// <param name="BootLimit">How long a guest may take to settle.</param>
-internal sealed record ExperimentHost(RuntimeDirectory Runtime, ImageCache Cache, AcceleratorChoice Accelerator, TimeSpan BootLimit)
+internal sealed record ExperimentHost(RuntimeDirectory Runtime, PreparedKernels Kernels, AcceleratorChoice Accelerator, TimeSpan BootLimit)
 {
     /// <summary>This machine; guests that a killed experiment left are ended first.</summary>
     /// <exception cref="KaslrMtException">Errors of the runtime directory and the cache.</exception>
@@ -17,6 +17,6 @@ internal sealed record ExperimentHost(RuntimeDirectory Runtime, ImageCache Cache
     {
         RuntimeDirectory runtime = RuntimeDirectory.Open();
         runtime.Sweep();
-        return new ExperimentHost(runtime, CacheLocation.Open(runtime), AcceleratorChoice.Decide(Hypervisors.Accelerator.Auto), bootLimit);
+        return new ExperimentHost(runtime, new PreparedKernels(CacheLocation.Open()), AcceleratorChoice.Decide(Hypervisors.Accelerator.Auto), bootLimit);
     }
 }

@@ -1,3 +1,5 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace KaslrMt.Vms;
 
 /// <summary>The initrd that a caller named.</summary>
@@ -7,6 +9,14 @@ internal static class InitrdFile
     /// <exception cref="KaslrMtException">KMT9004: it cannot be used.</exception>
     public static ulong SizeOf(string path)
     {
+        using SafeFileHandle file = Open(path);
+        return (ulong)RandomAccess.GetLength(file);
+    }
+
+    /// <summary>Opens an initrd for reading.</summary>
+    /// <exception cref="KaslrMtException">KMT9004: it cannot be used.</exception>
+    public static SafeFileHandle Open(string path)
+    {
         try
         {
             if (RegularFile.Fault(path) is string fault)
@@ -14,9 +24,14 @@ internal static class InitrdFile
                 throw new IOException(fault);
             }
 
-            using var handle = File.OpenHandle(path);
-            long length = RandomAccess.GetLength(handle);
-            return length > 0 ? (ulong)length : throw new IOException("it is empty");
+            SafeFileHandle file = File.OpenHandle(path);
+            if (RandomAccess.GetLength(file) > 0)
+            {
+                return file;
+            }
+
+            file.Dispose();
+            throw new IOException("it is empty");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

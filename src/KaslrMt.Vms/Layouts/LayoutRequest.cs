@@ -75,13 +75,17 @@ internal sealed class LayoutRequest : IDisposable
         Seed = secrets.Seed,
     };
 
+    /// <summary>Plans the layout of one boot on the memory that the machine type is known to give.</summary>
+    /// <inheritdoc cref="Plan(KernelGeometry, GuestMemoryMap, int)"/>
+    public KernelLayout Plan(KernelGeometry kernel, int boot = 0) => Plan(kernel, MemoryMap, boot);
+
     /// <summary>Plans the layout of one boot.</summary>
     /// <param name="kernel">What the kernel says.</param>
+    /// <param name="memory">Where RAM lies and what of it is taken.</param>
     /// <param name="boot">How often the VM booted before: with a seed given, each boot has its own bases still.</param>
     /// <exception cref="KaslrMtException">KMT9003 when the policy needs a key and there is none; KMT12xx when there is no place.</exception>
-    public KernelLayout Plan(KernelGeometry kernel, int boot = 0)
+    public KernelLayout Plan(KernelGeometry kernel, GuestMemoryMap memory, int boot)
     {
-        GuestMemoryMap memory = MemoryMap;
         if (Line.DisablesKaslr)
         {
             return LayoutPlanner.PlanLink(kernel, memory);

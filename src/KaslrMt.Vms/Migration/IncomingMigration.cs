@@ -63,7 +63,7 @@ internal sealed partial class IncomingMigration : IAsyncDisposable
         header.Registration?.WriteTo(folder);
     }
 
-    private MachineDefinition Define(VmFolder folder, VmHost host, ProcessUser? user, ILogger log) => new BootPipeline(Spec, Request, log, host, user).DefineIncoming(folder);
+    private MachineDefinition Define(VmFolder folder, VmHost host, ProcessUser? user, ILogger log) => new BootPipeline(Spec, Request, log, host.KernelsFor(Spec), user, host.UsesScopes).DefineIncoming(folder);
 
     private void NoteProcess(VmFolder folder)
     {

@@ -14,11 +14,11 @@ internal sealed class QemuMemory : IGuestMemory
     // Both lists on the stack: 16 KiB each.
     private const int PiecesAtOnce = 1024;
 
-    private readonly Segment[] _segments;
+    private readonly HostRun[] _segments;
     private readonly ProcessHandle _process;
     private readonly int _processId;
 
-    private QemuMemory(Segment[] segments, ProcessHandle process, int processId)
+    private QemuMemory(HostRun[] segments, ProcessHandle process, int processId)
     {
         _segments = segments;
         _process = process;
@@ -28,6 +28,9 @@ internal sealed class QemuMemory : IGuestMemory
 
     /// <inheritdoc/>
     public IReadOnlyList<PhysicalRange> Ranges { get; }
+
+    /// <summary>Gets where in the process each run of RAM is, ascending.</summary>
+    internal IReadOnlyList<HostRun> Runs => _segments;
 
     /// <summary>Asks QEMU where it keeps the guest's RAM. The monitor is not needed afterwards.</summary>
     /// <param name="monitor">A monitor of that QEMU.</param>
@@ -41,7 +44,7 @@ internal sealed class QemuMemory : IGuestMemory
         ProcessHandle process = ProcessHandle.TryOpen(processId) ?? throw Gone(processId);
         try
         {
-            List<Segment> segments = [];
+            List<HostRun> segments = [];
             IReadOnlyCollection<string> backends = await MemoryBackends.OfAsync(monitor, cancellationToken).ConfigureAwait(false);
             foreach (RamRun run in MemoryTree.Parse(await monitor.HumanAsync("info mtree -f", cancellationToken).ConfigureAwait(false), backends))
             {
@@ -52,7 +55,7 @@ internal sealed class QemuMemory : IGuestMemory
                     throw new KaslrMtException(HypervisorErrors.MemoryMap, $"QEMU does not keep the RAM at {run.Range} in one piece");
                 }
 
-                segments.Add(new Segment(run.Range, first));
+                segments.Add(new HostRun(run.Range, first));
             }
 
             return new QemuMemory([.. segments], process, processId);
@@ -76,10 +79,10 @@ internal sealed class QemuMemory : IGuestMemory
         try
         {
             QemuCommandLine line = QemuCommandLine.Of(processId);
-            List<Segment> segments = [];
+            List<HostRun> segments = [];
             foreach ((PhysicalRange range, ulong host) in ProcessRam.Locate(processId, line))
             {
-                segments.Add(new Segment(range, host));
+                segments.Add(new HostRun(range, host));
             }
 
             return new QemuMemory([.. segments], process, processId);
@@ -104,13 +107,13 @@ internal sealed class QemuMemory : IGuestMemory
     public unsafe bool TryRead(PhysicalAddress address, Span<byte> destination)
     {
         // Almost every read lies in one segment: no list of pieces, no second look.
-        foreach (Segment segment in _segments)
+        foreach (HostRun segment in _segments)
         {
             if (segment.Range.Contains(address, (ulong)destination.Length))
             {
                 Linux.IoVec piece = new()
                 {
-                    Base = (nuint)(segment.HostAddress + (address - segment.Range.Start)),
+                    Base = (nuint)(segment.Host + (address - segment.Range.Start)),
                     Length = (nuint)destination.Length,
                 };
                 Transfer(address, &piece, 1, destination);
@@ -123,7 +126,7 @@ internal sealed class QemuMemory : IGuestMemory
 
     /// <inheritdoc/>
     public IReadOnlyList<PhysicalRange> FindWritten() =>
-        [.. _segments.SelectMany(segment => ProcessRam.Written(_processId, segment.Range, segment.HostAddress))];
+        [.. _segments.SelectMany(segment => ProcessRam.Written(_processId, segment.Range, segment.Host))];
 
     /// <inheritdoc/>
     public unsafe int ReadEach(ReadOnlySpan<PhysicalAddress> addresses, int size, Span<byte> destination)
@@ -179,7 +182,7 @@ internal sealed class QemuMemory : IGuestMemory
     /// <summary>Lets go of the guest, which goes on.</summary>
     public void Dispose() => _process.Dispose();
 
-    private static List<PhysicalRange> Merge(Segment[] segments)
+    private static List<PhysicalRange> Merge(HostRun[] segments)
     {
         List<PhysicalRange> merged = [];
         foreach (PhysicalRange range in segments.Select(segment => segment.Range))
@@ -214,11 +217,11 @@ internal sealed class QemuMemory : IGuestMemory
 
     private bool TryLocate(PhysicalAddress address, int size, out ulong host)
     {
-        foreach (Segment segment in _segments)
+        foreach (HostRun segment in _segments)
         {
             if (segment.Range.Contains(address, (ulong)size))
             {
-                host = segment.HostAddress + (address - segment.Range.Start);
+                host = segment.Host + (address - segment.Range.Start);
                 return true;
             }
         }
@@ -232,13 +235,13 @@ internal sealed class QemuMemory : IGuestMemory
         List<Linux.IoVec> pieces = [];
         PhysicalAddress at = address;
         ulong left = (ulong)destination.Length;
-        foreach (Segment segment in _segments)
+        foreach (HostRun segment in _segments)
         {
             if (left > 0 && segment.Range.Contains(at))
             {
                 ulong skipped = at - segment.Range.Start;
                 ulong length = Math.Min(left, segment.Range.Length - skipped);
-                pieces.Add(new Linux.IoVec { Base = (nuint)(segment.HostAddress + skipped), Length = (nuint)length });
+                pieces.Add(new Linux.IoVec { Base = (nuint)(segment.Host + skipped), Length = (nuint)length });
                 at += length;
                 left -= length;
             }
@@ -308,6 +311,4 @@ internal sealed class QemuMemory : IGuestMemory
             "run as the VM's owner or root; kernel.yama.ptrace_scope above 0 allows only ancestors and root")
         : new KaslrMtException(
             GuestErrors.ReadFailed, $"guest memory at {address} cannot be read ({Marshal.GetPInvokeErrorMessage(error)})");
-
-    private readonly record struct Segment(PhysicalRange Range, ulong HostAddress);
 }

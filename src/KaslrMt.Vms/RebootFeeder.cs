@@ -1,0 +1,91 @@
+using KaslrMt.Hypervisors;
+using Microsoft.Extensions.Logging;
+
+namespace KaslrMt.Vms;
+
+/// <summary>Puts a kernel into a running VM's guest whenever the guest has been reset and waits at its gate.</summary>
+/// <param name="pipeline">How the VM boots.</param>
+/// <param name="vm">The running VM.</param>
+/// <param name="folder">The VM's folder.</param>
+/// <param name="log">Takes the owner's lines.</param>
+internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, VmFolder folder, ILogger log)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(2);
+
+    // A guest that resets itself in a loop gets one kernel a second.
+    private static readonly TimeSpan ShortestBoot = TimeSpan.FromSeconds(1);
+
+    private DateTimeOffset _fed = DateTimeOffset.MinValue;
+
+    /// <summary>Waits for the guest's next boot, and feeds it.</summary>
+    /// <param name="look">
+    /// How long the guest may take to its gate without a reset that this process saw: it was reset, or started paused, before this process looked. Zero where that cannot be.
+    /// </param>
+    /// <param name="note">Takes a change of the VM's state.</param>
+    /// <param name="cancellationToken">Gives up; the guest then waits, or goes on.</param>
+    /// <returns>The layout that the guest now has.</returns>
+    public async Task<IntendedLayout> NextBootAsync(TimeSpan look, Action<Func<VmState, VmState>> note, CancellationToken cancellationToken)
+    {
+        bool found = look != TimeSpan.Zero && await LookAsync(look, cancellationToken).ConfigureAwait(false);
+        if (!found)
+        {
+            await vm.WaitForResetAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        if (!found || IntendedLayout.ReadFrom(folder.Path) is not null)
+        {
+            log.Reboots(folder.Name);
+            note(state => state with { Reboots = state.Reboots + 1 });
+        }
+
+        TimeSpan early = _fed + ShortestBoot - TimeProvider.System.GetUtcNow();
+        if (early > TimeSpan.Zero)
+        {
+            await Task.Delay(early, cancellationToken).ConfigureAwait(false);
+        }
+
+        string? said = null;
+        while (true)
+        {
+            try
+            {
+                using VmGate gate = await vm.WaitForGateAsync(Patience, cancellationToken).ConfigureAwait(false);
+                IntendedLayout intended = await pipeline.FeedAsync(gate, folder, folder.ReadState()?.Reboots ?? 1, cancellationToken).ConfigureAwait(false);
+                _fed = TimeProvider.System.GetUtcNow();
+                note(state => state with { Waiting = null, Release = intended.Kernel.Release });
+                if (said is not null)
+                {
+                    log.NoLongerWaits(folder.Name);
+                }
+
+                return intended;
+            }
+            catch (KaslrMtException error) when (error.Code != Guests.GuestErrors.GuestGone)
+            {
+                if (error.Message != said)
+                {
+                    said = error.Message;
+                    log.WaitsAtGate(folder.Name, error.Code, error.Message);
+                    note(state => state with { Waiting = $"{error.Code}: {error.Message}" });
+                }
+
+                await Task.Delay(RetryInterval, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task<bool> LookAsync(TimeSpan patience, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using VmGate gate = await vm.WaitForGateAsync(patience, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (KaslrMtException)
+        {
+            // It runs its kernel; or its memory may not be written, which its next reset will show.
+            return false;
+        }
+    }
+}
