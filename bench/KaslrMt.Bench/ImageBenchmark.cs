@@ -39,7 +39,11 @@ internal static class ImageBenchmark
         int vm = 0;
         (double ours, double theirs) = Stopwatches.Alternate(
             Pairs,
-            () => Write(kernel, cache: null, vm++, image),
+            () =>
+            {
+                using PreparedKernel prepared = PreparedKernel.Open(TestKernels.Image(kernel));
+                Write(prepared, vm++, image);
+            },
             () =>
             {
                 Stopwatches.Run(tool, arguments);
@@ -51,15 +55,15 @@ internal static class ImageBenchmark
     private static Result Warm(string kernel, string folder)
     {
         string image = Path.Combine(folder, "image");
-        ImageCache cache = ImageCache.Open(Path.Combine(folder, "cache"));
+        using PreparedKernel prepared = PreparedKernel.Open(TestKernels.Image(kernel));
         int vm = 0;
-        (double ours, double theirs) = Stopwatches.Alternate(
-            Pairs,
-            () => Write(kernel, cache, vm++, image),
-            () => Stopwatches.Run("cp", image, image + ".copy"));
+        (double ours, double theirs) = Stopwatches.Alternate(Pairs, () => Write(prepared, vm++, image), () => Stopwatches.Run("cp", image, image + ".copy"));
         return new Result($"image warm, {kernel}", ours, theirs, "cp", "ms", 1.5, LimitIsRatio: true);
     }
 
-    private static void Write(string kernel, ImageCache? cache, int vm, string image) =>
-        BootImages.Write(TestKernels.Image(kernel), cache, facts => BenchKernel.Layout(facts.Geometry, vm), image).Layout.Dispose();
+    private static void Write(PreparedKernel kernel, int vm, string image)
+    {
+        using KernelLayout layout = BenchKernel.Layout(kernel.Facts.Geometry, vm);
+        kernel.WriteBootImage(layout, image);
+    }
 }

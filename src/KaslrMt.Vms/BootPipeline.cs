@@ -2,7 +2,6 @@ using System.Diagnostics;
 using KaslrMt.Hypervisors;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
-using KaslrMt.Vms.Workers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Win32.SafeHandles;
 
@@ -70,8 +69,8 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
         {
             FirmwareWords words = gate.ReadWords();
             using SafeFileHandle? initrd = spec.Initrd is null ? null : CallerRights.Run(user, () => InitrdFile.Open(spec.Initrd));
-            PhysicalRange? range = initrd is null ? null : words.PlaceInitrd((ulong)RandomAccess.GetLength(initrd));
-            using KernelLayout layout = Plan(used.Kernel.Facts, words.ToMemoryMap(range), boot);
+            (GuestMemoryMap memory, PhysicalRange? range) = Memory(words, initrd is null ? 0 : (ulong)RandomAccess.GetLength(initrd));
+            using KernelLayout layout = Plan(used.Kernel.Facts, memory, boot);
             IntendedLayout intended = IntendedLayout.Of(layout, used.Kernel.Facts);
 
             // First: whoever takes this VM over finds the layout that the guest has, or one that no guest has yet.
@@ -84,6 +83,20 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
     /// <summary>Gets the definition under which the VM arrives from a file or another host: loaded, not begun.</summary>
     public MachineDefinition DefineIncoming(VmFolder folder) =>
         Define(folder, boot: 1, outlivesOwner: true, hasGate: !spec.Stock) with { Kernel = null, Initrd = null, CommandLine = null, AwaitsMigration = true, StartPaused = true };
+
+    // A machine type's expected memory is taken where firmware confirms it: then a seed gives the bases that "layout" shows and an image has. Firmware's word decides.
+    private (GuestMemoryMap Map, PhysicalRange? Initrd) Memory(FirmwareWords words, ulong initrdSize)
+    {
+        GuestRam expected = request.Machine.PlaceMemory(request.Memory, initrdSize);
+        GuestMemoryMap map = new(expected.Ranges, expected.Taken);
+        if (words.Confirm(map, expected.Initrd))
+        {
+            return (map, expected.Initrd);
+        }
+
+        PhysicalRange? initrd = initrdSize == 0 ? null : words.PlaceInitrd(initrdSize);
+        return (words.ToMemoryMap(initrd), initrd);
+    }
 
     private string CommandLine => request.Machine.CompleteCommandLine(FreePagesSetting.Complete(request.Line, spec.FreePages), spec.AcceleratorChoice);
 

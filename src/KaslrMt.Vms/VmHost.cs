@@ -1,5 +1,4 @@
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Vms.Workers;
 using Microsoft.Extensions.Logging;
 

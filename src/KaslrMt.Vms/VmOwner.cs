@@ -1,5 +1,4 @@
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;

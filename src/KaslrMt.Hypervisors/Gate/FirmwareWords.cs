@@ -62,6 +62,15 @@ public sealed record FirmwareWords
         MemoryMap.Where(entry => entry.Type == Ram).Select(entry => entry.Range),
         initrd is PhysicalRange taken ? [taken] : []);
 
+    /// <summary>Returns whether all memory above 1 MiB in which a kernel or the initrd may be put is RAM, as firmware says.</summary>
+    /// <param name="expected">The memory that a machine type is expected to have.</param>
+    /// <param name="initrd">Where the initrd is expected; null for none.</param>
+    public bool Confirm(GuestMemoryMap expected, PhysicalRange? initrd)
+    {
+        ArgumentNullException.ThrowIfNull(expected);
+        return expected.Free().Append(initrd ?? default).All(range => range.End.Value <= ByteSize.MiB || IsRam(Math.Max(range.Start.Value, ByteSize.MiB), range.End.Value));
+    }
+
     /// <summary>Reads and checks what the gate copied.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.GateWords"/>: which word cannot be; the memory's errors.</exception>
     internal static FirmwareWords Read(IGuestRamAccess memory)
@@ -91,6 +100,9 @@ public sealed record FirmwareWords
         return new FirmwareWords(
             BinaryPrimitives.ReadUInt64LittleEndian(info[GateStartInfo.Rsdp..]), map, ReadLine(memory), (BinaryPrimitives.ReadUInt32LittleEndian(features) & GateProtocol.FiveLevels) != 0);
     }
+
+    private bool IsRam(ulong start, ulong end) => MemoryMap.Any(entry => entry.Type == Ram && entry.Range.Start.Value <= start && entry.Range.End.Value >= end)
+        && !MemoryMap.Any(entry => entry.Type != Ram && entry.Range.Start.Value < end && entry.Range.End.Value > start);
 
     private static string ReadLine(IGuestRamAccess memory)
     {

@@ -56,12 +56,14 @@ public sealed class ClusterTests : IDisposable
         request.Key = TenantKey.Parse(started.TenantKey!.Reveal());
         Guid incarnation = started.Vm!.Incarnation;
         using VmFolder source = _here.Folder.Runtime.Claim("mover"), destination = _there.Folder.Runtime.Claim("mover");
-        BootImage image = BootImages.Write(TestKernels.Image(TableHost.Kernel), null, facts => request.Plan(facts.Geometry), source.ImagePath, request.Ram.Overwritten);
-        using KernelLayout planned = image.Layout;
-        IntendedLayout intended = IntendedLayout.Of(planned, image.Kernel);
+        using PreparedKernel kernel = PreparedKernel.Open(TestKernels.Image(TableHost.Kernel));
+        using KernelLayout planned = request.Plan(kernel.Facts.Geometry);
+        string image = _here.Folder.At("image");
+        kernel.WriteBootImage(planned, image, request.Ram.Overwritten);
+        IntendedLayout intended = IntendedLayout.Of(planned, kernel.Facts);
         MachineDefinition settings = new()
         {
-            Kernel = source.ImagePath,
+            Kernel = image,
             Machine = request.Machine,
             Memory = request.Memory,
             Accelerator = AcceleratorChoice.Decide(Accelerator.Tcg),

@@ -31,6 +31,6 @@ internal static class NoGuests
     public static ExperimentHost Host(Scratch scratch)
     {
         RuntimeDirectory runtime = RuntimeDirectory.Open(scratch.At("run"));
-        return new ExperimentHost(runtime, CacheLocation.Open(runtime), AcceleratorChoice.Decide(Accelerator.Tcg), TimeSpan.FromSeconds(1));
+        return new ExperimentHost(runtime, new PreparedKernels(null), AcceleratorChoice.Decide(Accelerator.Tcg), TimeSpan.FromSeconds(1));
     }
 }
