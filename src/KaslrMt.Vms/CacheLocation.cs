@@ -12,7 +12,10 @@ internal static class CacheLocation
 
     /// <summary>Opens the cache.</summary>
     /// <exception cref="KaslrMtException">KMT2603, KMT2601.</exception>
-    public static PreparedKernelCache Open() => PreparedKernelCache.Open(Path.Combine(Root(), "prepared"));
+    public static PreparedKernelCache Open() => PreparedKernelCache.Open(Folder);
+
+    /// <summary>Gets the cache's folder.</summary>
+    public static string Folder => Path.Combine(Root(), "prepared");
 
     private static string Root()
     {

@@ -10,6 +10,7 @@ public static class OwnDirectories
         string folder = Directory.CreateTempSubdirectory($"kaslrmt-{name}-").FullName;
         Environment.SetEnvironmentVariable("KASLRMT_RUNTIME_DIR", Path.Combine(folder, "run"));
         Environment.SetEnvironmentVariable("KASLRMT_STATE_DIR", Path.Combine(folder, "state"));
+        Environment.SetEnvironmentVariable("KASLRMT_CACHE_DIR", Path.Combine(folder, "cache"));
         Environment.SetEnvironmentVariable("XDG_CONFIG_HOME", Path.Combine(folder, "config"));
         Environment.SetEnvironmentVariable("KASLRMT_STORE", null);
         Environment.SetEnvironmentVariable("KASLRMT_KEK_FILE", null);

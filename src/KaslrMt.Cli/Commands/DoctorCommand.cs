@@ -4,7 +4,6 @@ using System.Runtime.InteropServices;
 using KaslrMt.Cli.Options;
 using KaslrMt.Cli.Output;
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Cli.Commands;

@@ -116,6 +116,11 @@ internal static class PsCommand
             Paragraph.Print(output, $"{vm.Name}: ", Printable.Of(vm.InDoubt!), ReportWriter.ColumnsOf(output));
         }
 
+        foreach (VmReport vm in vms.Where(vm => vm.Waiting is not null))
+        {
+            Paragraph.Print(output, $"{vm.Name}: ", Printable.Of($"its guest waits for a kernel: {vm.Waiting}"), ReportWriter.ColumnsOf(output));
+        }
+
         if (vms.Any(vm => vm.State == VmReport.NotHere))
         {
             Paragraph.Print(output, "", "not here: on this host, in another KASLRMT_RUNTIME_DIR or container", ReportWriter.ColumnsOf(output));

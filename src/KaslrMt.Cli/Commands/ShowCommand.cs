@@ -33,6 +33,7 @@ internal static class ShowCommand
         output,
         ("name", report.Name),
         ("state", report.State),
+        ("waits for a kernel", Printable.Of(report.Waiting ?? "")),
         ("mode", report.Mode ?? ""),
         ("tenant", report.Tenant ?? ""),
         ("tenant table", report.Store ?? ""),

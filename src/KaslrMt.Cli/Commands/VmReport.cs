@@ -42,6 +42,9 @@ internal sealed record VmReport
 
     public int? Reboots { get; init; }
 
+    /// <summary>Why its guest waits at the gate for a kernel, or null.</summary>
+    public string? Waiting { get; init; }
+
     /// <summary>The generation of its tenant's key, where the tenant table knows it.</summary>
     public long? Generation { get; init; }
 
@@ -77,6 +80,7 @@ internal sealed record VmReport
             { Detached: true, OwnerLives: false } => "unsupervised",
             { Moving: true, ProcessId: null } => "arriving",
             { Moving: true } => "moving",
+            { ProcessId: not null, Waiting: not null } => "waiting",
             { ProcessId: not null } => "running",
             _ => "starting",
         },
@@ -92,6 +96,7 @@ internal sealed record VmReport
         ProcessId = vm.State?.ProcessId,
         Created = vm.State?.Created,
         Reboots = vm.State?.Reboots,
+        Waiting = vm.State?.Waiting,
         Policy = vm.Policy,
         Store = vm.Store,
         Generation = vm.Generation,

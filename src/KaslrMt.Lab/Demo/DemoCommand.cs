@@ -83,7 +83,7 @@ internal static class DemoCommand
         try
         {
             kernel.WriteInitramfs(initramfs);
-            long before = HostCost.FilesIn(host.Runtime.Path), files = 0;
+            long before = host.FilesInMemory, files = 0;
             foreach (string tenant in Tenants)
             {
                 using TenantKey key = TenantKey.Generate();
@@ -98,7 +98,7 @@ internal static class DemoCommand
                         $"  {kernel.Name}: {tenant}'s {vm.Report.Name} booted and checked ({vms.Count} of {Tenants.Length * VmsPerTenant})")).ConfigureAwait(false);
                 }
 
-                files = files > 0 ? files : Math.Max(HostCost.FilesIn(host.Runtime.Path) - before, 0);
+                files = files > 0 ? files : Math.Max(host.FilesInMemory - before, 0);
             }
 
             IReadOnlyList<DemoReport.VmRow> reports = [.. vms.Select(vm => vm.Report)];

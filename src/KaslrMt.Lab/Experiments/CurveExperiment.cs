@@ -47,7 +47,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
 
         // Keys for this mode's guests alone, which end with them.
         TenantKey[] keys = mode.Layout == ExperimentMode.KaslrMt ? [.. Enumerable.Range(0, mode.Tenants).Select(_ => TenantKey.Generate())] : [];
-        long files = HostCost.FilesIn(host.Runtime.Path);
+        long files = host.FilesInMemory;
         var boots = new GuestBoots(mode.Recipe(recipe), host, progress);
         ConcurrentDictionary<int, ExperimentGuest> running = [];
         try
@@ -65,7 +65,7 @@ internal sealed class CurveExperiment(ExperimentFolder folder, GuestRecipe recip
             KsmMeasurement? merged = Ksm is var (ksm, loan) ? await MergeAsync(mode, ksm, loan, [.. all.Select(one => one.Guest)], cancellationToken).ConfigureAwait(false) : null;
             HostCost? cost = merged is null
                 ? null
-                : HostCost.Read([.. all.Select(one => one.Guest.ProcessId)], Math.Max(HostCost.FilesIn(host.Runtime.Path) - files, 0), program);
+                : HostCost.Read([.. all.Select(one => one.Guest.ProcessId)], Math.Max(host.FilesInMemory - files, 0), program);
             CurveReport.Mode report = CurveReport.Mode.Of(mode, mode.PolicyOf(Policy), all.Length, boots, curve, merged, cost);
             folder.Write(FileOf(mode), report, ExperimentJson.Default.Mode);
             return report;

@@ -229,7 +229,7 @@ internal static class CurveTables
         }
 
         Report.Print(output, table);
-        output.WriteLine("files: images that QEMU keeps mapped, and prepared kernels where the runtime directory is in memory; kaslrmt: this process, which does an agent's work here");
+        output.WriteLine("files: kernels that QEMU keeps mapped, and prepared kernels where their cache is in memory; kaslrmt: this process, which does an agent's work here");
     }
 
     private static string PerVm(long bytes, HostCost cost) => (bytes / (double)ByteSize.MiB / Math.Max(cost.Vms, 1)).ToString("0.0", CultureInfo.InvariantCulture);

@@ -1,5 +1,5 @@
 using KaslrMt.Hypervisors;
-using KaslrMt.Kernels;
+using KaslrMt.Sharing;
 using KaslrMt.Vms;
 
 namespace KaslrMt.Lab.Experiments;
@@ -11,6 +11,9 @@ namespace KaslrMt.Lab.Experiments;
 /// <param name="BootLimit">How long a guest may take to settle.</param>
 internal sealed record ExperimentHost(RuntimeDirectory Runtime, PreparedKernels Kernels, AcceleratorChoice Accelerator, TimeSpan BootLimit)
 {
+    /// <summary>Gets what this program keeps in files in memory.</summary>
+    public long FilesInMemory => HostCost.FilesIn(Runtime.Path) + HostCost.FilesIn(CacheLocation.Folder);
+
     /// <summary>This machine; guests that a killed experiment left are ended first.</summary>
     /// <exception cref="KaslrMtException">Errors of the runtime directory and the cache.</exception>
     public static ExperimentHost Open(TimeSpan bootLimit)

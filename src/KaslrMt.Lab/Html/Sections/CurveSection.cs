@@ -187,6 +187,6 @@ internal static class CurveSection
         }
 
         page.Table(table);
-        page.Paragraph("QEMU without TCG's translated code, which a host with KVM does not have; files: images that QEMU keeps mapped, and prepared kernels where the runtime directory is in memory; kaslrmt: the process that ran the experiment, which does an agent's work.", "note");
+        page.Paragraph("QEMU without TCG's translated code, which a host with KVM does not have; files: kernels that QEMU keeps mapped, and prepared kernels where their cache is in memory; kaslrmt: the process that ran the experiment, which does an agent's work.", "note");
     }
 }
