@@ -11,6 +11,9 @@ public interface IHypervisor
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SettingInvalid"/> when no machine type has this name.</exception>
     IMachineModel Machine(string name);
 
+    /// <summary>Returns whether a machine type is another one with its version named: <c>pc-q35-7.2</c> is a version of <c>q35</c>.</summary>
+    bool IsVersionOf(string type, string name);
+
     /// <summary>Starts a VM, and returns once the hypervisor has read the kernel and the initrd into the VM's memory.</summary>
     /// <param name="definition">What is to be built.</param>
     /// <param name="folder">The VM's folder, claimed.</param>

@@ -15,6 +15,9 @@ public interface IVmConnection : IAsyncDisposable
     /// <summary>Returns the VM's state: <c>running</c>, <c>paused</c>, <c>prelaunch</c>, <c>inmigrate</c>, <c>postmigrate</c>, …</summary>
     Task<string> StatusAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>Returns the machine type as the hypervisor runs it, with its version where it has one: <c>pc-q35-7.2</c> where <c>q35</c> was asked for.</summary>
+    Task<string> MachineTypeAsync(CancellationToken cancellationToken = default);
+
     /// <summary>Stops the VM's processors: its memory stands still from then on.</summary>
     Task PauseAsync(CancellationToken cancellationToken = default);
 

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using KaslrMt.Guests;
 
 namespace KaslrMt.Hypervisors;
@@ -5,11 +6,29 @@ namespace KaslrMt.Hypervisors;
 /// <summary>A connection to a QEMU that another process owns.</summary>
 internal sealed class QemuConnection(QmpClient monitor, int processId) : IVmConnection
 {
+    private const string Suffix = "-machine";
+
     /// <inheritdoc/>
     public int ProcessId => processId;
 
     /// <inheritdoc/>
     public Task<string> StatusAsync(CancellationToken cancellationToken = default) => MigrationTransfer.StatusAsync(monitor, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<string> MachineTypeAsync(CancellationToken cancellationToken = default)
+    {
+        // QOM's name of the class: "pc-q35-7.2-machine".
+        JsonElement type = await monitor.ExecuteAsync(
+            "qom-get",
+            writer =>
+            {
+                writer.WriteString("path", "/machine");
+                writer.WriteString("property", "type");
+            },
+            cancellationToken: cancellationToken).ConfigureAwait(false);
+        string name = type.ValueKind == JsonValueKind.String ? type.GetString()! : "";
+        return name.EndsWith(Suffix, StringComparison.Ordinal) ? name[..^Suffix.Length] : name;
+    }
 
     /// <inheritdoc/>
     public Task PauseAsync(CancellationToken cancellationToken = default) => monitor.ExecuteAsync("stop", cancellationToken: cancellationToken);

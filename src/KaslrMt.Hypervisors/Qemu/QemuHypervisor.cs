@@ -10,6 +10,9 @@ internal sealed class QemuHypervisor : IHypervisor
     public IMachineModel Machine(string name) => QemuMachine.Parse(name);
 
     /// <inheritdoc/>
+    public bool IsVersionOf(string type, string name) => QemuMachine.IsVersionOf(type, name);
+
+    /// <inheritdoc/>
     public async Task<IVirtualMachine> StartAsync(MachineDefinition definition, VmFolder folder, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(definition);

@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+
 namespace KaslrMt.Hypervisors;
 
 /// <summary>A QEMU machine type this project knows the memory map of.</summary>
@@ -5,7 +7,7 @@ namespace KaslrMt.Hypervisors;
 /// Sources: QEMU 7.2 <c>hw/i386/pc_piix.c</c>, <c>pc_q35.c</c>, <c>microvm.c</c> (RAM splits) and <c>x86.c</c> (initrd); each figure is
 /// checked against a running QEMU by the tests.
 /// </remarks>
-internal sealed class QemuMachine : IMachineModel
+internal sealed partial class QemuMachine : IMachineModel
 {
     private const ulong HighStart = 1UL << 32;
 
@@ -67,13 +69,27 @@ internal sealed class QemuMachine : IMachineModel
     public string CompleteCommandLine(string commandLine, AcceleratorChoice accelerator) =>
         GuestClock.Complete(commandLine, this, accelerator, GuestClock.HostTscKilohertz) ?? "";
 
-    /// <summary>The machine type written so.</summary>
+    /// <summary>The machine type written so, with a version (<c>pc-q35-7.2</c>) or without.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.SettingInvalid"/> when it is none of <see cref="All"/>.</exception>
     public static QemuMachine Parse(string text) =>
-        All.FirstOrDefault(machine => machine.Argument == text) ?? throw new KaslrMtException(
+        All.FirstOrDefault(machine => machine.Argument == text) ?? (Versioned().Match(text) is { Success: true } match ? OfVersion(text, match.Groups[1].ValueSpan) : null) ?? throw new KaslrMtException(
             HypervisorErrors.SettingInvalid,
             $"unknown machine type '{Printable.Of(text)}'",
-            $"give one of {string.Join(" | ", All.Select(machine => machine.Argument))}");
+            $"give one of {string.Join(" | ", All.Select(machine => machine.Argument))}, or one with a version, such as pc-q35-7.2");
+
+    /// <summary>Whether the first is the second with a version: <c>pc-q35-7.2</c> of <c>q35</c>, <c>pc-i440fx-7.2</c> of <c>pc</c>.</summary>
+    internal static bool IsVersionOf(string type, string name) =>
+        Versioned().Match(type) is { Success: true } match && name == (match.Groups[1].ValueSpan is "q35" ? Q35 : Pc).Argument;
+
+    // The memory map has been the same since QEMU 2.4.
+    private static QemuMachine OfVersion(string text, ReadOnlySpan<char> chipset)
+    {
+        QemuMachine model = chipset is "q35" ? Q35 : Pc;
+        return new(text, model.LowLimit, model.LowWhenSplit, model.AcpiDataSize, model.HasSeaBios);
+    }
+
+    [GeneratedRegex(@"^pc-(q35|i440fx)-[1-9][0-9]?\.[0-9]{1,2}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Versioned();
 
     /// <summary>Where that much RAM lies: from 0 up, and from 4 GiB up when it does not fit below.</summary>
     /// <param name="memory">Bytes.</param>

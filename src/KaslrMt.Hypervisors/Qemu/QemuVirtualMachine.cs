@@ -119,6 +119,9 @@ internal sealed partial class QemuVirtualMachine : IVirtualMachine
     public Task<string> StatusAsync(CancellationToken cancellationToken = default) => _connection.StatusAsync(cancellationToken);
 
     /// <inheritdoc/>
+    public Task<string> MachineTypeAsync(CancellationToken cancellationToken = default) => _connection.MachineTypeAsync(cancellationToken);
+
+    /// <inheritdoc/>
     public Task PauseAsync(CancellationToken cancellationToken = default) => _connection.PauseAsync(cancellationToken);
 
     /// <inheritdoc/>

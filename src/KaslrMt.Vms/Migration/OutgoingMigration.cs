@@ -70,11 +70,18 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
 
     private async Task<MoveReport> SaveAsync(IVirtualMachine vm, VmState state, string file, CancellationToken cancellationToken)
     {
-        byte[] preface = MigrationHeader.Of(spec, folder, state).ToPreface();
+        byte[] preface = MigrationHeader.Of(await VersionedAsync(vm, cancellationToken).ConfigureAwait(false), folder, state).ToPreface();
         MigrationProgress last = await vm
             .SaveAsync(file, folder, preface: preface, saved: EnterSavedAsync, cancellationToken: cancellationToken).ConfigureAwait(false);
         CrashPoint.Reached("save-departed");
         return new MoveReport(spec.Name, file, null, preface.Length + last.Transferred, null);
+    }
+
+    // With the machine's version, which "q35" leaves to each hypervisor: the guest must find there what it had here, also after an upgrade.
+    private async Task<VmSpec> VersionedAsync(IVirtualMachine vm, CancellationToken cancellationToken)
+    {
+        string type = await vm.MachineTypeAsync(cancellationToken).ConfigureAwait(false);
+        return Hypervisor.Default.IsVersionOf(type, spec.Machine) ? spec with { Machine = type } : spec;
     }
 
     // The file is whole; from the table's word on it is the VM.
@@ -98,7 +105,7 @@ internal sealed class OutgoingMigration(VmSpec spec, VmFolder folder, VmRegistra
         string host;
         try
         {
-            await link.SendAsync(LinkFrame.Vm, MigrationHeader.Of(spec, folder, state).ToBytes(), cancellationToken).ConfigureAwait(false);
+            await link.SendAsync(LinkFrame.Vm, MigrationHeader.Of(await VersionedAsync(vm, cancellationToken).ConfigureAwait(false), folder, state).ToBytes(), cancellationToken).ConfigureAwait(false);
             host = await AwaitAsync(LinkFrame.Ready, await link.ReceiveAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
         }
         catch (IOException error)
