@@ -1,4 +1,5 @@
 using KaslrMt.Hypervisors;
+using KaslrMt.Kernels;
 using Microsoft.Extensions.Logging;
 
 namespace KaslrMt.Vms;
@@ -33,10 +34,13 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
             await vm.WaitForResetAsync(cancellationToken).ConfigureAwait(false);
         }
 
-        if (!found || IntendedLayout.ReadFrom(folder.Path) is not null)
+        // A guest that started paused comes to its first boot here.
+        KernelFacts? before = IntendedLayout.ReadFrom(folder.Path)?.Kernel;
+        int boot = folder.ReadState()?.Reboots ?? 0;
+        if (before is not null)
         {
             log.Reboots(folder.Name);
-            note(state => state with { Reboots = state.Reboots + 1 });
+            boot++;
         }
 
         TimeSpan early = _fed + ShortestBoot - TimeProvider.System.GetUtcNow();
@@ -51,12 +55,17 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
             try
             {
                 using VmGate gate = await vm.WaitForGateAsync(Patience, cancellationToken).ConfigureAwait(false);
-                IntendedLayout intended = await pipeline.FeedAsync(gate, folder, folder.ReadState()?.Reboots ?? 1, cancellationToken).ConfigureAwait(false);
+                IntendedLayout intended = await pipeline.FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
                 _fed = TimeProvider.System.GetUtcNow();
-                note(state => state with { Waiting = null, Release = intended.Kernel.Release });
+                note(state => state with { Reboots = boot, Waiting = null, Release = intended.Kernel.Release });
                 if (said is not null)
                 {
                     log.NoLongerWaits(folder.Name);
+                }
+
+                if (before is not null && (before.Release != intended.Kernel.Release || !before.Segments.SequenceEqual(intended.Kernel.Segments)))
+                {
+                    log.BootsAnotherKernel(folder.Name, Printable.Of(intended.Kernel.Release), Printable.Of(before.Release));
                 }
 
                 return intended;

@@ -23,6 +23,9 @@ internal static partial class VmMessages
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Vm}: the guest waits at its gate: {Code}: {Problem}")]
     public static partial void WaitsAtGate(this ILogger log, string vm, ErrorCode code, string problem);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Vm}: its kernel file was replaced: the guest boots {Release} now, before it was {Before}")]
+    public static partial void BootsAnotherKernel(this ILogger log, string vm, string release, string before);
+
     [LoggerMessage(Level = LogLevel.Information, Message = "{Vm}: the guest got its kernel and goes on")]
     public static partial void NoLongerWaits(this ILogger log, string vm);
 
