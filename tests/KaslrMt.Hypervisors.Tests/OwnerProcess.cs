@@ -12,11 +12,7 @@ internal static class OwnerProcess
         bool detached = arguments is [_, _, "detached"];
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true, OutlivesOwner = detached }, folder);
-        using (FileStream image = folder.CreateImage())
-        {
-            image.WriteByte(1);
-        }
-
+        File.WriteAllBytes(Path.Combine(folder.Path, "left"), [1]);
         folder.WriteState(TestVm.State(folder.Name, vm) with { Detached = detached });
         Console.WriteLine($"READY {vm.ProcessId}");
         try

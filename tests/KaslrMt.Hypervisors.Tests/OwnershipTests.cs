@@ -22,7 +22,7 @@ public sealed class OwnershipTests : IDisposable
         await owner.WaitForExitAsync();
         await TestVm.EventuallyAsync(() => !TestVm.IsRunning(qemu), "the end of QEMU");
         string folder = Path.Combine(_scratch.Runtime.Path, "orphan");
-        Assert.True(File.Exists(Path.Combine(folder, "image")));
+        Assert.True(File.Exists(Path.Combine(folder, "left")));
 
         Assert.Equal(["orphan"], _scratch.Runtime.Sweep());
         Assert.Empty(Directory.EnumerateFileSystemEntries(_scratch.Runtime.Path));

@@ -74,8 +74,8 @@ public sealed class RuntimeDirectoryTests : IDisposable
                 {
                     using VmFolder folder = _scratch.Runtime.Claim("hot");
                     InterlockedMax(ref most, Interlocked.Increment(ref holders));
-                    folder.CreateImage().Dispose();
-                    Assert.True(File.Exists(folder.ImagePath));
+                    folder.WriteState(State("hot"));
+                    Assert.NotNull(folder.ReadState());
                     Interlocked.Decrement(ref holders);
                     Interlocked.Increment(ref won);
                 }
@@ -94,10 +94,9 @@ public sealed class RuntimeDirectoryTests : IDisposable
     public void Files_are_private_and_state_survives_garbage()
     {
         using VmFolder folder = _scratch.Runtime.Claim("modes");
-        folder.CreateImage().Dispose();
         folder.WriteState(State("modes"));
         Assert.Equal(Private, File.GetUnixFileMode(folder.Path));
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(folder.ImagePath));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(folder.Path, "state.json")));
         foreach (string garbage in new[] { "", "null", "[]", "{", new string('x', 100_000), """{"name":7}""" })
         {
             File.WriteAllText(Path.Combine(folder.Path, "state.json"), garbage);

@@ -27,14 +27,13 @@ public sealed class SavedGuest : IAsyncLifetime, IDisposable
         GuestRam ram = settings.Machine.PlaceMemory(settings.Memory, (ulong)new FileInfo(initrd).Length);
         using TenantKey key = TenantKey.Generate();
         using VmSeed seed = VmSeed.Generate();
-        BootImage written = BootImages.Write(
-            TestKernels.Image("6.12-cloud"),
-            null,
-            facts => LayoutPlanner.Plan(facts.Geometry, new GuestMemoryMap(ram.Ranges, ram.Taken), Policy.Default, key, seed, AddressProducers.Default),
-            image,
-            ram.Overwritten);
-        written.Layout.Dispose();
-        _symbols = ObservationSymbols.Of(written.Kernel);
+        using (PreparedKernel kernel = PreparedKernel.Open(TestKernels.Image("6.12-cloud")))
+        {
+            using KernelLayout layout = LayoutPlanner.Plan(
+                kernel.Facts.Geometry, new GuestMemoryMap(ram.Ranges, ram.Taken), Policy.Default, key, seed, AddressProducers.Default);
+            kernel.WriteBootImage(layout, image, ram.Overwritten);
+            _symbols = ObservationSymbols.Of(kernel.Facts);
+        }
 
         using VmFolder folder = _scratch.Runtime.Claim("boot");
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(settings, folder);
