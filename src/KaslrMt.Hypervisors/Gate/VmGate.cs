@@ -95,7 +95,7 @@ public sealed class VmGate : IDisposable
         if (initrd is not null && initrdRange is PhysicalRange range)
         {
             Copy(initrd, range);
-            ranges.Add(new GateRange(range.Start.Value, range.Length, Cleared: false));
+            ranges.Add(new GateRange(range.Start.Value, range.Length, GateRangeKind.Touched));
         }
 
         _memory.Write(new PhysicalAddress(GateProtocol.CommandLine), line);
@@ -124,24 +124,16 @@ public sealed class VmGate : IDisposable
             "shorten the command line");
     }
 
-    private void Add(List<GateRange> ranges, LoadedSegment segment)
+    private static void Add(List<GateRange> ranges, LoadedSegment segment)
     {
         if (segment.FileSize > 0)
         {
-            ranges.Add(new GateRange(segment.Start.Value, segment.FileSize, Cleared: false));
+            ranges.Add(new GateRange(segment.Start.Value, segment.FileSize, GateRangeKind.Rewritten));
         }
 
-        // The guest clears whole words; what is left before and behind them is written.
-        ulong start = segment.Start.Value + segment.FileSize;
-        ulong end = segment.Start.Value + segment.MemorySize;
-        ulong first = Math.Min((start + 7) & ~7UL, end);
-        ulong last = Math.Max(end & ~7UL, first);
-        ReadOnlySpan<byte> zeros = stackalloc byte[8];
-        _memory.Write(new PhysicalAddress(start), zeros[..(int)(first - start)]);
-        _memory.Write(new PhysicalAddress(last), zeros[..(int)(end - last)]);
-        if (last > first)
+        if (segment.MemorySize > segment.FileSize)
         {
-            ranges.Add(new GateRange(first, last - first, Cleared: true));
+            ranges.Add(new GateRange(segment.Start.Value + segment.FileSize, segment.MemorySize - segment.FileSize, GateRangeKind.Cleared));
         }
     }
 
