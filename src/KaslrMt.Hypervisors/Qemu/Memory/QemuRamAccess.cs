@@ -28,7 +28,7 @@ internal sealed class QemuRamAccess : IGuestRamAccess
         try
         {
             // Whose memory it is, is known only now: the process that this handle is of has not ended, so its number was its own when the descriptor was opened.
-            if (process.Exited.IsCompleted)
+            if (process.HasEnded)
             {
                 throw ProcessMemory.Gone(process.Id);
             }
