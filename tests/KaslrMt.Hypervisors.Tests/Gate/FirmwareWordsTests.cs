@@ -52,7 +52,7 @@ public sealed class FirmwareWordsTests(ITestOutputHelper output) : IDisposable
         FirmwareWords words = FirmwareWords.Read(WaitingGuest.Create(map: most));
         Assert.Equal(128, words.MemoryMap.Count);
         Assert.Equal(1UL << 52, words.MemoryMap[^1].Range.End.Value);
-        Assert.Equal(FirmwareWords.Read(WaitingGuest.Create(line: new string('x', 4095))).CommandLine, new string('x', 4095));
+        Assert.Equal(new string('x', 4095), FirmwareWords.Read(WaitingGuest.Create(line: new string('x', 4095))).CommandLine);
     }
 
     [Theory]

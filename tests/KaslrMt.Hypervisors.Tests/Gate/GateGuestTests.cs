@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using KaslrMt.Guests;
 using KaslrMt.Kernels;
 using KaslrMt.Layout;
+using Microsoft.Win32.SafeHandles;
 
 namespace KaslrMt.Hypervisors.Tests.Gate;
 
@@ -168,6 +169,48 @@ public sealed partial class GateGuestTests : IDisposable
         Assert.Equal(without, with);
     }
 
+    [Fact]
+    public async Task A_guest_that_is_fed_while_it_moves_arrives_with_its_kernel_and_comes_to_its_gate_there()
+    {
+        const ulong Ballast = 0x4000000;
+        const int BallastSize = 64 << 20;
+        byte[] content = new byte[3 << 20];
+        new Random(1).NextBytes(content);
+        File.WriteAllBytes(_scratch.At("initrd"), content);
+        using SafeFileHandle initrd = File.OpenHandle(_scratch.At("initrd"));
+        using VmFolder here = _scratch.Runtime.Claim("source"), there = _scratch.Runtime.Claim("destination");
+        await using IVirtualMachine source = await Hypervisor.Default.StartAsync(Settings("q35"), here);
+        await using IVirtualMachine destination = await Hypervisor.Default.StartAsync(Settings("q35") with { AwaitsMigration = true }, there);
+        using VmGate gate = await source.WaitForGateAsync(TestVm.BootLimit);
+        FirmwareWords words = gate.ReadWords();
+        PhysicalRange range = words.PlaceInitrd((ulong)content.Length);
+
+        // What takes time to move, and lies between the kernel and its initrd: the kernel's place has been moved when it is fed.
+        await FillAsync(source, Ballast, BallastSize);
+        MigrationAddress address = MigrationAddress.Unix(Path.Combine(there.Path, "m.sock"));
+        await destination.ListenAsync(address);
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<MigrationProgress> moving = source.MigrateAsync(address, new Watcher(begun), bytesPerSecond: 20_000_000);
+        await begun.Task.WaitAsync(TestVm.BootLimit);
+        using PreparedKernel kernel = RecordingKernel.Build(7);
+        using KernelLayout layout = KernelLayout.Link(kernel.Facts.Geometry);
+        gate.Open(kernel, layout, ModuleAddresses.ByOrder, "quiet", initrd, range, words);
+        Assert.False(moving.IsCompleted);
+        await moving;
+        await destination.WaitForArrivalAsync();
+
+        using IGuestMemory memory = await destination.OpenMemoryAsync();
+        await WaitForBootAsync(memory, 1);
+        ReadOnlyMemory<byte> bytes = kernel.Bytes(new VirtualAddress(kernel.Facts.LinkBase), 0x3000).ToArray();
+        Assert.True(bytes.Span.SequenceEqual(Read(memory, RecordingKernel.Base, bytes.Length)), "the kernel is not there");
+        Assert.True(content.AsSpan().SequenceEqual(Read(memory, range.Start.Value, content.Length)), "the initrd is not there");
+        Assert.True("quiet\0"u8.SequenceEqual(Read(memory, GateProtocol.CommandLine, 6)), "the command line is not there");
+
+        await ResetAsync(destination);
+        using VmGate again = await destination.WaitForGateAsync(TestVm.BootLimit);
+        Assert.Equal(words.MemoryMap, again.ReadWords().MemoryMap);
+    }
+
     // inc dword [Boots], in 32-bit code.
     private static byte[] CountBoot() => [0xff, 0x05, .. BitConverter.GetBytes((uint)RecordingKernel.Boots)];
 
@@ -178,6 +221,16 @@ public sealed partial class GateGuestTests : IDisposable
         using PreparedKernel kernel = RecordingKernel.Build(mark);
         using KernelLayout layout = KernelLayout.Link(kernel.Facts.Geometry);
         gate.Open(kernel, layout, ModuleAddresses.ByOrder, "quiet", null, null, words);
+    }
+
+    // The host writes it before anything is moved.
+    private static async Task FillAsync(IVirtualMachine vm, ulong address, int size)
+    {
+        using QemuMemory found = await QemuMemory.OpenAsync(TestVm.MonitorOf(vm), vm.ProcessId);
+        using var ram = new QemuRamAccess(ProcessMemory.Open(vm.ProcessId), found.Runs);
+        byte[] bytes = new byte[size];
+        new Random(2).NextBytes(bytes);
+        ram.Write(new PhysicalAddress(address), bytes);
     }
 
     private static async Task ResetAsync(IVirtualMachine vm)
@@ -219,6 +272,17 @@ public sealed partial class GateGuestTests : IDisposable
         string stat = File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{process}/stat"));
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         return long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture);
+    }
+
+    private sealed class Watcher(TaskCompletionSource begun) : IProgress<MigrationProgress>
+    {
+        public void Report(MigrationProgress value)
+        {
+            if (value.Status == "active" && value.Transferred > 8 << 20)
+            {
+                begun.TrySetResult();
+            }
+        }
     }
 
     [GeneratedRegex("current_count *= *[0-9]+")]

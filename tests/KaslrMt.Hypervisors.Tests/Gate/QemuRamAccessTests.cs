@@ -50,9 +50,9 @@ public sealed class QemuRamAccessTests : IDisposable
                 }
             }
 
-            Assert.Equal(model[..Size], new ReadOnlySpan<byte>((void*)Host(2), Size));
-            Assert.Equal(model[Size..(2 * Size)], new ReadOnlySpan<byte>((void*)Host(0), Size));
-            Assert.Equal(model[(4 * Size)..], new ReadOnlySpan<byte>((void*)Host(1), Size));
+            Assert.Equal(model.AsSpan(0, Size), new ReadOnlySpan<byte>((void*)Host(2), Size));
+            Assert.Equal(model.AsSpan(Size, Size), new ReadOnlySpan<byte>((void*)Host(0), Size));
+            Assert.Equal(model.AsSpan(4 * Size), new ReadOnlySpan<byte>((void*)Host(1), Size));
             for (int guard = 0; guard < 4; guard++)
             {
                 Assert.Equal(-1, new ReadOnlySpan<byte>(block + (guard * (Size + Guard)), Guard).IndexOfAnyExcept((byte)0));
