@@ -172,6 +172,13 @@ internal static class GateCode
         Label wake = code.CreateLabel();
         Label gone = code.CreateLabel();
         Label fill = code.CreateLabel();
+
+        // A host may still be writing for the boot before a reset: its go word is another one.
+        code.rdtsc();
+        code.or(eax, 1);
+        code.mov(ebp, eax);
+        code.mov(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Session], eax);
+        code.mov(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], 0);
         code.mov(eax, 1);
         code.cpuid();
         code.bt(edx, 9);
@@ -209,7 +216,7 @@ internal static class GateCode
         code.mov(__dword_ptr[TimerCount], TimerPeriod);
 
         code.Label(ref look);
-        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], GateProtocol.Gone);
+        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], ebp);
         code.je(wake);
         code.sti();
         code.hlt();
@@ -233,7 +240,7 @@ internal static class GateCode
 
         code.Label(ref spin);
         code.pause();
-        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], GateProtocol.Gone);
+        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], ebp);
         code.jne(spin);
         code.Label(ref gone);
         code.mov(__dword_ptr[GateProtocol.Mailbox + GateProtocol.State], GateProtocol.Touching);

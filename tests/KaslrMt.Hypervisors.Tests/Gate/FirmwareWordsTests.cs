@@ -150,7 +150,8 @@ public sealed class FirmwareWordsTests(ITestOutputHelper output) : IDisposable
             {
                 Fill(ram, new Random(number));
                 ram.Writes.Clear();
-                FirmwareWords words = FirmwareWords.Read(ram);
+                using var gate = new VmGate(ram);
+                FirmwareWords words = gate.ReadWords();
                 Assert.InRange(words.MemoryMap.Count, 1, 128);
                 Assert.InRange(words.CommandLine.Length, 0, 4095);
                 PhysicalRange range = words.PlaceInitrd((ulong)content.Length);
@@ -159,7 +160,6 @@ public sealed class FirmwareWordsTests(ITestOutputHelper output) : IDisposable
                 placed++;
                 using KernelLayout layout = LayoutPlanner.Plan(
                     kernel.Facts.Geometry, words.ToMemoryMap(range), Policy.Default, key, seed, AddressProducers.Default);
-                using var gate = new VmGate(ram);
                 gate.Open(kernel, layout, ModuleAddresses.ByOrder, "quiet", initrd, range, words);
                 opened++;
             }
@@ -243,7 +243,7 @@ public sealed class FirmwareWordsTests(ITestOutputHelper output) : IDisposable
 
                     break;
                 default:
-                    random.NextBytes(ram.Bytes(WaitingGuest.Mailbox, 4096));
+                    random.NextBytes(random.Next(2) == 0 ? ram.Bytes(WaitingGuest.Mailbox, 4096) : ram.Bytes(WaitingGuest.Mailbox + 0x0c, 4084));
                     break;
             }
         }

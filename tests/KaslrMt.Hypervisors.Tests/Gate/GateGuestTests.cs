@@ -111,6 +111,35 @@ public sealed partial class GateGuestTests : IDisposable
     [Theory]
     [InlineData("q35")]
     [InlineData("microvm")]
+    public async Task A_guest_that_is_reset_while_it_is_fed_waits_again(string machine)
+    {
+        using VmFolder folder = _scratch.Runtime.Claim("twice");
+        await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(Settings(machine), folder);
+        using IGuestMemory memory = await vm.OpenMemoryAsync();
+        using VmGate gate = await vm.WaitForGateAsync(TestVm.BootLimit);
+        FirmwareWords words = gate.ReadWords();
+
+        // All is written while firmware is still to run, which may write over it.
+        await vm.PauseAsync();
+        await ResetAsync(vm);
+        Open(gate, words, 1);
+        await vm.ContinueAsync();
+        using VmGate again = await vm.WaitForGateAsync(TestVm.BootLimit);
+
+        // All is written when the guest waits once more.
+        Open(gate, words, 2);
+        Assert.True(again.IsWaiting);
+        await Task.Delay(100);
+        Assert.True(again.IsWaiting);
+        Assert.Equal(0u, Word(memory, RecordingKernel.Boots));
+        Open(again, again.ReadWords(), 3);
+        await WaitForBootAsync(memory, 1);
+        Assert.Equal(3u, Word(memory, RecordingKernel.Record));
+    }
+
+    [Theory]
+    [InlineData("q35")]
+    [InlineData("microvm")]
     public async Task The_kernel_is_entered_as_the_boot_protocol_says_and_nothing_tells_where_it_lies(string machine)
     {
         using VmFolder folder = _scratch.Runtime.Claim("entered");
@@ -135,7 +164,8 @@ public sealed partial class GateGuestTests : IDisposable
         byte[] mailbox = area[0x1000..0x2000];
         Assert.Equal(GateProtocol.Entering, BinaryPrimitives.ReadUInt32LittleEndian(mailbox.AsSpan(GateProtocol.State)));
         Assert.Equal(-1, mailbox.AsSpan(GateProtocol.Go, 4).IndexOfAnyExcept((byte)0));
-        Assert.Equal(-1, mailbox.AsSpan(GateProtocol.Entry).IndexOfAnyExcept((byte)0));
+        Assert.Equal(-1, mailbox.AsSpan(GateProtocol.Entry, 8).IndexOfAnyExcept((byte)0));
+        Assert.Equal(-1, mailbox.AsSpan(GateProtocol.Session + 4).IndexOfAnyExcept((byte)0));
         Assert.Equal(-1, area.AsSpan(0x7000, 0x1000).IndexOfAnyExcept((byte)0));
     }
 
@@ -183,9 +213,9 @@ public sealed partial class GateGuestTests : IDisposable
         await using IVirtualMachine destination = await Hypervisor.Default.StartAsync(Settings("q35") with { AwaitsMigration = true }, there);
         using VmGate gate = await source.WaitForGateAsync(TestVm.BootLimit);
         FirmwareWords words = gate.ReadWords();
-        PhysicalRange range = words.PlaceInitrd((ulong)content.Length);
+        PhysicalRange range = new(new PhysicalAddress(0x2000000), (ulong)content.Length);
 
-        // What takes time to move, and lies between the kernel and its initrd: the kernel's place has been moved when it is fed.
+        // What takes time to move, and lies behind kernel and initrd: their places have been moved when the guest is fed.
         await FillAsync(source, Ballast, BallastSize);
         MigrationAddress address = MigrationAddress.Unix(Path.Combine(there.Path, "m.sock"));
         await destination.ListenAsync(address);

@@ -33,7 +33,6 @@ public sealed class VmGateTests : IDisposable
     [InlineData(0x181000)] // the magic
     [InlineData(0x181007)] // the version
     [InlineData(0x181008)] // the state
-    [InlineData(0x18100c)] // the go word
     [InlineData(0x180000)] // the code's first byte
     [InlineData(0x180fff)] // and its last
     public void A_guest_does_not_wait_where_one_byte_is_another(ulong address)
@@ -41,6 +40,36 @@ public sealed class VmGateTests : IDisposable
         FakeRam ram = WaitingGuest.Create();
         ram.Bytes(address, 1)[0] ^= 1;
         using var gate = new VmGate(ram);
+        Assert.False(gate.IsWaiting);
+    }
+
+    [Fact]
+    public void A_guest_waits_until_the_go_word_is_its_session_and_none_has_session_0()
+    {
+        FakeRam ram = WaitingGuest.Create();
+        using var gate = new VmGate(ram);
+        ram.Put(Go, WaitingGuest.Bytes(WaitingGuest.Session ^ 2));
+        Assert.True(gate.IsWaiting);
+        Assert.Equal(WaitingGuest.Session, gate.ReadWords().Session);
+        ram.Put(Go, WaitingGuest.Bytes(WaitingGuest.Session));
+        Assert.False(gate.IsWaiting);
+        Assert.Equal(HypervisorErrors.GateWords, Assert.Throws<KaslrMtException>(gate.ReadWords).Code);
+        ram.Put(WaitingGuest.Mailbox + 0x20, WaitingGuest.Bytes(0));
+        Assert.False(gate.IsWaiting);
+    }
+
+    [Fact]
+    public void A_kernel_for_a_guest_that_was_reset_meanwhile_is_not_entered()
+    {
+        FakeRam ram = WaitingGuest.Create();
+        using var gate = new VmGate(ram);
+        FirmwareWords words = gate.ReadWords();
+        ram.Put(WaitingGuest.Mailbox + 0x20, WaitingGuest.Bytes(WaitingGuest.Session + 2));
+        using PreparedKernel kernel = Small();
+        using KernelLayout layout = Plan(kernel.Facts, ram);
+        gate.Open(kernel, layout, ModuleAddresses.ByOrder, "quiet", null, null, words);
+        Assert.True(gate.IsWaiting);
+        Open(ram);
         Assert.False(gate.IsWaiting);
     }
 
@@ -72,7 +101,7 @@ public sealed class VmGateTests : IDisposable
         Open(ram, initrd: Initrd(10_000));
         Assert.Equal(new PhysicalRange(new PhysicalAddress(Go), 4), ram.Writes[^1]);
         Assert.Equal(new PhysicalRange(new PhysicalAddress(Entry), 8), ram.Writes[^2]);
-        Assert.Equal("!GO!"u8, ram.Bytes(Go, 4));
+        Assert.Equal(WaitingGuest.Bytes(WaitingGuest.Session), ram.Bytes(Go, 4));
         Assert.Single(ram.Writes, write => write.Overlaps(new PhysicalRange(new PhysicalAddress(Go), 4)));
         using var gate = new VmGate(ram);
         Assert.False(gate.IsWaiting);

@@ -11,6 +11,9 @@ internal static class WaitingGuest
     internal const ulong FirmwareLine = 0x183000;
     internal const ulong MapEntries = StartInfo + 0x40;
 
+    /// <summary>What its gate drew.</summary>
+    internal const uint Session = 0x5e551011;
+
     /// <summary>A machine of 64 MiB below 4 GiB and 16 MiB above.</summary>
     internal static readonly (ulong Start, ulong Length, uint Type)[] Map =
     [
@@ -32,7 +35,9 @@ internal static class WaitingGuest
     {
         ram.Put(0x180000, GateFile.Bytes.Span[0x1000..0x2000]);
         ram.Put(Mailbox, "KMTGATE1WAIT"u8);
+        ram.Put(Mailbox + 0x0c, Bytes(0));
         ram.Put(Mailbox + 0x10, Bytes(features));
+        ram.Put(Mailbox + 0x20, Bytes(Session));
         Span<byte> info = stackalloc byte[56];
         BinaryPrimitives.WriteUInt32LittleEndian(info, 0x336ec578);
         BinaryPrimitives.WriteUInt32LittleEndian(info[4..], 1);
