@@ -12,7 +12,7 @@ internal static class OwnerProcess
         bool detached = arguments is [_, _, "detached"];
         await using IVirtualMachine vm = await Hypervisor.Default.StartAsync(
             TestVm.Settings(QemuMachine.Microvm) with { StartPaused = true, OutlivesOwner = detached }, folder);
-        await File.WriteAllTextAsync(Path.Combine(folder.Path, "left"), "behind");
+        File.WriteAllBytes(Path.Combine(folder.Path, "left"), [1]);
         folder.WriteState(TestVm.State(folder.Name, vm) with { Detached = detached });
         Console.WriteLine($"READY {vm.ProcessId}");
         try

@@ -74,8 +74,8 @@ public sealed class RuntimeDirectoryTests : IDisposable
                 {
                     using VmFolder folder = _scratch.Runtime.Claim("hot");
                     InterlockedMax(ref most, Interlocked.Increment(ref holders));
-                    File.WriteAllText(folder.GatePath, "");
-                    Assert.True(File.Exists(folder.GatePath));
+                    folder.WriteState(State("hot"));
+                    Assert.NotNull(folder.ReadState());
                     Interlocked.Decrement(ref holders);
                     Interlocked.Increment(ref won);
                 }

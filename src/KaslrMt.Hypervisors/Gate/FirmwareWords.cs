@@ -33,6 +33,9 @@ public sealed record FirmwareWords
     /// <summary>Gets whether the processor has five-level page tables.</summary>
     public bool HasFiveLevels { get; }
 
+    /// <summary>Gets the gate's session that they are of: a kernel that was planned for them goes into no other.</summary>
+    internal uint Session { get; init; }
+
     /// <summary>Returns where an initrd goes: as high as it fits below 4 GiB, in whole pages.</summary>
     /// <param name="size">Bytes, more than 0.</param>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.InitrdTooLarge"/>.</exception>
@@ -117,7 +120,7 @@ public sealed record FirmwareWords
     private static void Read(IGuestRamAccess memory, uint address, Span<byte> destination) =>
         Require(memory.TryRead(new PhysicalAddress(address), destination), $"there is no memory at 0x{address:x}");
 
-    private static void Require(bool holds, string problem)
+    internal static void Require(bool holds, string problem)
     {
         if (!holds)
         {

@@ -17,11 +17,11 @@ internal static class GateCode
     // Where in the page its parts lie.
     private const int FlatOffset = 0x20;
     private const int LongModeOffset = 0x300;
-    private const int HandlerOffset = 0x400;
+    private const int HandlerOffset = 0x500;
     private const int FaultHandlerOffset = 0x10;
-    private const int GdtOffset = 0x420;
-    private const int GdtPointerOffset = 0x440;
-    private const int IdtPointerOffset = 0x448;
+    private const int GdtOffset = 0x520;
+    private const int GdtPointerOffset = 0x540;
+    private const int IdtPointerOffset = 0x548;
 
     private const ushort FlatCode = 0x08;
     private const ushort LongModeCode = 0x10;
@@ -47,6 +47,8 @@ internal static class GateCode
 
     // QEMU's and KVM's local APIC timer counts at 1 GHz: a look at the mailbox every 4 ms.
     private const uint TimerPeriod = 4_000_000;
+
+    private const int UnrolledSize = 64;
 
     private const uint ExtendedFeatures = 0xc0000080;
     private const int LongModeEnable = 8;
@@ -171,6 +173,13 @@ internal static class GateCode
         Label wake = code.CreateLabel();
         Label gone = code.CreateLabel();
         Label fill = code.CreateLabel();
+
+        // A host may still be writing for the boot before a reset: its go word is another one.
+        code.rdtsc();
+        code.or(eax, 1);
+        code.mov(ebp, eax);
+        code.mov(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Session], eax);
+        code.mov(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], 0);
         code.mov(eax, 1);
         code.cpuid();
         code.bt(edx, 9);
@@ -211,7 +220,7 @@ internal static class GateCode
         code.mov(__dword_ptr[TimerCount], TimerPeriod);
 
         code.Label(ref look);
-        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], GateProtocol.Gone);
+        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], ebp);
         code.je(wake);
         code.sti();
         code.hlt();
@@ -235,7 +244,7 @@ internal static class GateCode
 
         code.Label(ref spin);
         code.pause();
-        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], GateProtocol.Gone);
+        code.cmp(__dword_ptr[GateProtocol.Mailbox + GateProtocol.Go], ebp);
         code.jne(spin);
         code.Label(ref gone);
         code.mov(__dword_ptr[GateProtocol.Mailbox + GateProtocol.State], GateProtocol.Touching);
@@ -267,12 +276,15 @@ internal static class GateCode
         code.AddInstruction(Instruction.CreateBranch(Code.Jmp_ptr1632, LongModeCode, GateProtocol.Code + LongModeOffset));
     }
 
-    // Every page that the host wrote is written once by the guest itself: dirty logging and translated code know of it then, and pages above 4 GiB can be reached here.
+    // What the host wrote, the guest itself writes once more: dirty logging knows of each page then. Of the kernel it writes every byte, for TCG may have
+    // translated code of an earlier boot there, and forgets only what a write overlaps. Pages above 4 GiB can be reached here.
     private static byte[] LongMode()
     {
         Assembler code = new(64);
         Label next = code.CreateLabel();
         Label touch = code.CreateLabel();
+        Label rewrite = code.CreateLabel();
+        Label rest = code.CreateLabel();
         Label clear = code.CreateLabel();
         Label enter = code.CreateLabel();
         code.mov(eax, FlatData);
@@ -282,15 +294,16 @@ internal static class GateCode
         code.xor(eax, eax);
         code.mov(fs, eax);
         code.mov(gs, eax);
-        code.mov(esi, GateProtocol.Ranges);
+        code.mov(ebx, GateProtocol.Ranges);
         code.Label(ref next);
-        code.mov(rdi, __qword_ptr[rsi]);
-        code.mov(rcx, __qword_ptr[rsi + 8]);
-        code.mov(eax, __dword_ptr[rsi + 16]);
-        code.add(rsi, GateRange.Size);
-        code.test(eax, eax);
-        code.jz(enter);
-        code.cmp(eax, 2);
+        code.mov(rdi, __qword_ptr[rbx]);
+        code.mov(rcx, __qword_ptr[rbx + 8]);
+        code.mov(eax, __dword_ptr[rbx + 16]);
+        code.add(rbx, GateRange.Size);
+        code.cmp(eax, (int)GateRangeKind.Rewritten);
+        code.jb(enter);
+        code.je(rewrite);
+        code.cmp(eax, (int)GateRangeKind.Cleared);
         code.je(clear);
         code.add(rcx, rdi);
         code.and(rdi, -PageSize);
@@ -300,10 +313,33 @@ internal static class GateCode
         code.cmp(rdi, rcx);
         code.jb(touch);
         code.jmp(next);
+
+        // Unrolled: TCG takes twice as long for a string instruction.
+        code.Label(ref rewrite);
+        code.sub(rcx, UnrolledSize);
+        code.jb(rest);
+        for (int i = 0; i < UnrolledSize; i += sizeof(ulong))
+        {
+            code.mov(rax, __qword_ptr[rdi + i]);
+            code.mov(__qword_ptr[rdi + i], rax);
+        }
+
+        code.add(rdi, UnrolledSize);
+        code.jmp(rewrite);
+        code.Label(ref rest);
+        code.add(rcx, UnrolledSize);
+        code.mov(rsi, rdi);
+        code.rep.movsb();
+        code.jmp(next);
+
         code.Label(ref clear);
+        code.mov(edx, ecx);
+        code.and(edx, sizeof(ulong) - 1);
         code.shr(rcx, 3);
         code.xor(eax, eax);
         code.rep.stosq();
+        code.mov(ecx, edx);
+        code.rep.stosb();
         code.jmp(next);
 
         // Nothing is left that tells where the kernel lies.

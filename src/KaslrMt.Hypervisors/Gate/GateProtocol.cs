@@ -61,7 +61,7 @@ internal static class GateProtocol
     /// <summary>Offset in the mailbox: what the gate does, 4 bytes.</summary>
     internal const int State = 0x08;
 
-    /// <summary>Offset in the mailbox: the host's word to go, 4 bytes.</summary>
+    /// <summary>Offset in the mailbox: the host's word to go, 4 bytes. The gate goes on when it equals the <see cref="Session"/>.</summary>
     internal const int Go = 0x0c;
 
     /// <summary>Offset in the mailbox: what the processor can do, 4 bytes.</summary>
@@ -70,11 +70,11 @@ internal static class GateProtocol
     /// <summary>Offset in the mailbox: the physical address of the kernel's 64-bit entry, 8 bytes.</summary>
     internal const int Entry = 0x18;
 
+    /// <summary>Offset in the mailbox: a number that the gate draws each time it comes to wait, 4 bytes, never 0.</summary>
+    internal const int Session = 0x20;
+
     /// <summary>The gate waits: from here on the host may write.</summary>
     internal const uint Waiting = 0x54494157; // "WAIT"
-
-    /// <summary>The host's word: all is written.</summary>
-    internal const uint Gone = 0x214f4721; // "!GO!"
 
     /// <summary>The gate has seen the host's word and touches what was written.</summary>
     internal const uint Touching = 0x48435554; // "TUCH"

@@ -2,13 +2,13 @@ using System.Buffers.Binary;
 
 namespace KaslrMt.Hypervisors;
 
-/// <summary>A run of guest memory that the gate touches before it enters the kernel.</summary>
+/// <summary>A run of guest memory that the gate goes through before it enters the kernel.</summary>
 /// <param name="Address">The first byte.</param>
-/// <param name="Length">Bytes, more than 0; of a run to be cleared a multiple of 8.</param>
-/// <param name="Cleared">Whether the gate fills it with zeros; else it writes every page's bytes as they are.</param>
-internal readonly record struct GateRange(ulong Address, ulong Length, bool Cleared)
+/// <param name="Length">Bytes, more than 0.</param>
+/// <param name="Kind">What the gate does with it.</param>
+internal readonly record struct GateRange(ulong Address, ulong Length, GateRangeKind Kind)
 {
-    /// <summary>The size of an entry in the list, bytes: address and length, 8 each; kind (0 ends the list, 1 touched, 2 cleared), 4; 4 unused.</summary>
+    /// <summary>The size of an entry in the list, bytes: address and length, 8 each; kind, 4; 4 unused.</summary>
     internal const int Size = 24;
 
     private const int ListSize = 4096;
@@ -24,9 +24,25 @@ internal readonly record struct GateRange(ulong Address, ulong Length, bool Clea
             Span<byte> entry = bytes.AsSpan(i * Size, Size);
             BinaryPrimitives.WriteUInt64LittleEndian(entry, ranges[i].Address);
             BinaryPrimitives.WriteUInt64LittleEndian(entry[8..], ranges[i].Length);
-            BinaryPrimitives.WriteUInt32LittleEndian(entry[16..], ranges[i].Cleared ? 2U : 1U);
+            BinaryPrimitives.WriteUInt32LittleEndian(entry[16..], (uint)ranges[i].Kind);
         }
 
         return bytes;
     }
+}
+
+/// <summary>What the gate does with a run of memory.</summary>
+internal enum GateRangeKind : uint
+{
+    /// <summary>Nothing: the list ends.</summary>
+    End = 0,
+
+    /// <summary>Writes every byte as it is.</summary>
+    Rewritten = 1,
+
+    /// <summary>Writes zeros.</summary>
+    Cleared = 2,
+
+    /// <summary>Writes one word of each page as it is: enough where nothing is executed before the kernel writes there.</summary>
+    Touched = 3,
 }

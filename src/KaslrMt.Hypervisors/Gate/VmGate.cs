@@ -22,24 +22,7 @@ public sealed class VmGate : IDisposable
 
     /// <summary>Gets whether the guest waits at this program's gate.</summary>
     /// <exception cref="KaslrMtException">The VM has ended, or the host refuses.</exception>
-    public bool IsWaiting
-    {
-        get
-        {
-            Span<byte> words = stackalloc byte[GateProtocol.Go + sizeof(uint)];
-            if (!_memory.TryRead(new PhysicalAddress(GateProtocol.Mailbox), words)
-                || BinaryPrimitives.ReadUInt64LittleEndian(words) != GateProtocol.Magic
-                || BinaryPrimitives.ReadUInt32LittleEndian(words[GateProtocol.State..]) != GateProtocol.Waiting
-                || BinaryPrimitives.ReadUInt32LittleEndian(words[GateProtocol.Go..]) != 0)
-            {
-                return false;
-            }
-
-            // The code tells a gate from words that a guest put there; a guest that copies the code too waits for a kernel, and gets one.
-            Span<byte> code = stackalloc byte[4096];
-            return _memory.TryRead(new PhysicalAddress(GateProtocol.Code), code) && code.SequenceEqual(GateFile.Code);
-        }
-    }
+    public bool IsWaiting => ReadSession() != 0;
 
     /// <summary>Waits until the guest waits at the gate.</summary>
     /// <param name="patience">How long firmware may take; infinite for ever.</param>
@@ -64,7 +47,13 @@ public sealed class VmGate : IDisposable
 
     /// <summary>Reads what firmware told the waiting guest.</summary>
     /// <exception cref="KaslrMtException"><see cref="HypervisorErrors.GateWords"/>; the VM has ended, or the host refuses.</exception>
-    public FirmwareWords ReadWords() => FirmwareWords.Read(_memory);
+    public FirmwareWords ReadWords()
+    {
+        // Before the words: those of a later boot go with no session, and a kernel for them with no guest.
+        uint session = ReadSession();
+        FirmwareWords.Require(session != 0, "the guest does not wait there");
+        return FirmwareWords.Read(_memory) with { Session = session };
+    }
 
     /// <summary>Writes a kernel into the waiting guest, and lets it go on there.</summary>
     /// <param name="kernel">The kernel; it is moved to the layout's virtual base.</param>
@@ -73,7 +62,7 @@ public sealed class VmGate : IDisposable
     /// <param name="commandLine">The kernel's command line without what firmware adds.</param>
     /// <param name="initrd">The initrd, read from its beginning; null for none.</param>
     /// <param name="initrdRange">Where it goes (<see cref="FirmwareWords.PlaceInitrd"/>); not null with an initrd.</param>
-    /// <param name="words">What firmware said.</param>
+    /// <param name="words">What firmware said. If the guest was reset since they were read, it goes on waiting.</param>
     /// <exception cref="KaslrMtException">
     /// <see cref="HypervisorErrors.SettingInvalid"/>: the command line is too long; <see cref="HypervisorErrors.FileUnreadable"/>: the initrd shrinks; KMT2507; the
     /// guest's map names memory that is none; the VM has ended. The guest still waits then.
@@ -95,7 +84,7 @@ public sealed class VmGate : IDisposable
         if (initrd is not null && initrdRange is PhysicalRange range)
         {
             Copy(initrd, range);
-            ranges.Add(new GateRange(range.Start.Value, range.Length, Cleared: false));
+            ranges.Add(new GateRange(range.Start.Value, range.Length, GateRangeKind.Touched));
         }
 
         _memory.Write(new PhysicalAddress(GateProtocol.CommandLine), line);
@@ -106,12 +95,34 @@ public sealed class VmGate : IDisposable
         Span<byte> word = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(word, loaded.Entry.Value);
         _memory.Write(new PhysicalAddress(GateProtocol.Mailbox + GateProtocol.Entry), word);
-        BinaryPrimitives.WriteUInt32LittleEndian(word, GateProtocol.Gone);
+        BinaryPrimitives.WriteUInt32LittleEndian(word, words.Session);
         _memory.Write(new PhysicalAddress(GateProtocol.Mailbox + GateProtocol.Go), word[..sizeof(uint)]);
     }
 
     /// <summary>Lets go of the VM's memory; the VM goes on.</summary>
     public void Dispose() => _memory.Dispose();
+
+    // The session of the guest that waits; 0 where none does.
+    private uint ReadSession()
+    {
+        Span<byte> words = stackalloc byte[GateProtocol.Session + sizeof(uint)];
+        if (!_memory.TryRead(new PhysicalAddress(GateProtocol.Mailbox), words)
+            || BinaryPrimitives.ReadUInt64LittleEndian(words) != GateProtocol.Magic
+            || BinaryPrimitives.ReadUInt32LittleEndian(words[GateProtocol.State..]) != GateProtocol.Waiting)
+        {
+            return 0;
+        }
+
+        uint session = BinaryPrimitives.ReadUInt32LittleEndian(words[GateProtocol.Session..]);
+        if (BinaryPrimitives.ReadUInt32LittleEndian(words[GateProtocol.Go..]) == session)
+        {
+            return 0;
+        }
+
+        // The code tells a gate from words that a guest put there; a guest that copies the code too waits for a kernel, and gets one.
+        Span<byte> code = stackalloc byte[4096];
+        return _memory.TryRead(new PhysicalAddress(GateProtocol.Code), code) && code.SequenceEqual(GateFile.Code) ? session : 0;
+    }
 
     // In front: what follows a "--" on a kernel command line is init's.
     private static byte[] Line(string commandLine, FirmwareWords words)
@@ -124,24 +135,16 @@ public sealed class VmGate : IDisposable
             "shorten the command line");
     }
 
-    private void Add(List<GateRange> ranges, LoadedSegment segment)
+    private static void Add(List<GateRange> ranges, LoadedSegment segment)
     {
         if (segment.FileSize > 0)
         {
-            ranges.Add(new GateRange(segment.Start.Value, segment.FileSize, Cleared: false));
+            ranges.Add(new GateRange(segment.Start.Value, segment.FileSize, GateRangeKind.Rewritten));
         }
 
-        // The guest clears whole words; what is left before and behind them is written.
-        ulong start = segment.Start.Value + segment.FileSize;
-        ulong end = segment.Start.Value + segment.MemorySize;
-        ulong first = Math.Min((start + 7) & ~7UL, end);
-        ulong last = Math.Max(end & ~7UL, first);
-        ReadOnlySpan<byte> zeros = stackalloc byte[8];
-        _memory.Write(new PhysicalAddress(start), zeros[..(int)(first - start)]);
-        _memory.Write(new PhysicalAddress(last), zeros[..(int)(end - last)]);
-        if (last > first)
+        if (segment.MemorySize > segment.FileSize)
         {
-            ranges.Add(new GateRange(first, last - first, Cleared: true));
+            ranges.Add(new GateRange(segment.Start.Value + segment.FileSize, segment.MemorySize - segment.FileSize, GateRangeKind.Cleared));
         }
     }
 

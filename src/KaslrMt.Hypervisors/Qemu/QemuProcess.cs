@@ -30,6 +30,9 @@ internal sealed class QemuProcess : IDisposable
     /// <summary>Completes when it has exited, with the status <c>waitpid</c> gave; null when the host could not tell.</summary>
     internal Task<int?> Exited => _exited.Task;
 
+    /// <summary>Gets whether it has ended; asked of the kernel, not of the thread that waits for it and may be late.</summary>
+    internal bool HasEnded => _exited.Task.IsCompleted || _handle is { IsRunning: false };
+
     /// <summary>The end of its standard error.</summary>
     internal string LastWords => _tail?.LastWords() ?? "";
 

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
+using KaslrMt.Kernels;
 
-namespace KaslrMt.Kernels.Tests;
+namespace KaslrMt.TestSupport;
 
 /// <summary>A prepared kernel of 18 KiB that boots nowhere and has one of everything.</summary>
 internal static class SmallKernel
@@ -50,6 +51,25 @@ internal static class SmallKernel
         }
 
         return File.ReadAllBytes(path);
+    }
+
+    /// <summary>A kernel of those segments, whose bytes lie one behind the other, without relocations: for the link layout, or to be written and never run.</summary>
+    public static PreparedKernel Of(KernelFacts facts, ReadOnlySpan<byte> bytes)
+    {
+        int offset = 0;
+        List<ElfSegment> segments = [];
+        foreach (KernelFacts.Segment segment in facts.Segments)
+        {
+            segments.Add(new ElfSegment(
+                ElfSegmentType.Load, ElfSegmentFlags.None, offset, new(segment.PhysicalAddress + ElfImage.StartKernelMap), new(segment.PhysicalAddress), segment.FileSize, segment.MemorySize, 0));
+            offset += segment.FileSize;
+        }
+
+        var elf = new ElfImage(facts.Entry, [.. segments], [], offset);
+        RelocationList none = RelocationList.Create(elf, [], 0, 0, sizeof(uint), "none");
+        var buffer = new NativeBuffer(offset);
+        bytes.CopyTo(buffer.Span);
+        return new PreparedKernel(buffer, elf, new RelocationTable(none, none, none, hasInverse: true), facts);
     }
 
     /// <summary>Reads such a file.</summary>
