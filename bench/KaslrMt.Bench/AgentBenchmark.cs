@@ -79,7 +79,7 @@ internal static class AgentBenchmark
 
     private static Process Start(string agent) => Process.Start(agent);
 
-    private static double Megabytes(Process process) => ProcessMemory.PssOf(process.Id) / 1048576.0;
+    private static double Megabytes(Process process) => Sharing.ProcessMemory.PssOf(process.Id) / 1048576.0;
 
     private static TimeSpan Busy(Process process)
     {

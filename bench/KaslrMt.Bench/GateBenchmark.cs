@@ -93,7 +93,7 @@ internal static partial class GateBenchmark
         _ = await FeedAsync(vm, kernel, initrd, number);
         await MarksAsync(console, 2);
         double reboot = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-        double own = (ProcessMemory.Read(vm.ProcessId)?.Own ?? 0) / (double)ByteSize.MiB;
+        double own = (Sharing.ProcessMemory.Read(vm.ProcessId)?.Own ?? 0) / (double)ByteSize.MiB;
         return (feed, boot, reboot, own);
     }
 
@@ -124,7 +124,7 @@ internal static partial class GateBenchmark
         double boot = NextMark(qemu, start);
         start = Stopwatch.GetTimestamp();
         double reboot = NextMark(qemu, start);
-        double own = (ProcessMemory.Read(qemu.Id)?.Own ?? 0) / (double)ByteSize.MiB;
+        double own = (Sharing.ProcessMemory.Read(qemu.Id)?.Own ?? 0) / (double)ByteSize.MiB;
         qemu.Kill();
         qemu.WaitForExit();
         return (boot, reboot, own);
@@ -134,17 +134,17 @@ internal static partial class GateBenchmark
     {
         using Process qemu = Start();
         Thread.Sleep(1000);
-        double own = (ProcessMemory.Read(qemu.Id)?.Own ?? 0) / (double)ByteSize.MiB;
+        double own = (Sharing.ProcessMemory.Read(qemu.Id)?.Own ?? 0) / (double)ByteSize.MiB;
         qemu.Kill();
         qemu.WaitForExit();
         return own;
     }
 
-    private static Process Start(params string[] further) => Process.Start(new ProcessStartInfo(
-        "qemu-system-x86_64",
-        [
-            "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", $"{Memory}M", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", .. further,
-        ]) { RedirectStandardOutput = true, RedirectStandardInput = true })!;
+    private static Process Start(params string[] further)
+    {
+        string[] arguments = ["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", $"{Memory}M", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", .. further];
+        return Process.Start(new ProcessStartInfo("qemu-system-x86_64", arguments) { RedirectStandardOutput = true, RedirectStandardInput = true })!;
+    }
 
     private static double NextMark(Process qemu, long start)
     {
