@@ -7,7 +7,8 @@ namespace KaslrMt.Hypervisors.Tests.Gate;
 public sealed class GateFileTests : IDisposable
 {
     // A gate that is released stays as it is: guests wait at it after their host's programs were replaced. Another gate is another version (docs/gate.md).
-    private const string Golden = "4fc64d4edc7cf6198abb23817a0bef96d17999ecddfbf9917f1e32e216e135de";
+    private const int FaultHandler = 0x510;
+    private const string Golden = "11cdcc731fdeae58669de7c2dd00650e1606168377a2215af30149d289de62d4";
 
     private const uint Area = 0x180000;
     private const uint AreaEnd = Area + (18 * 4096);
@@ -85,7 +86,7 @@ public sealed class GateFileTests : IDisposable
     {
         byte[] code = GateFile.Bytes[0x1000..0x2000].ToArray();
         bool[] decoded = new bool[code.Length];
-        List<Instruction> instructions = [.. Walk(code, 0, 32, decoded), .. Walk(code, Handler, 32, decoded)];
+        List<Instruction> instructions = [.. Walk(code, 0, 32, decoded), .. Walk(code, Handler, 32, decoded), .. Walk(code, FaultHandler, 32, decoded)];
         Assert.Contains(instructions, one => one.CodeSize == CodeSize.Code64);
         Assert.Contains(instructions, one => one.Mnemonic == Mnemonic.Hlt);
 
