@@ -28,6 +28,7 @@ internal static class GateCode
 
     // The local APIC (Intel SDM volume 3, chapter 11). Its registers are in memory until somebody switches it to x2APIC, which firmware does not.
     private const uint Apic = 0xfee00000;
+    private const uint TaskPriority = Apic + 0x80;
     private const uint EndOfInterrupt = Apic + 0xb0;
     private const uint SpuriousVector = Apic + 0xf0;
     private const uint TimerVector = Apic + 0x320;
@@ -211,6 +212,10 @@ internal static class GateCode
         code.or(__dword_ptr[SpuriousVector], SoftwareEnabled);
         code.mov(__dword_ptr[Pin0], Masked);
         code.mov(__dword_ptr[Pin1], Masked);
+
+        // An interrupt of the old controller may have come before. QEMU's TCG would go on to deliver it, find none, and fault. This write makes it look again.
+        code.mov(eax, __dword_ptr[TaskPriority]);
+        code.mov(__dword_ptr[TaskPriority], eax);
         code.mov(__dword_ptr[TimerDivisor], DivideByOne);
         code.mov(__dword_ptr[TimerVector], Periodic | Vector);
         code.mov(__dword_ptr[TimerCount], TimerPeriod);
