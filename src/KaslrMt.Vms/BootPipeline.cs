@@ -21,6 +21,8 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
     // SeaBIOS is there within a second; a host that is out of breath takes longer.
     private static readonly TimeSpan FirmwarePatience = TimeSpan.FromMinutes(2);
 
+    private const int Attempts = 3;
+
     /// <summary>Starts the VM's hypervisor, and puts a kernel with this boot's layout into the guest.</summary>
     /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
     /// <param name="boot">How often the VM booted before.</param>
@@ -44,10 +46,20 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
 
         try
         {
-            using VmGate gate = await vm.WaitForGateAsync(FirmwarePatience, cancellationToken).ConfigureAwait(false);
-            clock.Restart();
-            IntendedLayout intended = await FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
-            return new StartedVm(vm, intended, prepared.Value, placing + clock.Elapsed);
+            for (int left = Attempts; ; left--)
+            {
+                try
+                {
+                    using VmGate gate = await vm.WaitForGateAsync(FirmwarePatience, cancellationToken).ConfigureAwait(false);
+                    clock.Restart();
+                    IntendedLayout intended = await FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
+                    return new StartedVm(vm, intended, prepared.Value, placing + clock.Elapsed);
+                }
+                catch (KaslrMtException reset) when (reset.Code == HypervisorErrors.GateWords && left > 1)
+                {
+                    // It was reset between the look at its gate and the look at its words: it comes to the gate again.
+                }
+            }
         }
         catch
         {

@@ -11,7 +11,6 @@ namespace KaslrMt.Vms;
 /// <param name="log">Takes the owner's lines.</param>
 internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, VmFolder folder, ILogger log)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(2);
 
     // A guest that resets itself in a loop gets one kernel a second.
@@ -36,12 +35,7 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
 
         // A guest that started paused comes to its first boot here.
         KernelFacts? before = IntendedLayout.ReadFrom(folder.Path)?.Kernel;
-        int boot = folder.ReadState()?.Reboots ?? 0;
-        if (before is not null)
-        {
-            log.Reboots(folder.Name);
-            boot++;
-        }
+        int boot = (folder.ReadState()?.Reboots ?? 0) + (before is null ? 0 : 1);
 
         TimeSpan early = _fed + ShortestBoot - TimeProvider.System.GetUtcNow();
         if (early > TimeSpan.Zero)
@@ -50,11 +44,19 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
         }
 
         string? said = null;
+        bool told = before is null;
         while (true)
         {
             try
             {
-                using VmGate gate = await vm.WaitForGateAsync(Patience, cancellationToken).ConfigureAwait(false);
+                // For as long as it takes: the guest may be paused in its firmware; and the word of a reset may have come late, when the guest had its kernel already.
+                using VmGate gate = await vm.WaitForGateAsync(Timeout.InfiniteTimeSpan, cancellationToken).ConfigureAwait(false);
+                if (!told)
+                {
+                    log.Reboots(folder.Name);
+                    told = true;
+                }
+
                 IntendedLayout intended = await pipeline.FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
                 _fed = TimeProvider.System.GetUtcNow();
                 note(state => state with { Reboots = boot, Waiting = null, Release = intended.Kernel.Release });

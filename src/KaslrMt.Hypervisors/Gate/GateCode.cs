@@ -18,7 +18,6 @@ internal static class GateCode
     private const int FlatOffset = 0x20;
     private const int LongModeOffset = 0x300;
     private const int HandlerOffset = 0x500;
-    private const int FaultHandlerOffset = 0x10;
     private const int GdtOffset = 0x520;
     private const int GdtPointerOffset = 0x540;
     private const int IdtPointerOffset = 0x548;
@@ -29,6 +28,7 @@ internal static class GateCode
 
     // The local APIC (Intel SDM volume 3, chapter 11). Its registers are in memory until somebody switches it to x2APIC, which firmware does not.
     private const uint Apic = 0xfee00000;
+    private const uint TaskPriority = Apic + 0x80;
     private const uint EndOfInterrupt = Apic + 0xb0;
     private const uint SpuriousVector = Apic + 0xf0;
     private const uint TimerVector = Apic + 0x320;
@@ -200,21 +200,22 @@ internal static class GateCode
         code.add(edi, 8);
         code.dec(ecx);
         code.jnz(fill);
-        const uint Fault = GateProtocol.InterruptTable + (13 * 8);
-        code.mov(__dword_ptr[Fault], (uint)(FlatCode << 16) | ((HandlerAddress + FaultHandlerOffset) & 0xffff));
         code.lidt(__[GateProtocol.Code + IdtPointerOffset]);
 
-        // The pins bring the old interrupt controller's interrupts: none of them is wanted here. They are masked before the spurious vector is written: at
-        // that write QEMU's local APIC forgets an interrupt of the old controller that came meanwhile. Else TCG would take it, and find no vector for it.
+        // The pins bring the old interrupt controller's interrupts: none of them is wanted here.
         ReadOnlySpan<uint> kept = [SpuriousVector, Pin0, Pin1, TimerDivisor, TimerVector];
         foreach (uint register in kept)
         {
             code.push(__dword_ptr[register]);
         }
 
+        code.or(__dword_ptr[SpuriousVector], SoftwareEnabled);
         code.mov(__dword_ptr[Pin0], Masked);
         code.mov(__dword_ptr[Pin1], Masked);
-        code.or(__dword_ptr[SpuriousVector], SoftwareEnabled);
+
+        // An interrupt of the old controller may have come before. QEMU's TCG would go on to deliver it, find none, and fault. This write makes it look again.
+        code.mov(eax, __dword_ptr[TaskPriority]);
+        code.mov(__dword_ptr[TaskPriority], eax);
         code.mov(__dword_ptr[TimerDivisor], DivideByOne);
         code.mov(__dword_ptr[TimerVector], Periodic | Vector);
         code.mov(__dword_ptr[TimerCount], TimerPeriod);
@@ -363,14 +364,7 @@ internal static class GateCode
         Assembler code = new(32);
         code.mov(__dword_ptr[EndOfInterrupt], 0);
         code.iretd();
-        byte[] tick = Assemble(code, GateProtocol.Code + HandlerOffset);
-
-        // TCG takes an interrupt that was withdrawn for one without a vector, which is a general protection fault: its error code is dropped.
-        code = new(32);
-        code.add(esp, sizeof(uint));
-        code.iretd();
-        byte[] fault = Assemble(code, GateProtocol.Code + HandlerOffset + FaultHandlerOffset);
-        return [.. tick, .. new byte[FaultHandlerOffset - tick.Length], .. fault];
+        return Assemble(code, GateProtocol.Code + HandlerOffset);
     }
 
     private static byte[] Assemble(Assembler code, ulong address)

@@ -74,7 +74,7 @@ internal sealed class PreparedKernels : IDisposable
         }
 
         using SafeFileHandle copy = WorkerCalls.CreateMemoryFile("kaslrmt-kernel") ?? throw WorkerRun.HostFault("a file in memory");
-        string digest = Copy(file, copy);
+        string digest = Copy(file, copy, path);
         bool prepared = true;
         if (_warm is null || digest != _warmDigest)
         {
@@ -121,7 +121,7 @@ internal sealed class PreparedKernels : IDisposable
     }
 
     // The result is the copy's SHA-256 in hexadecimal.
-    private static string Copy(SafeFileHandle file, SafeFileHandle copy)
+    private static string Copy(SafeFileHandle file, SafeFileHandle copy, string path)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var buffer = new byte[CopySize];
@@ -130,12 +130,17 @@ internal sealed class PreparedKernels : IDisposable
             int read = RandomAccess.Read(file, buffer, done);
             if (read == 0)
             {
+                if (done == 0)
+                {
+                    throw new KaslrMtException(KernelErrors.NotAKernel, $"{Printable.Of(path)}: the file is empty", "give a bzImage (vmlinuz) or an ELF vmlinux");
+                }
+
                 return Convert.ToHexStringLower(hash.GetHashAndReset());
             }
 
             if (done + read > LargestKernel)
             {
-                throw new KaslrMtException(KernelErrors.TooLarge, "the file is larger than any kernel (1 GiB)", "give a kernel image");
+                throw new KaslrMtException(KernelErrors.TooLarge, $"{Printable.Of(path)}: the file is larger than any kernel (1 GiB)", "give a kernel image");
             }
 
             hash.AppendData(buffer, 0, read);
