@@ -62,8 +62,11 @@ internal static class AgentServer
     /// <param name="socket">Where to listen; null for a test's own transport.</param>
     internal static WebApplication Build(RuntimeDirectory runtime, HostConfiguration configuration, string? socket)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        // Empty: any other builder takes endpoints and more from an appsettings.json in whatever folder the agent was started in, and watches that folder and all below it.
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new() { ContentRootPath = runtime.Path });
         builder.Host.UseSystemd();
+        builder.Services.AddRoutingCore();
+        builder.WebHost.UseKestrelCore();
         builder.Logging.ClearProviders().SetMinimumLevel(LogLevel.Warning).AddFilter(AgentLog.Category, LogLevel.Information);
         builder.Logging.AddProvider(new AgentLog(Console.Error, TimeProvider.System));
         builder.WebHost.ConfigureKestrel(kestrel =>

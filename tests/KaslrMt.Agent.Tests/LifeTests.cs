@@ -158,6 +158,24 @@ public sealed class LifeTests
         }
     }
 
+    [Fact]
+    public async Task The_folder_that_it_is_started_in_opens_no_further_door()
+    {
+        using var host = new HostFolder();
+        Directory.CreateDirectory(host.At("elsewhere"));
+        string door = host.At("door.sock");
+        host.Write("elsewhere/appsettings.json", $$"""{ "Kestrel": { "Endpoints": { "Door": { "Url": "http://unix:{{door}}" } } } }""", UnixFileMode.UserRead);
+        using Process agent = RunningAgent.StartIn(host.At("elsewhere"), host);
+        using var client = new AgentClient(AgentSocket.In(host.Runtime));
+        await Eventually.HoldsAsync(async () => await client.TryConnectAsync(CancellationToken.None) is not null, "the agent to answer");
+        Assert.False(File.Exists(door));
+
+        // Nor does it watch that folder: in a large one it would hold something for each folder below it.
+        Assert.DoesNotContain(Directory.EnumerateFileSystemEntries($"/proc/{agent.Id}/fd"), descriptor => File.ResolveLinkTarget(descriptor, false)?.Name == "anon_inode:inotify");
+        agent.Kill();
+        await agent.WaitForExitAsync();
+    }
+
     [Theory]
     [InlineData("allow = nobody-knows")]
     [InlineData("nonsense")]

@@ -43,10 +43,18 @@ public partial class RunningAgent : IAsyncLifetime
         File.ReadLines($"/proc/{Process.Id}/status").First(line => line.StartsWith("VmHWM:", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1],
         CultureInfo.InvariantCulture) / 1024;
 
-    /// <summary>Starts an agent in a folder.</summary>
-    internal static Process Start(HostFolder host, params string[] arguments)
+    /// <summary>Starts an agent.</summary>
+    internal static Process Start(HostFolder host, params string[] arguments) => StartIn(Environment.CurrentDirectory, host, arguments);
+
+    /// <summary>Starts an agent in a folder, as a command does that is called there.</summary>
+    internal static Process StartIn(string folder, HostFolder host, params string[] arguments)
     {
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "kaslrmtd"), arguments) { RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "kaslrmtd"), arguments)
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+            WorkingDirectory = folder,
+        };
         start.Environment["KASLRMT_RUNTIME_DIR"] = host.At("run");
         start.Environment["KASLRMT_STATE_DIR"] = host.StateDirectory;
         start.Environment["XDG_CONFIG_HOME"] = host.ConfigurationHome;
