@@ -22,10 +22,11 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
     /// <param name="look">
     /// How long the guest may take to its gate without a reset that this process saw: it was reset, or started paused, before this process looked. Zero where that cannot be.
     /// </param>
+    /// <param name="atGate">Called when the guest waits at its gate: what it ran before is over.</param>
     /// <param name="note">Takes a change of the VM's state.</param>
     /// <param name="cancellationToken">Gives up; the guest then waits, or goes on.</param>
     /// <returns>The layout that the guest now has.</returns>
-    public async Task<IntendedLayout> NextBootAsync(TimeSpan look, Action<Func<VmState, VmState>> note, CancellationToken cancellationToken)
+    public async Task<IntendedLayout> NextBootAsync(TimeSpan look, Func<Task> atGate, Action<Func<VmState, VmState>> note, CancellationToken cancellationToken)
     {
         bool found = look != TimeSpan.Zero && await LookAsync(look, cancellationToken).ConfigureAwait(false);
         if (!found)
@@ -57,6 +58,7 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
                     told = true;
                 }
 
+                await atGate().ConfigureAwait(false);
                 IntendedLayout intended = await pipeline.FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
                 _fed = TimeProvider.System.GetUtcNow();
                 note(state => state with { Reboots = boot, Waiting = null, Release = intended.Kernel.Release });

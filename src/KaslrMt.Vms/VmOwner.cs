@@ -136,7 +136,15 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
             if (_current is { } now)
             {
                 _current = now with { State = change(now.State) };
-                folder.WriteState(_current.State);
+                try
+                {
+                    folder.WriteState(_current.State);
+                }
+                catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+                {
+                    // The guest runs all the same; the next change is written whole.
+                    log.Problem(CoreErrors.WriteFailed, $"the state of {spec.Name} cannot be written: {FileProblem.Reason(error)}");
+                }
             }
         }
     }
@@ -179,9 +187,15 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
             using var boot = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             Task verified = VerifyAsync(vm, intended, ended, boot.Token);
             IntendedLayout? next = null;
+            async Task EndVerificationAsync()
+            {
+                await boot.CancelAsync().ConfigureAwait(false);
+                await verified.ConfigureAwait(false);
+            }
+
             try
             {
-                next = await feeder.NextBootAsync(look, change => Change(folder, change), cancellationToken).ConfigureAwait(false);
+                next = await feeder.NextBootAsync(look, EndVerificationAsync, change => Change(folder, change), cancellationToken).ConfigureAwait(false);
                 look = TimeSpan.Zero;
             }
             catch (Exception error) when (error is OperationCanceledException or KaslrMtException)
@@ -189,8 +203,7 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
                 // The VM is ending, or has ended.
             }
 
-            await boot.CancelAsync().ConfigureAwait(false);
-            await verified.ConfigureAwait(false);
+            await EndVerificationAsync().ConfigureAwait(false);
             if (next is null)
             {
                 return;

@@ -10,6 +10,8 @@ internal static class Verifier
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
+    private const int Attempts = 5;
+
     /// <summary>Reads the memory of running VMs.</summary>
     /// <param name="chosen">The VMs.</param>
     /// <param name="running">All VMs of the host: a tenant's are compared with each other.</param>
@@ -34,15 +36,32 @@ internal static class Verifier
 
     private static async Task<LayoutVerification> ReadAsync(RunningVm vm, CancellationToken cancellationToken)
     {
-        if (vm.State?.ProcessId is null || IntendedLayout.ReadFrom(vm.Folder) is not { } intended)
+        IVmConnection? connection = null;
+        try
         {
-            throw new KaslrMtException(VmErrors.NoLayout, $"'{vm.Name}' was given no layout: it is starting, or boots with its kernel's own KASLR");
-        }
+            for (int left = Attempts; ; left--)
+            {
+                if (vm.State?.ProcessId is null || IntendedLayout.ReadFrom(vm.Folder) is not { } intended)
+                {
+                    throw new KaslrMtException(VmErrors.NoLayout, $"'{vm.Name}' was given no layout: it is starting, or boots with its kernel's own KASLR");
+                }
 
-        IVmConnection connection = await Hypervisor.Default.OpenAsync(vm, cancellationToken).ConfigureAwait(false);
-        await using (connection.ConfigureAwait(false))
+                connection ??= await Hypervisor.Default.OpenAsync(vm, cancellationToken).ConfigureAwait(false);
+                LayoutVerification seen = await LayoutVerification.RunAsync(intended, connection, Patience, cancellationToken).ConfigureAwait(false);
+
+                // A guest that rebooted meanwhile was compared with the layout of the boot before.
+                if (seen.Matches || left == 1 || (IntendedLayout.ReadFrom(vm.Folder) is { } now && now.Regions.SequenceEqual(intended.Regions)))
+                {
+                    return seen;
+                }
+            }
+        }
+        finally
         {
-            return await LayoutVerification.RunAsync(intended, connection, Patience, cancellationToken).ConfigureAwait(false);
+            if (connection is not null)
+            {
+                await connection.DisposeAsync().ConfigureAwait(false);
+            }
         }
     }
 
