@@ -27,25 +27,27 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
     /// <param name="folder">The VM's folder; it keeps the layout for later verification.</param>
     /// <param name="boot">How often the VM booted before.</param>
     /// <param name="outlivesOwner">Whether the hypervisor goes on when this process dies.</param>
+    /// <param name="launched">Told of the hypervisor before its guest gets a kernel: whoever takes the VM over must find the process. Null for nobody.</param>
     /// <param name="cancellationToken">Gives up; nothing is left then.</param>
     /// <exception cref="KaslrMtException">Errors of the kernel, the layout and the hypervisor.</exception>
-    public async Task<StartedVm> StartAsync(VmFolder folder, int boot, bool outlivesOwner, CancellationToken cancellationToken)
+    public async Task<StartedVm> StartAsync(VmFolder folder, int boot, bool outlivesOwner, Action<IVirtualMachine>? launched, CancellationToken cancellationToken)
     {
         CallerRights.Run(user, CheckFiles);
         var clock = Stopwatch.StartNew();
 
         // Before anything is started: a kernel that cannot be given a layout is said at once.
-        bool? prepared = spec.Stock ? null : await PrepareAsync(cancellationToken).ConfigureAwait(false);
+        bool? prepared = spec.Stock ? null : await PrepareAsync(folder, cancellationToken).ConfigureAwait(false);
         TimeSpan placing = clock.Elapsed;
         CrashPoint.Reached("start-placed");
         IVirtualMachine vm = await Hypervisor.Default.StartAsync(Define(folder, boot, outlivesOwner, hasGate: prepared is not null), folder, cancellationToken).ConfigureAwait(false);
-        if (prepared is null || spec.UserArguments.StaysPaused)
-        {
-            return new StartedVm(vm, null, false, placing);
-        }
-
         try
         {
+            launched?.Invoke(vm);
+            if (prepared is null || spec.UserArguments.StaysPaused)
+            {
+                return new StartedVm(vm, null, false, placing);
+            }
+
             for (int left = Attempts; ; left--)
             {
                 try
@@ -146,7 +148,7 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
     }
 
     // Whether the kernel was found prepared; null where it boots with its own KASLR, for it can be given no layout.
-    private async Task<bool?> PrepareAsync(CancellationToken cancellationToken)
+    private async Task<bool?> PrepareAsync(VmFolder folder, CancellationToken cancellationToken)
     {
         try
         {
@@ -160,6 +162,9 @@ internal sealed class BootPipeline(VmSpec spec, LayoutRequest request, ILogger l
                     {
                         GuestRam ram = CallerRights.Run(user, () => request.Ram);
                         using KernelLayout layout = Plan(used.Kernel.Facts, new GuestMemoryMap(ram.Ranges, ram.Taken), boot: 0);
+
+                        // Whoever takes the VM over before its guest got a kernel has no key, and finds here what the key gives.
+                        IntendedLayout.Of(layout, used.Kernel.Facts).WriteTo(folder);
                     }
 
                     return used.WasPrepared;

@@ -34,9 +34,10 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
             await vm.WaitForResetAsync(cancellationToken).ConfigureAwait(false);
         }
 
-        // A guest that started paused comes to its first boot here.
-        KernelFacts? before = IntendedLayout.ReadFrom(folder.Path)?.Kernel;
-        int boot = (folder.ReadState()?.Reboots ?? 0) + (before is null ? 0 : 1);
+        // A guest that started paused comes to its first boot here, and one whose owner died before it was fed.
+        VmState? state = folder.ReadState();
+        KernelFacts? before = state?.Release is null ? null : IntendedLayout.ReadFrom(folder.Path)?.Kernel;
+        int boot = (state?.Reboots ?? 0) + (before is null ? 0 : 1);
 
         TimeSpan early = _fed + ShortestBoot - TimeProvider.System.GetUtcNow();
         if (early > TimeSpan.Zero)
@@ -61,7 +62,7 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
                 await atGate().ConfigureAwait(false);
                 IntendedLayout intended = await pipeline.FeedAsync(gate, folder, boot, cancellationToken).ConfigureAwait(false);
                 _fed = TimeProvider.System.GetUtcNow();
-                note(state => state with { Reboots = boot, Waiting = null, Release = intended.Kernel.Release });
+                note(now => now with { Reboots = boot, Waiting = null, Release = intended.Kernel.Release });
                 if (said is not null)
                 {
                     log.NoLongerWaits(folder.Name);
@@ -80,7 +81,7 @@ internal sealed class RebootFeeder(BootPipeline pipeline, IVirtualMachine vm, Vm
                 {
                     said = error.Message;
                     log.WaitsAtGate(folder.Name, error.Code, error.Message);
-                    note(state => state with { Waiting = $"{error.Code}: {error.Message}" });
+                    note(now => now with { Waiting = $"{error.Code}: {error.Message}" });
                 }
 
                 await Task.Delay(RetryInterval, cancellationToken).ConfigureAwait(false);

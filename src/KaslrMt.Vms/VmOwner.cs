@@ -98,12 +98,18 @@ internal sealed class VmOwner(VmHost host, VmSpec spec, LayoutRequest request, I
 
     private async Task<VmExit> BootAsync(BootPipeline pipeline, VmFolder folder, VmState state, int boot, CancellationToken cancellationToken)
     {
-        (IVirtualMachine vm, IntendedLayout? intended, _, _) = await pipeline.StartAsync(folder, boot, Detached, cancellationToken).ConfigureAwait(false);
-        CrashPoint.Reached("start-launched");
+        void Note(IVirtualMachine launched)
+        {
+            CrashPoint.Reached("start-launched");
+            state = state with { ProcessId = launched.ProcessId, ProcessStartTime = launched.ProcessStartTime };
+            folder.WriteState(state);
+            CrashPoint.Reached("start-noted");
+        }
+
+        (IVirtualMachine vm, IntendedLayout? intended, _, _) = await pipeline.StartAsync(folder, boot, Detached, Note, cancellationToken).ConfigureAwait(false);
         await (Registration?.ReportAsync(vm.ProcessId, intended?.Kernel.Release) ?? Task.CompletedTask).ConfigureAwait(false);
-        state = state with { ProcessId = vm.ProcessId, ProcessStartTime = vm.ProcessStartTime, Release = intended?.Kernel.Release };
+        state = state with { Release = intended?.Kernel.Release };
         folder.WriteState(state);
-        CrashPoint.Reached("start-noted");
         if (boot == 0)
         {
             log.Started(spec.Name, request.Memory.ToString(), request.Machine.ToString()!, spec.AcceleratorChoice.Argument, spec.AcceleratorReason);

@@ -81,7 +81,7 @@ internal sealed class ExperimentGuest : IAsyncDisposable
             VmState state = spec.FirstState(detached: false);
             folder.WriteState(state);
             using LayoutRequest request = LayoutRequest.Of(spec, new VmSecrets(layout.Key is null ? null : TenantKey.Parse(layout.Key.Reveal()), null));
-            StartedVm started = await new BootPipeline(spec, request, NullLogger.Instance, host.Kernels).StartAsync(folder, 0, outlivesOwner: false, cancellationToken).ConfigureAwait(false);
+            StartedVm started = await new BootPipeline(spec, request, NullLogger.Instance, host.Kernels).StartAsync(folder, 0, outlivesOwner: false, launched: null, cancellationToken).ConfigureAwait(false);
             folder.WriteState(state with { ProcessId = started.Vm.ProcessId, ProcessStartTime = started.Vm.ProcessStartTime, Release = started.Layout?.Kernel.Release });
             return new ExperimentGuest(folder, spec, started);
         }
