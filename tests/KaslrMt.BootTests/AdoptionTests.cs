@@ -21,6 +21,7 @@ public sealed class AdoptionTests(ITestOutputHelper output) : IDisposable
         // Their guests wait: what is measured is the agent, and not the boots.
         string[] names = [.. Enumerable.Range(0, Vms).Select(number => $"vm{number}")];
         await Parallel.ForEachAsync(names, new ParallelOptions { MaxDegreeOfParallelism = 2 }, async (name, _) => await _host.DoAsync(_host.Run(name, "--", "-S")));
+        await HostProcesses.EventuallyAsync(() => HostProcesses.Agents(_host.Folder).Count == 1, "the end of agents that came too late");
         int agent = Assert.Single(HostProcesses.Agents(_host.Folder));
         Dictionary<string, VmState> before = States();
         Assert.Equal(names.Order(StringComparer.Ordinal), before.Keys.Order(StringComparer.Ordinal));
@@ -29,6 +30,7 @@ public sealed class AdoptionTests(ITestOutputHelper output) : IDisposable
 
         await HostProcesses.KillAgentAsync(_host.Folder);
         await _host.PsAsync();
+        await HostProcesses.EventuallyAsync(() => HostProcesses.Agents(_host.Folder).Count == 1, "the end of agents that came too late");
         int second = Assert.Single(HostProcesses.Agents(_host.Folder));
         Assert.All(States(), vm => Assert.Equal((second, before[vm.Key].ProcessId), (vm.Value.OwnerProcess, vm.Value.ProcessId)));
         Assert.Equal(Vms, States().Count);
